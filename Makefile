@@ -1,0 +1,178 @@
+# perturb: one non-recursive Makefile; every folder lists its sources in module.mk. Everything built lies under $(BUILD).
+#   make help    what there is to make
+
+VERSION := 0.1.0
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+bindir   = $(PREFIX)/bin
+libdir   = $(PREFIX)/lib/perturb
+datadir  = $(PREFIX)/share/perturb
+docdir   = $(PREFIX)/share/doc/perturb
+
+# The user's CC, CFLAGS, CPPFLAGS, LDFLAGS are added to ours, never replaced by them.
+CFLAGS  ?= -O2 -g
+SAN     ?=
+DEV     ?=
+V       ?=
+
+warnings  := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+             $(if $(DEV),-Werror)
+hardening := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+all_cflags   = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(warnings) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(hardening)) \
+               -fvisibility=hidden -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
+all_ldflags  = $(if $(SAN),-fsanitize=$(SAN)) -Wl,-z,relro,-z,now $(LDFLAGS)
+
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+# ---- what the folders list -------------------------------------------------------------------------------------------
+programs :=
+include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk controller/module.mk \
+                   scenarios/*/module.mk shims/*/module.mk controller/*/module.mk playbooks/*/module.mk)
+
+# ---- libraries of the system: each missing one is named with its package ----------------------------------------------
+PKG_CONFIG ?= pkg-config
+packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev
+test_packages := cmocka:libcmocka-dev
+build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
+ifneq ($(build_goals),)
+missing := $(foreach p,$(packages),$(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(p))) 2>/dev/null || echo $(lastword $(subst :, ,$(p)))))
+ifneq ($(strip $(missing)),)
+$(error missing libraries; on Debian: apt-get install $(missing)  (or: make deps))
+endif
+lib_flags  := $(shell $(PKG_CONFIG) --cflags libcurl libcjson liburing sqlite3 yaml-0.1)
+libs       := $(shell $(PKG_CONFIG) --libs libcurl libcjson sqlite3 yaml-0.1) -lm
+uring_libs := $(shell $(PKG_CONFIG) --libs liburing)
+cmocka_libs := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
+endif
+
+# ---- objects ----------------------------------------------------------------------------------------------------------
+objects = $(patsubst %.c,$(BUILD)/%.o,$(filter %.c,$(1))) $(patsubst %.S,$(BUILD)/%.o,$(filter %.S,$(1)))
+archives := $(BUILD)/libcontroller.a $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
+
+all: $(BUILD)/perturb $(BUILD)/libperturb.so $(addprefix $(BUILD)/,$(programs)) ## Build everything (the default)
+
+# A change of compiler or flags rebuilds.
+flags_line = $(CC) $(all_cflags) $(all_ldflags)
+$(BUILD)/flags.stamp: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(flags_line))' | cmp -s - $@ || echo '$(subst ','\'',$(flags_line))' > $@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(all_cflags) $(lib_flags) -c $< -o $@
+
+$(BUILD)/%.o: %.S $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,AS,$<)$(CC) $(all_cflags) -c $< -o $@
+
+# The shim is its own world: position-independent objects, no stack protector in its hot path, its own copy of the vocabulary.
+$(BUILD)/pic/%.o: %.c $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CC,$< '(shim)')$(CC) -std=c11 -D_GNU_SOURCE -I. $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
+	  -fno-builtin-malloc -fno-builtin-calloc -U_FORTIFY_SOURCE -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/libscenarios.a: $(call objects,$(srcs-scenarios))
+$(BUILD)/libinjector.a: $(call objects,$(srcs-injector))
+$(BUILD)/libhost.a: $(call objects,$(srcs-host))
+$(BUILD)/libcontroller.a: $(call objects,$(srcs-controller))
+%.a:
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(BUILD)/perturb: $(BUILD)/controller/main.o $(archives)
+	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) -lpthread
+
+$(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
+	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
+	  -o $@ $(filter %.o,$^) -ldl -lpthread
+
+define program_rule
+$(BUILD)/$(1): $(call objects,$(srcs-$(1))) $(BUILD)/libscenarios.a
+	$$(call say,LD,$$@)$(CC) $$(all_ldflags) -o $$@ $$^ -lm -lpthread
+endef
+$(foreach p,$(programs),$(eval $(call program_rule,$(p))))
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+support_srcs    := $(wildcard tests/support/*.c)
+unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
+bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
+
+$(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< -lpthread
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) $(cmocka_libs) -lpthread
+
+check_binaries: all $(unit_tests) $(component_tests) $(fixtures)
+
+check: check_binaries ## Tests that need no network, no root and no installation
+	@BUILD=$(BUILD) tests/run check
+
+test: deps ## Install what is missing, then check and the tests on real servers
+	@$(MAKE) --no-print-directory DEV=1 check_binaries
+	@BUILD=$(BUILD) tests/run all
+
+prove: check_binaries ## The long proofs: physical truth, torture, kills
+	@BUILD=$(BUILD) tests/run prove
+
+bench: $(bench_programs) all ## Figures
+	@BUILD=$(BUILD) tests/run bench
+
+# ---- set-up -----------------------------------------------------------------------------------------------------------
+deps: ## Install the Debian packages that build and tests need
+	@tests/support/deps
+
+deps-list: ## Say which packages those are
+	@tests/support/deps --list
+
+demo: ## Install what is missing, build, and run the quickstart on the bundled sample
+	@tests/support/deps --build
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/perturb run playbooks/quickstart.yaml
+
+# ---- house ------------------------------------------------------------------------------------------------------------
+docs: $(BUILD)/vocab_gen ## Regenerate the reference from the tables
+	@$(BUILD)/vocab_gen reference > scenarios/reference/faults.md
+	@$(BUILD)/vocab_gen schema > scenarios/reference/playbook.schema.json
+
+$(BUILD)/vocab_gen: $(BUILD)/scenarios/tools/vocab_gen.o $(BUILD)/libscenarios.a
+	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $^ $(libs)
+
+format: ## Format the C sources
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: ## clang-tidy over the sources
+	@clang-tidy --quiet $(filter %.c,$(srcs-scenarios) $(srcs-injector) $(srcs-host) $(srcs-controller)) -- -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPERTURB_VERSION='"x"'
+
+hdr-check: ## Every header compiles alone
+	@for h in $$(git ls-files '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
+
+install: all ## Copy the built tree to DESTDIR/PREFIX
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)
+	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
+	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
+	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
+	install -m 644 $(wildcard playbooks/*.yaml) $(DESTDIR)$(datadir)/playbooks
+	install -m 644 README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(DESTDIR)$(docdir)
+
+uninstall: ## Remove what install copied
+	rm -f $(DESTDIR)$(bindir)/perturb
+	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir)
+
+clean: ## Remove $(BUILD)
+	rm -rf $(BUILD)
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all check check_binaries test prove bench deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.DEFAULT_GOAL := all

@@ -1,0 +1,135 @@
+/* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
+#include "controller/cmd/cmd.h"
+
+#include "scenarios/base/cleanup.h"
+#include "shims/host/inspect.h"
+#include "shims/include/calls.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static const char *linkage_words(const struct inspection *inspection)
+{
+    if (inspection->linkage == LINKAGE_FOREIGN)
+        return "for another machine or 32 bits";
+    if (inspection->linkage == LINKAGE_STATIC)
+        return inspection->is_go ? "static, Go" : "static";
+    if (inspection->is_go)
+        return "dynamic, Go: only its C parts call libc";
+    return inspection->is_musl ? "dynamic, musl" : "dynamic, glibc";
+}
+
+static void print_facts(const struct inspection *inspection)
+{
+    if (inspection->script[0])
+        printf("script     %s\n", inspection->script);
+    printf("program    %s\n", inspection->path);
+    printf("linked     %s\n", linkage_words(inspection));
+    if (inspection->allocator[0])
+        printf("malloc     is %s's%s\n", inspection->allocator,
+               strstr(inspection->allocator, "jemalloc") || strstr(inspection->allocator, "tcmalloc") ?
+                   "; its C++ operator new goes to it directly, past the shim" :
+                   "");
+    if (inspection->pid)
+        printf("shim       %s\n", !inspection->has_shim ? "not loaded" : inspection->has_page ? "loaded, with a control page" : "loaded, without a page");
+    if (inspection->uses_io_uring)
+        printf("io_uring   used: what goes through rings passes no libc call; a proxy still sees its connections\n");
+    if (inspection->uses_stdio)
+        printf("stdio      used: fopen is wrapped, the reads and writes behind fread and fwrite are inside libc and are not\n");
+}
+
+static void print_point(const struct inspection *inspection, enum point point)
+{
+    size_t column = 0;
+
+    printf("  %-9s", point_descs[point].name);
+    for (size_t i = 0; i < call_count && i < sizeof(inspection->imports); i++) {
+        if (!inspection->imports[i] || !(call_descs[i].points & BIT(point)))
+            continue;
+        if (column > 90) {
+            printf("\n  %-9s", "");
+            column = 0;
+        }
+        column += (size_t)printf(" %s", call_descs[i].name);
+    }
+    printf("%s\n", inspection->points & BIT(point) ? "" : " -");
+}
+
+static void print_faults(struct inspection *inspection)
+{
+    const char *unreachable = inspect_unreachable(inspection);
+    char room[INSPECT_REASON_MAX];
+
+    printf("\ncall faults\n");
+    for (size_t i = 0; i < FAULT_COUNT; i++) {
+        const char *why = unreachable;
+
+        if (fault_descs[i].layer != LAYER_CALL)
+            continue;
+        if (!why)
+            why = inspect_obstacle(inspection, fault_descs[i].id, fault_points[i], room, sizeof(room));
+        printf("  %-16s %s%s%s\n", fault_descs[i].name, why ? "no" : "yes", why ? ": " : "", !why ? "" : why == unreachable ? "see above" : why);
+    }
+    printf("stream faults    with to=HOST:PORT on exec: %s; with a proxy of a playbook: yes\n", unreachable ? "no" : "yes");
+    printf("host faults      yes\n");
+    if (!unreachable && (inspection->points & (POINT_BIT(recv) | POINT_BIT(read))))
+        printf("\nlatency sleeps inside the call: a program with non-blocking descriptors is held up as a whole, which no slow peer\n"
+               "would do. For a slow peer say latency:TIME,to=HOST:PORT.\n");
+}
+
+static int inspect_argument(const char *argument, struct inspection **ret_inspection, struct errs *errs)
+{
+    char path[PATH_MAX];
+    char *end;
+    long pid = strtol(argument, &end, 10);
+    int result;
+
+    if (!*end && end != argument && pid > 0 && pid <= INT32_MAX) {
+        result = inspect_process((pid_t)pid, ret_inspection);
+    } else {
+        result = inspect_find_program(argument, path, sizeof(path));
+        if (!result)
+            result = inspect_file(path, ret_inspection);
+    }
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, argument, "%s",
+                        result == -ENOEXEC ? "neither an ELF program nor a script of one" :
+                        result == -ESRCH   ? "there is no such process, or it belongs to the kernel" :
+                                             strerror(-result));
+    return 0;
+}
+
+static int doctor_main(int argc, char **argv)
+{
+    struct inspection *inspection = NULL;
+    static struct errs errs;
+    const char *reason;
+
+    if (argc != 2)
+        errs_add(&errs, ERR_USAGE, "doctor", "expected PID or EXE");
+    if (errs.count || inspect_argument(argv[1], &inspection, &errs) < 0)
+        return command_fail(&errs);
+    print_facts(inspection);
+    reason = inspect_unreachable(inspection);
+    if (reason) {
+        printf("\nNo call fault can reach it: %s.\n", reason);
+    } else {
+        printf("\nwrapped calls that it or its libraries import, by point\n");
+        for (int point = 0; point < POINT_COUNT; point++)
+            print_point(inspection, (enum point)point);
+    }
+    print_faults(inspection);
+    inspection_free(inspection);
+    return 0;
+}
+
+const struct command command_doctor = {
+    .name = "doctor",
+    .synopsis = "PID|EXE",
+    .summary = "tell which faults can take effect on a program, and why others cannot",
+    .help = "Reads the program's file, its libraries and /proc; runs nothing of it.\n"
+            "\n"
+            "  perturb doctor redis-server\n",
+    .run = doctor_main,
+};

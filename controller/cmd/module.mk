@@ -1,0 +1,1 @@
+srcs-controller += $(wildcard controller/cmd/*.c)

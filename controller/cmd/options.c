@@ -1,0 +1,111 @@
+/* Options shared by the commands on playbooks. */
+#include "controller/cmd/options.h"
+
+#include "scenarios/base/clock.h"
+#include "scenarios/base/rng.h"
+#include "scenarios/playbook/value.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PORT_FIRST = 10240, PORT_COUNT = 22000, PORT_TRIES = 256 };
+
+static bool port_is_free(uint16_t port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return is_free;
+}
+
+uint16_t options_free_port(void *context, const char *name)
+{
+    uint64_t stream = rng_mix(clock_now_ns(), (uint64_t)getpid());
+
+    (void)context;
+    for (uint64_t i = 0; i < PORT_TRIES; i++) {
+        uint16_t port = (uint16_t)(PORT_FIRST + rng_below(rng_draw(0, rng_hash(name), stream, i), PORT_COUNT));
+
+        if (port_is_free(port))
+            return port;
+    }
+    return 0;
+}
+
+static int add_override(struct run_options *options, char *text, struct errs *errs)
+{
+    char *equals = strchr(text, '=');
+
+    if (!equals || equals == text)
+        return errs_add(errs, ERR_USAGE, "--var", "found '%s', expected NAME=VALUE", text);
+    if (options->override_count == OPTION_VARS_MAX)
+        return errs_add(errs, ERR_USAGE, "--var", "given more than %d times", OPTION_VARS_MAX);
+    *equals = '\0';
+    options->overrides[options->override_count++] = (struct variable_override){ text, equals + 1 };
+    return 0;
+}
+
+static int set_format(struct run_options *options, const char *text, struct errs *errs)
+{
+    options->json = !strcmp(text, "json");
+    if (!options->json && strcmp(text, "text") != 0)
+        return errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json", text);
+    return 0;
+}
+
+static int take_option(struct run_options *options, const char *name, char *value, struct errs *errs)
+{
+    if (!strcmp(name, "var"))
+        return add_override(options, value, errs);
+    if (!strcmp(name, "format"))
+        return set_format(options, value, errs);
+    if (!strcmp(name, "repeat")) {
+        int result = value_parse("repeat", UNIT_COUNT, NULL, 1, 1000, value, "--repeat", errs, &options->repeat);
+
+        if (result < 0)
+            errs->list[errs->count - 1].class = ERR_USAGE;
+        return result;
+    }
+    if (!strcmp(name, "seed"))
+        options->seed_text = value;
+    else if (!strcmp(name, "out"))
+        options->out_directory = value;
+    else
+        options->dry_run = true;
+    return 0;
+}
+
+int options_parse(int argc, char **argv, const char *allowed, struct run_options *ret_options, int *ret_count, struct errs *errs)
+{
+    static const struct option all[] = {
+        { "var", required_argument, NULL, 0 },    { "seed", required_argument, NULL, 0 }, { "out", required_argument, NULL, 0 },
+        { "repeat", required_argument, NULL, 0 }, { "dry-run", no_argument, NULL, 0 },    { "format", required_argument, NULL, 0 },
+        { NULL, 0, NULL, 0 },
+    };
+    size_t errors_before = errs->count;
+    int index, result;
+
+    *ret_options = (struct run_options){ .repeat = 1 };
+    optind = 1;
+    opterr = 0;
+    while ((result = getopt_long(argc, argv, ":", all, &index)) != -1) {
+        const char *given = argv[optind - 1];
+
+        if (result == ':')
+            errs_add(errs, ERR_USAGE, given, "needs a value");
+        else if (result == '?' || words_index(allowed, all[index].name) < 0)
+            errs_add(errs, ERR_USAGE, given, "no such option; `perturb %s --help` lists them", argv[0]);
+        else
+            take_option(ret_options, all[index].name, optarg, errs);
+    }
+    for (int i = optind; i < argc; i++)
+        argv[1 + i - optind] = argv[i];
+    *ret_count = argc - optind;
+    return errs->count == errors_before ? 0 : -EINVAL;
+}

@@ -1,0 +1,24 @@
+/* The options that commands on playbooks share: --var, --seed and the like, parsed once. */
+#ifndef PERTURB_CMD_OPTIONS_H
+#define PERTURB_CMD_OPTIONS_H
+
+#include "scenarios/playbook/playbook.h"
+
+enum { OPTION_VARS_MAX = 64 };
+
+struct run_options {
+    struct variable_override overrides[OPTION_VARS_MAX];
+    size_t override_count;
+    const char *seed_text, *out_directory;
+    int64_t repeat;
+    bool dry_run, json;
+};
+
+/* Parses the options out of argv; the rest (playbooks) is moved to the front, *ret_count of them from argv[1].
+ * 0, or -EINVAL with errors of class usage. `allowed` is a getopt(3)-like string of long names, space-separated. */
+int options_parse(int argc, char **argv, const char *allowed, struct run_options *ret_options, int *ret_count, struct errs *errs);
+
+/* A free port of the loopback, outside the range that outgoing connections use. For playbook_options.free_port. */
+uint16_t options_free_port(void *context, const char *name);
+
+#endif

@@ -1,0 +1,66 @@
+/* perturb run: playbooks, one after the other; the worst status of all in the documented order. */
+#include "controller/cmd/cmd.h"
+#include "controller/cmd/options.h"
+#include "controller/run/run.h"
+
+#include "scenarios/base/cleanup.h"
+
+/* DESIGN section 7: 4, 3, 70, 69, 65, 2, 1, 0. */
+static int worse(int a, int b)
+{
+    static const int order[] = { 4, 3, 70, 69, 65, 64, 2, 1, 0 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+        if (a == order[i] || b == order[i])
+            return order[i];
+    return a ? a : b;
+}
+
+static int run_one(const char *file, const struct run_options *options)
+{
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
+    const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
+                                         .out_directory = options->out_directory, .json = options->json };
+    struct errs errs = { .count = 0 };
+    int status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
+
+    errs_print(&errs, stderr);
+    return status;
+}
+
+static int run_main(int argc, char **argv)
+{
+    static struct errs errs;
+    struct run_options options;
+    int count, status = 0;
+
+    if (options_parse(argc, argv, "var seed out repeat dry-run format", &options, &count, &errs) < 0)
+        return command_fail(&errs);
+    if (!count)
+        errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
+    if (options.out_directory && count * options.repeat > 1)
+        errs_add(&errs, ERR_USAGE, "--out", "names one directory, but there is more than one run");
+    if (errs.count)
+        return command_fail(&errs);
+    for (int64_t repeat = 0; repeat < options.repeat; repeat++)
+        for (int i = 1; i <= count; i++)
+            status = worse(status, run_one(argv[i], &options));
+    return status;
+}
+
+const struct command command_run = {
+    .name = "run",
+    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--format text|json]",
+    .summary = "disturb, measure when it came back, undo, report",
+    .help = "  --seed N             draws of the run; printed and stored, so that a run can be replayed\n"
+            "  --var NAME=VALUE     override a variable of the playbook\n"
+            "  --out DIR            the run's directory; default in the state directory\n"
+            "  --repeat N           run each playbook N times\n"
+            "  --dry-run            print exact targets and the undo plan; start nothing\n"
+            "  --format text|json   text for people; json is one event a line\n\n"
+            "Exit status: 0 passed, 1 failed, 2 not decided, 3 aborted, 4 undo not proven,\n"
+            "64 usage, 65 bad playbook, 69 port, program or permission, 70 internal.\n"
+            "Ctrl-C releases every fault, undoes everything and reports; twice does not wait.\n"
+            "Example: perturb run playbooks/quickstart.yaml --var rate=100/s\n",
+    .run = run_main,
+};

@@ -1,0 +1,140 @@
+/* Block bootstrap of the convergence instant; see bootstrap.h. */
+#include "controller/estimate/bootstrap.h"
+
+#include "controller/estimate/isotonic.h"
+#include "controller/estimate/stats.h"
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/rng.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { REPLICATES = 400, REACH_MAX = 1500 }; /* bins or requests on either side of the edge */
+
+static void interval_of(double *instant, const struct view *view, double estimate_s, struct est_interval *ret_interval)
+{
+    double bin = view->series->bin_s;
+
+    ret_interval->low = stats_quantile(instant, REPLICATES, 0.025);
+    ret_interval->high = instant[REPLICATES - (size_t)(0.025 * REPLICATES)];
+    ret_interval->low = fmin(ret_interval->low, estimate_s - bin);
+    ret_interval->high = fmax(ret_interval->high, estimate_s + bin);
+}
+
+/* Lays blocks of baseline noise over `fit`. */
+static void draw_values(const struct noise *noise, const double *fit, size_t count, uint64_t seed, uint64_t replicate,
+                        double *drawn)
+{
+    uint64_t hash = rng_hash("estimate.bootstrap");
+    size_t block = noise->lags < noise->count ? noise->lags : noise->count, at = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (i % block == 0)
+            at = (size_t)rng_below(rng_draw(seed, hash, replicate, i / block), noise->count);
+        drawn[i] = fit[i] + noise->value[(at + i % block) % noise->count]; /* NaN stays NaN: a hole in the noise is a hole here */
+    }
+}
+
+static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
+                            uint64_t seed, struct est_interval *ret_interval)
+{
+    size_t from = excursion->to - excursion->from > REACH_MAX ? excursion->to - REACH_MAX : excursion->from;
+    size_t to = until - excursion->to > REACH_MAX ? excursion->to + REACH_MAX : until;
+    size_t worst = from, count;
+    AUTO_FREE double *memory = NULL;
+    double *fit, *drawn, instant[REPLICATES];
+
+    for (size_t i = from; i < excursion->to; i++) {
+        if (view->deviation[i] > view->deviation[worst] || isnan(view->deviation[worst]))
+            worst = i;
+    }
+    count = to - worst;
+    memory = malloc(4 * (count + 1) * sizeof(*memory));
+    if (memory == NULL)
+        return -ENOMEM;
+    fit = memory;
+    drawn = memory + count;
+    isotonic_falling(view->deviation + worst, count, memory + 2 * count, fit);
+    for (size_t i = 0; i < REPLICATES; i++) {
+        draw_values(noise, fit, count, seed, i, drawn);
+        instant[i] = view_time_s(view, worst + isotonic_crossing(drawn, count, view->band));
+    }
+    interval_of(instant, view, excursion->to_s, ret_interval);
+    return 0;
+}
+
+/* Shares of bad requests along the recovery: the isotonic fit, which a sudden edge leaves with two levels. */
+static void fit_shares(const unsigned char *bad, size_t count, double *memory, double *ret_share)
+{
+    double *value = memory + 2 * count;
+
+    for (size_t i = 0; i < count; i++)
+        value[i] = (double)bad[i];
+    isotonic_falling(value, count, memory, ret_share);
+}
+
+/* Draws each request bad with its share. A fit is constant over long blocks, so the rarer outcome is found by geometric leaps. */
+static void draw_requests(const double *share, size_t count, uint64_t seed, uint64_t replicate, unsigned char *bad)
+{
+    uint64_t hash = rng_hash("estimate.bootstrap"), draws = 0;
+
+    for (size_t from = 0, to; from < count; from = to) {
+        bool mostly_bad = share[from] > 0.5;
+        double rare = mostly_bad ? 1.0 - share[from] : share[from], at = (double)from;
+
+        for (to = from; to < count && share[to] == share[from]; to++)
+            bad[to] = mostly_bad;
+        while (rare > 0.0) {
+            at += floor(log1p(-rng_unit(rng_draw(seed, hash, replicate, draws++))) / log1p(-rare));
+            if (at >= (double)to)
+                break;
+            bad[(size_t)at] = !mostly_bad;
+            at += 1.0;
+        }
+    }
+}
+
+static int bootstrap_requests(const struct view *view, const struct excursion *excursion, double until_s, uint64_t seed,
+                              struct est_interval *ret_interval)
+{
+    const struct est_series *series = view->series;
+    struct edge_model model = edge_model_of(view, excursion);
+    struct span before = view_events(series, excursion->from_s, excursion->to_s);
+    struct span after = view_events(series, excursion->to_s, until_s);
+    size_t from = before.to - before.from > REACH_MAX ? before.to - REACH_MAX : before.from;
+    size_t to = after.to - after.from > REACH_MAX ? after.from + REACH_MAX : after.to, count = to - from;
+    AUTO_FREE unsigned char *bad = malloc(count + 1);
+    AUTO_FREE double *memory = malloc((4 * count + 1) * sizeof(*memory));
+    double instant[REPLICATES], *share;
+
+    if (bad == NULL || memory == NULL)
+        return -ENOMEM;
+    share = memory + 3 * count;
+    for (size_t i = 0; i < count; i++)
+        bad[i] = view_event_bad(view, &series->event[from + i]);
+    fit_shares(bad, count, memory, share);
+    for (size_t r = 0; r < REPLICATES; r++) {
+        size_t taken;
+
+        draw_requests(share, count, seed, r, bad);
+        taken = edge_search(bad, count, 0, count, &model);
+        instant[r] = excursion->to_s;
+        if (taken > 0 && taken < count)
+            instant[r] = 0.5 * (view_event_s(series, from + taken - 1) + view_event_s(series, from + taken));
+    }
+    interval_of(instant, view, excursion->to_s, ret_interval);
+    ret_interval->low = fmin(ret_interval->low, excursion->to_low_s);
+    ret_interval->high = fmax(ret_interval->high, excursion->to_high_s);
+    return 0;
+}
+
+int bootstrap_end(const struct view *view, const struct noise *noise, const struct excursion *excursion, double until_s,
+                  uint64_t seed, struct est_interval *ret_interval)
+{
+    size_t until = view_span(view->series, view->series->start_s, until_s).to;
+
+    if (view->counted && view->series->event != NULL)
+        return bootstrap_requests(view, excursion, until_s, seed, ret_interval);
+    return bootstrap_values(view, noise, excursion, until > excursion->to ? until : excursion->to, seed, ret_interval);
+}

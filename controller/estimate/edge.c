@@ -1,0 +1,198 @@
+/* Placing edges request by request; see edge.h.
+ *
+ * The isotonic crossing treats each lone failure near the edge as part of the excursion: with a band of 5 % one failure outweighs
+ * the nineteen good requests before it. For a gradual recovery that is the definition. For a sudden one it is a bias of many
+ * bins whenever the baseline has errors of its own, so the likelihood of a sudden change is asked too, and believed when the
+ * requests between the two answers look like the baseline. */
+#include "controller/estimate/edge.h"
+
+#include "controller/estimate/stats.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define STRAY_TAIL 0.001 /* failures this unlikely in the baseline are part of the excursion */
+#define STRAY_SIGMAS 3.1   /* the same for values */
+
+/* Largest cumulative score in [least, most]; the first of equals. */
+static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, size_t most, double score_bad, double score_good)
+{
+    double sum = 0.0, best = -INFINITY;
+    size_t at = least;
+
+    for (size_t k = 0; k <= count && k <= most; k++) {
+        if (k >= least && sum > best) {
+            best = sum;
+            at = k;
+        }
+        if (k < count)
+            sum += bad[k] ? score_bad : score_good;
+    }
+    return at;
+}
+
+size_t edge_search(const unsigned char *bad, size_t count, size_t least, size_t most, const struct edge_model *model)
+{
+    size_t crossing = best_prefix(bad, count, least, most, 1.0 - model->limit, -model->limit), sudden;
+    double stray = 0.0;
+
+    if (model->share_out <= model->limit)
+        return crossing;
+    sudden = best_prefix(bad, count, 0, most, log(model->share_out / model->share_in),
+                         log((1.0 - model->share_out) / (1.0 - model->share_in)));
+    if (sudden >= crossing)
+        return crossing;
+    for (size_t i = sudden; i < crossing; i++)
+        stray += bad[i];
+    if (stats_binomial_tail(stray, (double)(crossing - sudden), model->share_in_high) > STRAY_TAIL)
+        return sudden;
+    return crossing;
+}
+
+struct edge_model edge_model_of(const struct view *view, const struct excursion *excursion)
+{
+    double planned = view->weight[excursion->to] - view->weight[excursion->from];
+    double bad = view->sum[excursion->to] - view->sum[excursion->from];
+
+    return (struct edge_model){
+        .limit = view->bad_share + view->band,
+        .share_out = (bad + 0.5) / (planned + 1.0),
+        .share_in = fmax(0.5 * (view->bad_share + view->bad_share_high), 1e-9),
+        .share_in_high = view->bad_share_high,
+    };
+}
+
+/* The requests of an excursion and a little beyond, outwards from its far side. */
+struct walk {
+    unsigned char *bad; /* owned */
+    struct span events;
+    bool backwards;
+};
+
+static size_t walk_event(const struct walk *walk, size_t step)
+{
+    return walk->backwards ? walk->events.to - 1 - step : walk->events.from + step;
+}
+
+static int walk_begin(const struct view *view, double from_s, double to_s, bool backwards, struct walk *ret_walk)
+{
+    struct walk walk = {.events = view_events(view->series, from_s, to_s), .backwards = backwards};
+    size_t count = walk.events.to - walk.events.from;
+
+    walk.bad = malloc(count + 1);
+    if (walk.bad == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        walk.bad[i] = view_event_bad(view, &view->series->event[walk_event(&walk, i)]);
+    *ret_walk = walk;
+    return 0;
+}
+
+/* Steps of the walk that lie before `at_s`, in the walk's direction. */
+static size_t walk_steps_to(const struct view *view, const struct walk *walk, double at_s)
+{
+    struct span before = view_events(view->series, walk->backwards ? at_s : view_event_s(view->series, walk->events.from),
+                                     walk->backwards ? INFINITY : at_s);
+    size_t from = before.from > walk->events.from ? before.from : walk->events.from;
+    size_t to = before.to < walk->events.to ? before.to : walk->events.to;
+
+    return to > from ? to - from : 0;
+}
+
+/* One edge: bracketed by the last request that belongs to the excursion and the next that does not. */
+static int place_one(const struct view *view, const struct excursion *excursion, double outer_s, bool backwards,
+                     double ret_bracket[2])
+{
+    const struct est_series *series = view->series;
+    double slack = series->bin_s * (1.0 + (double)view_bins_of(view, 1.0));
+    double near_s = view_time_s(view, backwards ? excursion->from : excursion->to);
+    double far_s = view_time_s(view, backwards ? excursion->to : excursion->from);
+    double beyond_s = backwards ? fmax(near_s - slack, outer_s) : fmin(near_s + slack, outer_s);
+    struct edge_model model = edge_model_of(view, excursion);
+    struct walk walk;
+    size_t count, taken, least;
+    int rc = walk_begin(view, fmin(far_s, beyond_s), fmax(far_s, beyond_s), backwards, &walk);
+
+    if (rc < 0)
+        return rc;
+    count = walk.events.to - walk.events.from;
+    ret_bracket[0] = ret_bracket[1] = near_s;
+    if (count > 0) {
+        least = walk_steps_to(view, &walk, backwards ? near_s + slack : near_s - slack);
+        taken = edge_search(walk.bad, count, least, count, &model);
+        ret_bracket[0] = taken > 0 ? view_event_s(series, walk_event(&walk, taken - 1)) : far_s;
+        if (taken < count)
+            ret_bracket[1] = view_event_s(series, walk_event(&walk, taken));
+        else if (!backwards && walk.events.to < series->events)
+            ret_bracket[1] = fmin(view_event_s(series, walk.events.to), outer_s);
+        else if (backwards && walk.events.from > 0)
+            ret_bracket[1] = fmax(view_event_s(series, walk.events.from - 1), outer_s);
+        else
+            ret_bracket[1] = beyond_s;
+    }
+    free(walk.bad);
+    return 0;
+}
+
+/* Values: the bin at which a sudden return would be likeliest, when what follows it up to the isotonic crossing is no more than
+ * noise. Level of the excursion against zero, so the sum of deviation less half that level is largest there. */
+static size_t sudden_end(const struct view *view, const struct noise *noise, const struct excursion *excursion)
+{
+    double level = view_mean(view, excursion->from, excursion->to, 0.0), sum = 0.0, most = 0.0, rest, length;
+    size_t end = excursion->from;
+
+    for (size_t i = excursion->from; i < excursion->to; i++) {
+        sum += view->sum[i + 1] - view->sum[i] - 0.5 * level * (view->weight[i + 1] - view->weight[i]);
+        if (sum > most) {
+            most = sum;
+            end = i + 1;
+        }
+    }
+    if (isnan(level) || end == excursion->from || end == excursion->to)
+        return excursion->to;
+    rest = view_mean(view, end, excursion->to, 0.0);
+    length = (double)(excursion->to - end);
+    if (rest <= STRAY_SIGMAS * hypot(noise->sigma * sqrt(noise_shrink(noise, excursion->to - end)), view->quantum / length))
+        return end;
+    return excursion->to;
+}
+
+static int place_excursion(const struct view *view, const struct noise *noise, struct excursion *excursion, double earliest_s,
+                           double latest_s)
+{
+    double bin = view->series->bin_s, right[2], left[2];
+    int rc;
+
+    if (!view->counted)
+        excursion->to = sudden_end(view, noise, excursion);
+    excursion->from_s = view_time_s(view, excursion->from);
+    excursion->to_s = view_time_s(view, excursion->to);
+    excursion->to_low_s = excursion->to_s - bin;
+    excursion->to_high_s = excursion->to_s + bin;
+    if (!view->counted || view->series->event == NULL)
+        return 0;
+    rc = place_one(view, excursion, latest_s, false, right);
+    if (rc == 0)
+        rc = place_one(view, excursion, earliest_s, true, left);
+    if (rc < 0)
+        return rc;
+    excursion->from_s = fmax(0.5 * (left[0] + left[1]), earliest_s);
+    excursion->to_s = fmin(fmax(0.5 * (right[0] + right[1]), excursion->from_s), latest_s);
+    excursion->to_low_s = right[0];
+    excursion->to_high_s = right[1];
+    return 0;
+}
+
+int edges_place(const struct view *view, const struct noise *noise, struct excursions *found, struct span span)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        double earliest_s = i > 0 ? found->item[i - 1].to_s : view_time_s(view, span.from);
+        double latest_s = view_time_s(view, i + 1 < found->count ? found->item[i + 1].from : span.to);
+        int rc = place_excursion(view, noise, &found->item[i], earliest_s, latest_s);
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}

@@ -1,0 +1,14 @@
+srcs-controller += \
+	controller/estimate/band.c \
+	controller/estimate/baseline.c \
+	controller/estimate/bootstrap.c \
+	controller/estimate/combine.c \
+	controller/estimate/edge.c \
+	controller/estimate/estimate.c \
+	controller/estimate/excursion.c \
+	controller/estimate/hold.c \
+	controller/estimate/isotonic.c \
+	controller/estimate/loss.c \
+	controller/estimate/series.c \
+	controller/estimate/stats.c \
+	controller/estimate/view.c

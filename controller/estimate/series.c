@@ -1,0 +1,290 @@
+/* Series and their builders; see series.h. Memory: 16 bytes a bin, 12 bytes a request. */
+#include "controller/estimate/series.h"
+
+#include "controller/estimate/stats.h"
+#include "scenarios/base/cleanup.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+struct est_series *est_series_free(struct est_series *series)
+{
+    if (series == NULL)
+        return NULL;
+    free(series->value);
+    free(series->good);
+    free(series->planned);
+    free(series->event);
+    free(series);
+    return NULL;
+}
+
+double est_series_end_s(const struct est_series *series)
+{
+    return series->start_s + series->bin_s * (double)series->bins;
+}
+
+int est_series_new(enum est_kind kind, enum est_direction direction, double start_s, double bin_s, size_t bins, bool with_counts,
+                   struct est_series **ret_series)
+{
+    struct est_series *series;
+
+    if (!isfinite(start_s) || !(bin_s > 0.0) || !isfinite(bin_s) || bins == 0)
+        return -EINVAL;
+    if (bins > EST_BINS_MAX)
+        return -E2BIG;
+    series = calloc(1, sizeof(*series));
+    if (series == NULL)
+        return -ENOMEM;
+    *series = (struct est_series){.kind = kind, .direction = direction, .start_s = start_s, .bin_s = bin_s, .bins = bins};
+    series->value = malloc(bins * sizeof(*series->value));
+    if (with_counts) {
+        series->good = calloc(bins, sizeof(*series->good));
+        series->planned = calloc(bins, sizeof(*series->planned));
+    }
+    if (series->value == NULL || (with_counts && (series->good == NULL || series->planned == NULL))) {
+        est_series_free(series);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < bins; i++)
+        series->value[i] = NAN;
+    *ret_series = series;
+    return 0;
+}
+
+void est_series_ratio_from_counts(struct est_series *series)
+{
+    for (size_t i = 0; i < series->bins; i++) {
+        double share;
+
+        if (series->planned[i] == 0) {
+            series->value[i] = NAN;
+            continue;
+        }
+        share = (double)series->good[i] / (double)series->planned[i];
+        series->value[i] = series->direction == EST_HIGHER_BETTER ? share : 1.0 - share;
+    }
+}
+
+/* Whole bins that cover [start_s, end_s); 0 when the window is unusable. A last partial bin of less than 1e-6 is rounding. */
+static size_t bins_covering(double start_s, double end_s, double bin_s)
+{
+    double bins = ceil((end_s - start_s) / bin_s - 1e-6);
+
+    if (!(bins >= 1.0))
+        return 0;
+    return bins > (double)EST_BINS_MAX ? (size_t)EST_BINS_MAX + 1 : (size_t)bins;
+}
+
+static bool request_inside(const struct est_request *request, const struct est_build *build)
+{
+    return request->planned_s >= build->start_s && request->planned_s < build->end_s;
+}
+
+static uint32_t tick_of(const struct est_series *series, double at_s)
+{
+    double tick = floor((at_s - series->start_s) / series->bin_s * EST_TICKS_PER_BIN);
+    double last = (double)series->bins * EST_TICKS_PER_BIN - 1.0;
+
+    return (uint32_t)fmin(fmax(tick, 0.0), last);
+}
+
+/* Orders the events of each bin by tick. Requests come nearly in order, so insertion sort meets few inversions; the stable
+ * counting sort by bin before it bounds the work to one bin. */
+static void order_inside_bin(struct est_event *event, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct est_event moving = event[i];
+        size_t at = i;
+
+        for (; at > 0 && event[at - 1].tick > moving.tick; at--)
+            event[at] = event[at - 1];
+        event[at] = moving;
+    }
+}
+
+/* Counting sort by bin. `series->planned` already holds the number of events of each bin. */
+static int fill_events(struct est_series *series, const struct est_request *request, size_t count, const struct est_build *build)
+{
+    AUTO_FREE size_t *next = malloc(series->bins * sizeof(*next));
+    size_t total = 0;
+
+    series->event = malloc((series->events > 0 ? series->events : 1) * sizeof(*series->event));
+    if (next == NULL || series->event == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < series->bins; i++) {
+        next[i] = total;
+        total += series->planned[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t tick;
+
+        if (!request_inside(&request[i], build))
+            continue;
+        tick = tick_of(series, request[i].planned_s);
+        series->event[next[tick / EST_TICKS_PER_BIN]++] = (struct est_event){
+            .tick = tick,
+            .latency_s = isfinite(request[i].latency_s) ? (float)request[i].latency_s : INFINITY,
+            .good = request[i].good,
+        };
+    }
+    for (size_t i = 0; i < series->bins; i++)
+        order_inside_bin(series->event + (next[i] - series->planned[i]), series->planned[i]);
+    return 0;
+}
+
+static int fill_quantiles(struct est_series *series)
+{
+    AUTO_FREE double *latency = NULL;
+    size_t most = 1, at = 0;
+    double largest = NAN;
+
+    for (size_t i = 0; i < series->bins; i++)
+        most = series->planned[i] > most ? series->planned[i] : most;
+    for (size_t i = 0; i < series->events; i++) {
+        if (isfinite(series->event[i].latency_s))
+            largest = fmax(largest, (double)series->event[i].latency_s); /* fmax ignores the first NaN */
+    }
+    latency = malloc(most * sizeof(*latency));
+    if (latency == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < series->bins; at += series->planned[i], i++) {
+        for (size_t j = 0; j < series->planned[i]; j++)
+            latency[j] = (double)series->event[at + j].latency_s;
+        series->value[i] = stats_quantile(latency, series->planned[i], series->quantile);
+        if (isinf(series->value[i]))
+            series->value[i] = largest;
+    }
+    return 0;
+}
+
+/* A bin in which nothing was planned is unknown, not 0: the generator was silent, which says nothing of the service. */
+static void fill_rates(struct est_series *series)
+{
+    series->quantum = 1.0 / series->bin_s;
+    for (size_t i = 0; i < series->bins; i++)
+        series->value[i] = series->planned[i] == 0 ? NAN : (double)series->good[i] / series->bin_s;
+    free(series->good);
+    free(series->planned);
+    series->good = series->planned = NULL;
+}
+
+static int fill_from_requests(struct est_series *series, const struct est_request *request, size_t count,
+                              const struct est_build *build)
+{
+    int rc;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t bin;
+
+        if (!request_inside(&request[i], build))
+            continue;
+        bin = tick_of(series, request[i].planned_s) / EST_TICKS_PER_BIN;
+        series->planned[bin]++;
+        series->good[bin] += request[i].good;
+        series->events++;
+    }
+    if (build->measure == EST_GOODPUT_RATE) {
+        series->events = 0;
+        fill_rates(series);
+        return 0;
+    }
+    rc = fill_events(series, request, count, build);
+    if (rc < 0)
+        return rc;
+    if (build->measure == EST_LATENCY_QUANTILE)
+        return fill_quantiles(series);
+    est_series_ratio_from_counts(series);
+    return 0;
+}
+
+int est_series_from_requests(const struct est_request *request, size_t count, const struct est_build *build,
+                             struct est_series **ret_series)
+{
+    static const struct {
+        enum est_kind kind;
+        enum est_direction direction;
+    } shape[] = {
+        [EST_GOODPUT_RATIO] = {EST_RATIO, EST_HIGHER_BETTER},
+        [EST_ERROR_RATIO] = {EST_RATIO, EST_LOWER_BETTER},
+        [EST_GOODPUT_RATE] = {EST_RATE, EST_HIGHER_BETTER},
+        [EST_LATENCY_QUANTILE] = {EST_QUANTILE, EST_LOWER_BETTER},
+    };
+    struct est_series *series;
+    size_t bins = bins_covering(build->start_s, build->end_s, build->bin_s);
+    bool quantile = build->measure == EST_LATENCY_QUANTILE;
+    int rc;
+
+    if (bins == 0 || (quantile && !(build->quantile > 0.0 && build->quantile < 1.0)))
+        return -EINVAL;
+    if (count > UINT32_MAX)
+        return -E2BIG;
+    rc = est_series_new(shape[build->measure].kind, shape[build->measure].direction, build->start_s, build->bin_s, bins, true,
+                        &series);
+    if (rc < 0)
+        return rc;
+    series->quantile = quantile ? build->quantile : 0.0;
+    rc = fill_from_requests(series, request, count, build);
+    if (rc < 0) {
+        est_series_free(series);
+        return rc;
+    }
+    *ret_series = series;
+    return 0;
+}
+
+/* Repeats the last known value over gaps of at most `bins` unknown bins; longer gaps stay unknown throughout. */
+static void bridge_gaps(double *value, size_t count, size_t bins)
+{
+    for (size_t i = 1; i < count; i++) {
+        size_t end = i;
+
+        if (!isnan(value[i]) || isnan(value[i - 1]))
+            continue;
+        while (end < count && isnan(value[end]))
+            end++;
+        for (size_t j = i; j < end && end - i <= bins; j++)
+            value[j] = value[i - 1];
+        i = end;
+    }
+}
+
+int est_series_from_samples(const double *at_s, const double *value, size_t count, enum est_kind kind,
+                            enum est_direction direction, double bin_s, double hold_s, struct est_series **ret_series)
+{
+    AUTO_FREE uint32_t *seen = NULL;
+    struct est_series *series;
+    double start_s = INFINITY, last_s = -INFINITY;
+    int rc;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(at_s[i]))
+            return -EINVAL;
+        start_s = fmin(start_s, at_s[i]);
+        last_s = fmax(last_s, at_s[i]);
+    }
+    if (count == 0 || count > UINT32_MAX || !(bin_s > 0.0))
+        return -EINVAL;
+    /* a sample at the very end still needs its bin */
+    rc = est_series_new(kind, direction, start_s, bin_s, bins_covering(start_s, last_s + 0.5 * bin_s, bin_s), false, &series);
+    if (rc < 0)
+        return rc;
+    seen = calloc(series->bins, sizeof(*seen));
+    if (seen == NULL) {
+        est_series_free(series);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t bin = tick_of(series, at_s[i]) / EST_TICKS_PER_BIN;
+
+        if (!isfinite(value[i]))
+            continue;
+        series->value[bin] = seen[bin] == 0 ? value[i] : series->value[bin] + (value[i] - series->value[bin]) / (seen[bin] + 1.0);
+        seen[bin]++;
+    }
+    if (hold_s > 0.0)
+        bridge_gaps(series->value, series->bins, (size_t)fmin(hold_s / bin_s + 1e-6, (double)EST_BINS_MAX));
+    *ret_series = series;
+    return 0;
+}

@@ -1,0 +1,35 @@
+/* Reports: what a run found, told to a person. Both are rendered from the one result document (docs/result-document.md) and
+ * from nothing else, so that `perturb report` years later prints what the run printed.
+ *
+ *  1. Any key may be missing, null or of the wrong type: the report then leaves that line out. Only a document that is no object
+ *     is refused.
+ *  2. Text of the document is hostile (targets wrote some of it): no byte of it reaches a terminal or a page unescaped, control
+ *     and bidirectional-override characters are shown as a replacement, over-long texts are cut with an ellipsis.
+ *  3. Every number carries its unit.
+ *  4. The same document gives the same bytes. */
+#ifndef PERTURB_REPORT_H
+#define PERTURB_REPORT_H
+
+#include "scenarios/base/buf.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { REPORT_HTML_BYTES_MAX = 1 << 20, REPORT_WIDTH_MIN = 60, REPORT_WIDTH_MAX = 120 };
+
+/* The summary for a terminal; plain ASCII of our own, UTF-8 where the document has it.
+ *   result   borrowed
+ *   colour   ANSI colours; the caller knows whether `out` is a terminal and whether NO_COLOR is set
+ *   width    columns, brought into REPORT_WIDTH_MIN..MAX; 0 means 80
+ * Returns 0, -EINVAL when `result` is no object, -EIO when writing failed. */
+int report_text(const cJSON *result, FILE *out, bool colour, int width);
+
+/* The page: one file that opens from disk and fetches nothing, at most REPORT_HTML_BYTES_MAX long. Charts are static SVG that a
+ * script, where one may run and there is a mouse, replaces by charts that zoom.
+ *   events_jsonl_or_null   the run's events.jsonl, borrowed; lines that are no event records are skipped and counted
+ *   ret_html               initialised here (whatever it held is not freed); the caller ends it with buf_done()
+ * Returns 0, -EINVAL when `result` is no object, -ENOMEM, -E2BIG (every list of the page is bounded, so this is our bug). */
+int report_html(const cJSON *result, const struct buf *events_jsonl_or_null, struct buf *ret_html);
+
+#endif

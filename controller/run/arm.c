@@ -1,0 +1,286 @@
+/* Arming and releasing: every executor holds the whole set of rules that act at the moment, under one epoch that only rises. */
+#include "controller/run/run_priv.h"
+
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATUS_RULES_MAX = 256 };
+
+/* The rules of the active steps of one layer (and one scope, when not NULL) as a plan. Returns new, NULL out of memory. */
+static struct plan *build_plan(struct run *run, enum layer layer, const char *scope, uint64_t epoch)
+{
+    size_t count = run->playbook->method.count;
+    struct plan *plan = calloc(1, PLAN_SIZE(count ? count : 1));
+
+    if (!plan)
+        return NULL;
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .epoch = epoch, .seed = run->seed };
+    for (size_t i = 0; i < count; i++) {
+        const struct step *step = run->steps[i].step;
+
+        if (run->steps[i].state == STEP_ACTIVE && step->layer == layer && (!scope || !strcmp(scope, step->spec.rule.scope)))
+            plan->rules[plan->rule_count++] = step->spec.rule;
+    }
+    return plan;
+}
+
+static struct step_run *find_step(struct run *run, const char *name)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (!strcmp(run->steps[i].step->spec.rule.name, name))
+            return &run->steps[i];
+    return NULL;
+}
+
+/* Adds what an executor counted in the epoch that ends now. */
+static void add_counts(struct run *run, const struct rule_status *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct step_run *step = find_step(run, list[i].name);
+        const struct rule_counts *counts = &list[i].counts;
+
+        if (!step)
+            continue;
+        step->counts.matched += counts->matched;
+        step->counts.eligible += counts->eligible;
+        step->counts.fired += counts->fired;
+        step->counts.skipped += counts->skipped;
+        if (counts->first_ns && (!step->counts.first_ns || counts->first_ns < step->counts.first_ns))
+            step->counts.first_ns = counts->first_ns;
+        if (counts->last_ns > step->counts.last_ns)
+            step->counts.last_ns = counts->last_ns;
+    }
+}
+
+static void collect(struct run *run, struct executor *executor)
+{
+    struct message answer = { .payload = NULL };
+
+    if (executor_ask(executor, MESSAGE_STATUS, run->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) == 0)
+        add_counts(run, answer.payload, answer.head.size / sizeof(struct rule_status));
+    message_done(&answer);
+}
+
+/* ---- the three executors ------------------------------------------------------------------------------------------------- */
+
+/* By message: the wire, and the guardian for the host. */
+static int arm_by_message(struct run *run, struct executor *executor, enum layer layer, uint64_t *armed_epoch)
+{
+    struct plan *plan;
+    int result;
+
+    if (*armed_epoch)
+        collect(run, executor);
+    plan = build_plan(run, layer, NULL, ++run->epoch);
+    if (!plan)
+        return -ENOMEM;
+    if (plan->rule_count)
+        result = executor_ask(executor, MESSAGE_ARM, plan->epoch, (uint64_t)run->playbook->lease, plan, PLAN_SIZE(plan->rule_count),
+                              EXECUTOR_TIMEOUT_MS, NULL);
+    else
+        result = executor_ask(executor, MESSAGE_RELEASE, plan->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL);
+    *armed_epoch = plan->rule_count > 0 && result == 0 ? plan->epoch : 0;
+    free(plan);
+    return result;
+}
+
+static int arm_page(struct run *run, struct target_run *target)
+{
+    struct rule_status *list = calloc(STATUS_RULES_MAX, sizeof(*list));
+    struct plan *plan;
+    int result;
+
+    run_poll_pages(run);
+    if (list && target->page_epoch)
+        add_counts(run, list, page_status(target->page, list, STATUS_RULES_MAX));
+    free(list);
+    plan = build_plan(run, LAYER_CALL, target->target->name, ++run->epoch);
+    if (!plan)
+        return -ENOMEM;
+    if (plan->rule_count)
+        result = page_publish(target->page, plan, NULL, 0, (uint64_t)run->playbook->lease);
+    else
+        result = page_release(target->page);
+    target->page_epoch = plan->rule_count && result == 0 ? plan->epoch : 0;
+    free(plan);
+    return result;
+}
+
+static struct target_run *find_target(struct run *run, const char *name)
+{
+    for (size_t i = 0; i < run->playbook->targets.count; i++)
+        if (!strcmp(run->targets[i].target->name, name))
+            return &run->targets[i];
+    return NULL;
+}
+
+static int apply(struct run *run, const struct step *step)
+{
+    struct target_run *target;
+
+    switch (step->layer) {
+    case LAYER_STREAM:
+        return arm_by_message(run, &run->wire, LAYER_STREAM, &run->wire_epoch);
+    case LAYER_HOST:
+        return arm_by_message(run, &run->guardian, LAYER_HOST, &run->host_epoch);
+    default:
+        target = find_target(run, step->spec.rule.scope);
+        return target && target->page ? arm_page(run, target) : -ENOENT;
+    }
+}
+
+static enum event_source source_of(const struct step *step)
+{
+    return step->layer == LAYER_STREAM ? SOURCE_WIRE : step->layer == LAYER_HOST ? SOURCE_HOST : SOURCE_PRELOAD;
+}
+
+int run_arm_step(struct run *run, struct step_run *step)
+{
+    struct event event;
+    int result;
+
+    step->state = STEP_ACTIVE;
+    step->requested_ns = clock_now_ns();
+    result = apply(run, step->step);
+    step->armed_ns = clock_now_ns();
+    if (result < 0) {
+        step->state = STEP_DONE;
+        run_abort(run, "the fault '%s' could not be armed: %s", step->step->spec.rule.name, strerror(-result));
+        return result;
+    }
+    event_init(&event, EVENT_fault_armed, source_of(step->step), step->armed_ns, step->step->spec.rule.name, NULL);
+    event.number[0] = run->playbook->lease;
+    event.epoch = run->epoch;
+    event_log_add(&run->log, &event);
+    return 0;
+}
+
+int run_release_step(struct run *run, struct step_run *step)
+{
+    struct event event;
+    int result;
+
+    step->state = STEP_DONE;
+    result = apply(run, step->step);
+    step->released_ns = clock_now_ns();
+    if (result < 0)
+        run_abort(run, "the fault '%s' could not be released in time (%s); its lease ends it", step->step->spec.rule.name, strerror(-result));
+    event_init(&event, EVENT_fault_released, source_of(step->step), step->released_ns, step->step->spec.rule.name, NULL);
+    event.number[0] = (int64_t)step->counts.matched;
+    event.number[1] = (int64_t)step->counts.fired;
+    event_log_add(&run->log, &event);
+    return result;
+}
+
+void run_release_all(struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].state == STEP_ACTIVE)
+            run_release_step(run, &run->steps[i]);
+}
+
+/* ---- leases ---------------------------------------------------------------------------------------------------------------- */
+
+void run_renew(struct run *run, uint64_t now_ns)
+{
+    uint64_t lease_ns = (uint64_t)run->playbook->lease;
+
+    if (now_ns < run->renew_due_ns)
+        return;
+    run->renew_due_ns = now_ns + lease_ns / 3;
+    if (!run->guardian_gone && executor_ask(&run->guardian, MESSAGE_RENEW, run->epoch, lease_ns, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL) < 0) {
+        run->guardian_gone = true;
+        run_abort(run, "the guardian is gone");
+    }
+    if (run->wire_epoch && executor_ask(&run->wire, MESSAGE_RENEW, run->wire_epoch, lease_ns, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL) < 0) {
+        run->wire_epoch = 0;
+        run_abort(run, "the wire executor no longer renews the lease");
+    }
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        struct target_run *target = &run->targets[i];
+
+        if (target->page_epoch && page_renew(target->page, target->page_epoch, lease_ns) < 0)
+            run_abort(run, "the control page of '%s' no longer renews the lease", target->target->name);
+    }
+}
+
+void run_poll_pages(struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        struct page_event told[16];
+        size_t count = run->targets[i].page ? page_events(run->targets[i].page, told, ARRAY_SIZE(told)) : 0;
+
+        for (size_t j = 0; j < count; j++) {
+            struct event event;
+
+            event_init(&event, EVENT_fault_acted, SOURCE_PRELOAD, told[j].ns, told[j].name, NULL);
+            event.epoch = told[j].epoch;
+            event.number[0] = (int64_t)told[j].stream;
+            event.number[1] = (int64_t)told[j].position;
+            run_take_event(run, &event);
+        }
+    }
+}
+
+/* ---- attempts, and the proof of rest ---------------------------------------------------------------------------------------- */
+
+void run_count_hops(struct run *run, struct hop_count *ret_count)
+{
+    struct message answer = { .payload = NULL };
+    struct load_counters counters;
+
+    *ret_count = (struct hop_count){ .known = true };
+    for (size_t i = 0; i < run->playbook->loads.count; i++) {
+        load_counters(run->loads[i].generator, &counters);
+        ret_count->logical += counters.planned;
+    }
+    if (run->wire.fd < 0 || executor_ask(&run->wire, MESSAGE_PROXIES, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) < 0) {
+        message_done(&answer);
+        return;
+    }
+    for (size_t i = 0; i < answer.head.size / sizeof(struct proxy_status); i++) {
+        const struct proxy_status *status = (const struct proxy_status *)answer.payload + i;
+
+        for (size_t j = 0; j < run->playbook->proxies.count; j++)
+            if (!strcmp(run->proxies[j].spec.name, status->spec.name)) {
+                run->proxies[j] = *status;
+                if (j < ARRAY_SIZE(ret_count->attempts))
+                    ret_count->attempts[j] = status->exchanges;
+            }
+    }
+    message_done(&answer);
+}
+
+static void note_verify(struct run *run, const char *what, bool proven, const char *found)
+{
+    cJSON *entry = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(entry, "what", what);
+    cJSON_AddStringToObject(entry, "outcome", proven ? "proven" : found && *found ? found : "NOT PROVEN");
+    cJSON_AddItemToArray(run->verify, entry);
+    event_log_note(&run->log, EVENT_verified, what, proven ? "proven" : "NOT PROVEN", 0, 0);
+    run->unproven |= !proven;
+}
+
+bool run_verify(struct run *run)
+{
+    char what[96];
+
+    if (run->wire.fd >= 0) {
+        struct message answer = { .payload = NULL };
+        int result = executor_ask(&run->wire, MESSAGE_VERIFY, run->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer);
+
+        note_verify(run, "no fault acts on the wire", result == 0, answer.payload);
+        message_done(&answer);
+    }
+    for (size_t i = 0; i < run->playbook->targets.count; i++)
+        if (run->targets[i].page) {
+            snprintf(what, sizeof(what), "no fault acts inside %s", run->targets[i].target->name);
+            note_verify(run, what, page_verify(run->targets[i].page) == 0, NULL);
+        }
+    return !run->unproven;
+}

@@ -1,0 +1,351 @@
+/* The order of a run (DESIGN section 5.4), one phase after the other. An abort from any of them goes on at release. */
+#include "controller/run/run_priv.h"
+
+#include "controller/run/ready.h"
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+void run_phase(struct run *run, const char *phase)
+{
+    run->phase = phase;
+    event_log_note(&run->log, EVENT_phase, phase, NULL, 0, 0);
+}
+
+/* ---- load ------------------------------------------------------------------------------------------------------------------ */
+
+static double base_bin_s(const struct run *run)
+{
+    int64_t pinned = run->playbook->expect.convergence.bin;
+
+    if (pinned != ABSENT)
+        return (double)pinned / 1e9;
+    return run->playbook->rigour ? 0.1 : 0.02;
+}
+
+static int parse_status(const struct workload *workload, struct load_spec *spec)
+{
+    const struct text_list *status = &workload->http.status;
+    unsigned first = 200, last = 299;
+    int end = 0;
+
+    if (status->count == 1 && sscanf(status->items[0], "%3u-%3u%n", &first, &last, &end) == 2 && !status->items[0][end])
+        ;
+    else if (status->count == 1 && sscanf(status->items[0], "%3u%n", &first, &end) == 1 && !status->items[0][end])
+        last = first;
+    else if (status->count)
+        return -EINVAL;
+    spec->status_min = (uint16_t)first;
+    spec->status_max = (uint16_t)last;
+    return 0;
+}
+
+static int start_load(struct run *run, struct load_run *load)
+{
+    const struct workload *workload = load->workload;
+    bool is_http = workload->http.url != NULL;
+    struct load_spec spec = {
+        .name = workload->name,
+        .run_id = run->id,
+        .seed = run->seed,
+        .protocol = is_http ? LOAD_HTTP : LOAD_RESP,
+        .url = is_http ? workload->http.url : workload->resp.url,
+        .method = workload->http.method,
+        .headers = (const char *const *)workload->http.headers.items,
+        .body = workload->http.body,
+        .body_bytes = workload->http.body ? strlen(workload->http.body) : 0,
+        .command = (const char *const *)workload->resp.command.items,
+        .expect_text = is_http ? workload->http.expect : workload->resp.expect,
+        .rate_per_s = (double)workload->rate / 1000,
+        .timeout_ns = (uint64_t)(is_http ? workload->http.timeout : workload->resp.timeout),
+        .connections_max = (uint32_t)workload->connections,
+        .late_after_ns = (uint64_t)(base_bin_s(run) * 1e9),
+    };
+    char where[ERR_WHERE_MAX];
+
+    node_where(&run->playbook->document, workload->node, where, sizeof(where));
+    if (is_http && parse_status(workload, &spec) < 0)
+        return errs_add(run->errs, ERR_INPUT, where, "status: found '%s', expected 200 or 200-299", workload->http.status.items[0]);
+    if (load_new(&spec, run->errs, &load->generator) < 0)
+        return -EINVAL;
+    event_log_note(&run->log, EVENT_load_started, workload->name, NULL, workload->rate, 0);
+    return load_start(load->generator, run->zero_ns);
+}
+
+static int start_loads(struct run *run)
+{
+    run->zero_ns = clock_now_ns() + 50 * NS_PER_MS;
+    run->log.origin_ns = run->zero_ns;
+    for (size_t i = 0; i < run->playbook->loads.count; i++)
+        if (start_load(run, &run->loads[i]) < 0)
+            return -EINVAL;
+    return 0;
+}
+
+static void stop_loads(struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->loads.count; i++)
+        if (run->loads[i].generator)
+            load_stop_at(run->loads[i].generator, run->end_ns);
+    for (size_t i = 0; i < run->playbook->loads.count; i++) {
+        struct load_run *load = &run->loads[i];
+        struct load_counters counters;
+
+        if (!load->generator)
+            continue;
+        for (load_counters(load->generator, &counters); counters.waiting + counters.in_flight; load_counters(load->generator, &counters))
+            if (!run_wait(run, clock_now_ns() + 20 * NS_PER_MS))
+                break;
+        load_stop(load->generator);
+        load_counters(load->generator, &counters);
+        event_log_note(&run->log, EVENT_load_stopped, load->workload->name, NULL, (int64_t)counters.planned, (int64_t)counters.ok);
+    }
+}
+
+/* ---- baseline and steady state ----------------------------------------------------------------------------------------------- */
+
+/* A baseline that the estimator cannot use refuses the injection: a number without a measure is no number. */
+static bool baseline_fits(struct run *run)
+{
+    const struct est_pins pins = { .band = (double)run->playbook->expect.convergence.band / 1e6,
+                                   .hold_s = (double)run->playbook->expect.convergence.hold / 1e9,
+                                   .rigour = run->playbook->rigour ? EST_FULL : EST_QUICK, .seed = run->seed };
+    const struct est_instants instants = { .baseline_start_s = run_seconds(run, run->baseline_start_ns),
+                                           .baseline_end_s = run_seconds(run, run->baseline_end_ns),
+                                           .inject_s = run_seconds(run, run->baseline_end_ns), .release_s = NAN,
+                                           .end_s = run_seconds(run, run->baseline_end_ns) };
+
+    run->end_ns = run->baseline_end_ns;
+    for (size_t i = 0; i < run->playbook->signal_count; i++) {
+        const struct signal *signal = &run->playbook->signals[i];
+        struct est_series *series = NULL;
+        struct est_baseline baseline;
+        const char *reason = "";
+
+        if (run_series(run, signal, base_bin_s(run), &series) < 0)
+            snprintf(run->refusal, sizeof(run->refusal), "no data for %s", signal->name);
+        else if (!est_baseline_fit(series, &pins, &instants, &baseline, &reason))
+            snprintf(run->refusal, sizeof(run->refusal), "%s: %s", signal->name, reason);
+        est_series_free(series);
+    }
+    return !run->refusal[0];
+}
+
+static bool baseline(struct run *run)
+{
+    double needed_s = est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, base_bin_s(run),
+                                            (double)run->playbook->expect.convergence.hold / 1e9);
+
+    run_phase(run, "baseline");
+    if (!run_wait(run, run->zero_ns + (uint64_t)run->playbook->warmup))
+        return false;
+    run->baseline_start_ns = clock_now_ns();
+    run_count_hops(run, &run->hops[0]);
+    if (!run_wait(run, run->baseline_start_ns + (uint64_t)(needed_s * 1e9) + 2 * (uint64_t)(base_bin_s(run) * 1e9)))
+        return false;
+    run->baseline_end_ns = clock_now_ns();
+    run_count_hops(run, &run->hops[1]);
+    run_phase(run, "steady");
+    if (run_judge_steady(run) && baseline_fits(run))
+        return true;
+    run->refused_baseline = true;
+    return false;
+}
+
+/* ---- method ------------------------------------------------------------------------------------------------------------------ */
+
+/* The next instant at which a step begins or ends; UINT64_MAX when none is left. */
+static uint64_t next_change_ns(const struct run *run)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    for (size_t i = 0; i < run->playbook->method.count; i++) {
+        const struct step_run *step = &run->steps[i];
+        uint64_t start_ns = run->method_ns + (uint64_t)step->step->at;
+
+        if (step->state == STEP_PENDING)
+            next_ns = MIN(next_ns, start_ns);
+        else if (step->state == STEP_ACTIVE && step->step->duration != ABSENT)
+            next_ns = MIN(next_ns, start_ns + (uint64_t)step->step->duration);
+    }
+    return next_ns;
+}
+
+static void apply_changes(struct run *run, uint64_t now_ns)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++) {
+        struct step_run *step = &run->steps[i];
+        uint64_t start_ns = run->method_ns + (uint64_t)step->step->at;
+
+        if (step->state == STEP_ACTIVE && step->step->duration != ABSENT && now_ns >= start_ns + (uint64_t)step->step->duration)
+            run_release_step(run, step);
+        else if (step->state == STEP_PENDING && now_ns >= start_ns && !run_is_aborted(run))
+            run_arm_step(run, step);
+    }
+}
+
+static void inject(struct run *run)
+{
+    run_phase(run, "inject");
+    run->method_ns = clock_now_ns();
+    while (!run_is_aborted(run)) {
+        uint64_t next_ns = next_change_ns(run);
+
+        if (next_ns == UINT64_MAX || !run_wait(run, next_ns))
+            break;
+        apply_changes(run, clock_now_ns());
+    }
+}
+
+/* ---- release and after --------------------------------------------------------------------------------------------------------- */
+
+static bool any_active(const struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].state == STEP_ACTIVE)
+            return true;
+    return false;
+}
+
+/* What has a `for` is released by now; what has none stays until the end of the observation, unless the run was aborted. */
+static void release(struct run *run)
+{
+    run_phase(run, "release");
+    if (run_is_aborted(run))
+        run_release_all(run);
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        run->released_ns = MAX(run->released_ns, run->steps[i].released_ns);
+    run_count_hops(run, &run->hops[2]);
+    if (!any_active(run) && run->released_ns) {
+        run_phase(run, "verify undo");
+        run_verify(run);
+    }
+}
+
+static uint64_t observe_ns(const struct run *run)
+{
+    const struct convergence_expectation *expected = &run->playbook->expect.convergence;
+    bool stopped = !strncmp(run->abort_reason, "stopped", 7) || !strncmp(run->abort_reason, "halted", 6);
+
+    if (stopped)
+        return NS_PER_S;
+    if (run->playbook->observe != ABSENT)
+        return (uint64_t)run->playbook->observe;
+    return (uint64_t)MAX(expected->max == ABSENT ? 0 : expected->max, expected->hold) + (uint64_t)expected->hold * 14 / 10;
+}
+
+static void observe(struct run *run)
+{
+    uint64_t from_ns = run->released_ns ? run->released_ns : clock_now_ns();
+
+    run_phase(run, "observe");
+    if (!run->guardian_gone)
+        run_wait(run, from_ns + observe_ns(run));
+    run->end_ns = clock_now_ns();
+    run_count_hops(run, &run->hops[3]);
+}
+
+/* Its own process group, so that a time limit ends all of it. */
+static int run_command(struct run *run, const struct rollback *rollback)
+{
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)rollback->timeout;
+    posix_spawnattr_t attributes;
+    int status = 0, result;
+    pid_t pid;
+
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    result = posix_spawnp(&pid, rollback->command.items[0], NULL, &attributes, (char *const *)rollback->command.items, environ);
+    posix_spawnattr_destroy(&attributes);
+    if (result)
+        return -result;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (clock_now_ns() >= deadline_ns) {
+            kill(-pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            return -ETIMEDOUT;
+        }
+        run_wait(run, clock_now_ns() + 10 * NS_PER_MS);
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
+}
+
+static void roll_back(struct run *run)
+{
+    const struct rollback *rollbacks = run->playbook->rollbacks.items;
+
+    run_phase(run, "rollback");
+    for (size_t i = 0; i < run->playbook->rollbacks.count; i++) {
+        int result = run_command(run, &rollbacks[i]);
+        const char *outcome = result == 0 ? "undone" : result == -ECANCELED ? "failed" : strerror(-result);
+        cJSON *entry = cJSON_CreateObject();
+
+        cJSON_AddStringToObject(entry, "entry", rollbacks[i].command.items[0]);
+        cJSON_AddStringToObject(entry, "outcome", outcome);
+        cJSON_AddItemToArray(run->undo, entry);
+        event_log_note(&run->log, EVENT_undo, rollbacks[i].command.items[0], outcome, 0, 0);
+        run->unproven |= result != 0;
+    }
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
+
+static bool lever_is_free(struct run *run)
+{
+    bool halted = false;
+    int result = lever_read(&run->registry, &halted);
+
+    run_phase(run, "lever");
+    if (result < 0)
+        errs_add(run->errs, ERR_WORLD, "lever", "the safety lever cannot be read: %s", strerror(-result));
+    else if (halted)
+        errs_add(run->errs, ERR_WORLD, "lever", "runs are halted; `perturb resume` allows them again");
+    return result == 0 && !halted;
+}
+
+static void disturb(struct run *run)
+{
+    if (baseline(run)) {
+        inject(run);
+        release(run);
+        observe(run);
+    } else if (run_is_aborted(run)) {
+        release(run);
+        observe(run);
+    }
+    if (!run->end_ns)
+        run->end_ns = clock_now_ns();
+    if (any_active(run))
+        run_release_all(run);
+    stop_loads(run);
+}
+
+int run_conduct(struct run *run)
+{
+    event_log_note(&run->log, EVENT_run_started, run->id, run->playbook->document.file, (int64_t)run->started_wall_ns, 0);
+    if (!lever_is_free(run))
+        return -EIO;
+    run_phase(run, "prepare");
+    if (run_prepare(run) < 0)
+        return -EIO;
+    run_phase(run, "capture");
+    if (start_loads(run) < 0)
+        return -EIO;
+    disturb(run);
+    roll_back(run);
+    run_phase(run, "verify");
+    run_verify(run);
+    return 0;
+}

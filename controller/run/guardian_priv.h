@@ -1,0 +1,72 @@
+/* Inside of the guardian: its state, and the parts that serve it. */
+#ifndef PERTURB_RUN_GUARDIAN_PRIV_H
+#define PERTURB_RUN_GUARDIAN_PRIV_H
+
+#include "controller/run/guardian.h"
+#include "controller/run/journal.h"
+#include "scenarios/vocab/message.h"
+#include "shims/host/group.h"
+#include "shims/host/process.h"
+#include "shims/host/spawn.h"
+
+enum { GUARDIAN_TARGETS_MAX = 32, GUARDIAN_ACTIONS_MAX = 32, ACTION_ENTRIES_MAX = 64 };
+
+struct guarded_target {
+    char name[RULE_SCOPE_MAX];
+    char *image; /* the packed spawn image, owned: a respawn uses it again */
+    uint32_t image_size;
+    struct process_id id; /* pid 0 while it does not run */
+    char group[GROUP_PATH_MAX]; /* "" when there is none */
+};
+
+/* One host fault that acts. */
+struct host_action {
+    bool active;
+    struct plan_rule rule;
+    struct rule_counts counts;
+    uint64_t entries[ACTION_ENTRIES_MAX]; /* journal seqs to undo at release */
+    size_t entry_count;
+    uint64_t respawn_ns; /* 0: none due */
+    pid_t victim;        /* whom it ended; 0 when nobody */
+};
+
+struct guardian {
+    const struct guardian_spec *spec;
+    struct journal journal;
+    char group[GROUP_PATH_MAX];
+    char journal_path[JOURNAL_PATH_MAX];
+    char registration[JOURNAL_PATH_MAX];
+    pid_t runner_pid, wire_pid;
+    int runner_fd; /* our end of the runner's socket */
+    int wire_fd;   /* a duplicate of the runner's end: used only when the runner is gone */
+    int signal_fd;
+    uint64_t lease_end_ns; /* 0 until the first renewal */
+    uint64_t epoch;
+    bool finished; /* FINISH was answered: the rest is the runner's report */
+    bool runner_gone;
+    int runner_status;
+    const char *fence_reason;
+    int interrupts;
+    struct guarded_target targets[GUARDIAN_TARGETS_MAX];
+    size_t target_count;
+    struct host_action actions[GUARDIAN_ACTIONS_MAX];
+};
+
+/* guardian_targets.c */
+struct spawn_image_head {
+    uint32_t argument_count, environment_count;
+};
+int guarded_spawn_image(struct guardian *guardian, const void *image, uint32_t size, pid_t *ret_pid, const char **ret_step);
+int guarded_respawn(struct guardian *guardian, struct guarded_target *target);
+struct guarded_target *guarded_find(struct guardian *guardian, const char *name);
+void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status);
+void guardian_emit(struct guardian *guardian, const struct event *event);
+
+/* guardian_host.c: the host layer as an executor. */
+int host_check(struct guardian *guardian, const struct plan *plan);
+int host_apply(struct guardian *guardian, const struct plan *plan);
+size_t host_status(const struct guardian *guardian, struct rule_status *list, size_t max);
+void host_timers(struct guardian *guardian);
+uint64_t host_next_timer_ns(const struct guardian *guardian);
+
+#endif

@@ -1,0 +1,168 @@
+/* Targets of the guardian: spawned from a packed image, each journalled before it exists, each in its own control group. */
+#include "controller/run/guardian_priv.h"
+#include "controller/run/undo.h"
+
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { IMAGE_TEXTS_MAX = 4096 };
+
+/* The texts of an image: name, directory, log, then arguments, then environment. */
+struct spawn_texts {
+    char *text[IMAGE_TEXTS_MAX + 2];
+    uint32_t argument_count, environment_count;
+};
+
+static int split_image(char *image, uint32_t size, struct spawn_texts *ret_texts)
+{
+    struct spawn_image_head head;
+    uint32_t at = sizeof(head), count = 0, wanted;
+
+    if (size < sizeof(head))
+        return -EPROTO;
+    memcpy(&head, image, sizeof(head));
+    if (!head.argument_count || head.argument_count > IMAGE_TEXTS_MAX || head.environment_count > IMAGE_TEXTS_MAX)
+        return -EPROTO;
+    wanted = 3 + head.argument_count + head.environment_count;
+    if (wanted > IMAGE_TEXTS_MAX)
+        return -E2BIG;
+    for (; count < wanted && at < size; count++) {
+        uint32_t length = (uint32_t)strnlen(image + at, size - at);
+
+        if (at + length >= size)
+            return -EPROTO;
+        /* A gap after the arguments holds their NULL. */
+        ret_texts->text[count + (count >= 3 + head.argument_count)] = image + at;
+        at += length + 1;
+    }
+    if (count < wanted)
+        return -EPROTO;
+    ret_texts->text[3 + head.argument_count] = NULL;
+    ret_texts->text[wanted + 1] = NULL;
+    ret_texts->argument_count = head.argument_count;
+    ret_texts->environment_count = head.environment_count;
+    return 0;
+}
+
+struct guarded_target *guarded_find(struct guardian *guardian, const char *name)
+{
+    for (size_t i = 0; i < guardian->target_count; i++)
+        if (!strcmp(guardian->targets[i].name, name))
+            return &guardian->targets[i];
+    return NULL;
+}
+
+void guardian_emit(struct guardian *guardian, const struct event *event)
+{
+    const struct message_head head = { .verb = MESSAGE_EVENT, .size = sizeof(*event), .epoch = guardian->epoch };
+
+    if (!guardian->runner_gone)
+        message_send(guardian->runner_fd, &head, event, 100);
+}
+
+static int start_target(struct guardian *guardian, struct guarded_target *target, const char **ret_step)
+{
+    struct spawn_texts *texts = calloc(1, sizeof(*texts));
+    char identity[PROCESS_TEXT_MAX];
+    struct event event;
+    uint64_t seq;
+    pid_t pid = 0;
+    int result;
+
+    *ret_step = "reading its description";
+    result = texts ? split_image(target->image, target->image_size, texts) : -ENOMEM;
+    if (result == 0) {
+        const struct spawn_spec spec = {
+            .argv = texts->text + 3,
+            .environment = texts->text + 4 + texts->argument_count,
+            .directory = texts->text[1][0] ? texts->text[1] : NULL,
+            .log = texts->text[2],
+            .group = target->group,
+        };
+
+        result = spawn_start(&spec, &pid, ret_step);
+    }
+    free(texts);
+    if (result < 0)
+        return result;
+    process_identify(pid, &target->id);
+    target->id.pid = pid;
+    journal_plan(&guardian->journal, UNDO_PROCESS, process_print(&target->id, identity, sizeof(identity)), &seq);
+    journal_mark(&guardian->journal, seq, JOURNAL_APPLIED);
+    event_init(&event, EVENT_target_started, SOURCE_GUARDIAN, clock_now_ns(), target->name, NULL);
+    event.number[0] = pid;
+    guardian_emit(guardian, &event);
+    return 0;
+}
+
+static int make_group(struct guardian *guardian, struct guarded_target *target)
+{
+    int result;
+
+    target->group[0] = '\0';
+    if (!guardian->group[0])
+        return 0;
+    result = group_create(guardian->group, target->name, target->group);
+    if (result < 0)
+        target->group[0] = '\0';
+    return result == -ENOTSUP ? 0 : result;
+}
+
+int guarded_spawn_image(struct guardian *guardian, const void *image, uint32_t size, pid_t *ret_pid, const char **ret_step)
+{
+    struct guarded_target *target;
+    const char *name = (const char *)image + sizeof(struct spawn_image_head);
+    int result;
+
+    *ret_step = "reading its description";
+    if (guardian->target_count == GUARDIAN_TARGETS_MAX)
+        return -ENOSPC;
+    if (size <= sizeof(struct spawn_image_head) || strnlen(name, size - sizeof(struct spawn_image_head)) >= RULE_SCOPE_MAX)
+        return -EPROTO;
+    target = &guardian->targets[guardian->target_count];
+    *target = (struct guarded_target){ .image_size = size, .image = malloc(size) };
+    if (!target->image)
+        return -ENOMEM;
+    memcpy(target->image, image, size);
+    snprintf(target->name, sizeof(target->name), "%s", name);
+    guardian->target_count++;
+    *ret_step = "making its control group";
+    result = make_group(guardian, target);
+    if (result == 0)
+        result = start_target(guardian, target, ret_step);
+    if (result == 0)
+        *ret_pid = target->id.pid;
+    return result;
+}
+
+int guarded_respawn(struct guardian *guardian, struct guarded_target *target)
+{
+    const char *step;
+
+    if (target->id.pid)
+        return 0;
+    return start_target(guardian, target, &step);
+}
+
+void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status)
+{
+    for (size_t i = 0; i < guardian->target_count; i++) {
+        struct guarded_target *target = &guardian->targets[i];
+        struct event event;
+
+        if (target->id.pid != pid)
+            continue;
+        target->id.pid = 0;
+        event_init(&event, EVENT_target_exited, SOURCE_GUARDIAN, clock_now_ns(), target->name, NULL);
+        event.number[0] = pid;
+        event.number[1] = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+        guardian_emit(guardian, &event);
+        return;
+    }
+}

@@ -1,0 +1,298 @@
+/* Prepare: proxies listen, targets run and serve, control pages lie ready, every executor has accepted the faults it will get. */
+#include "controller/run/run_priv.h"
+#include "controller/run/guardian_priv.h"
+#include "controller/run/ready.h"
+#include "controller/run/undo.h"
+
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+#include "shims/host/preload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { IMAGE_MAX = 1 << 20 };
+
+static const char *place(const struct run *run, const struct node *node, char *text)
+{
+    return node_where(&run->playbook->document, node, text, ERR_WHERE_MAX);
+}
+
+void run_take_event(void *context, const struct event *event)
+{
+    struct run *run = context;
+
+    event_log_add(&run->log, event);
+    for (size_t i = 0; event->kind == EVENT_fault_acted && i < run->playbook->method.count; i++)
+        if (!strcmp(run->steps[i].step->spec.rule.name, event->text[0]) &&
+            (!run->steps[i].injected_ns || event->ns < run->steps[i].injected_ns))
+            run->steps[i].injected_ns = event->ns;
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        struct target_run *target = &run->targets[i];
+
+        if (strcmp(target->target->name, event->text[0]) != 0)
+            continue;
+        if (event->kind == EVENT_target_started) {
+            target->pid = (pid_t)event->number[0];
+            target->starts++;
+        } else if (event->kind == EVENT_target_exited) {
+            target->pid = 0;
+            if (target->exit_count < RUN_EXITS_MAX)
+                target->exits[target->exit_count++] = (struct target_exit){ event->ns, event->number[1] };
+        }
+    }
+}
+
+/* ---- proxies --------------------------------------------------------------------------------------------------------------- */
+
+static int open_proxies(struct run *run)
+{
+    const struct proxy *proxies = run->playbook->proxies.items;
+    char where[ERR_WHERE_MAX];
+
+    for (size_t i = 0; i < run->playbook->proxies.count; i++) {
+        struct message answer = { .payload = NULL };
+        struct proxy_spec spec = { .name = "" };
+        int result;
+
+        snprintf(spec.name, sizeof(spec.name), "%s", proxies[i].name);
+        snprintf(spec.listen, sizeof(spec.listen), "%s", proxies[i].listen);
+        snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxies[i].upstream);
+        result = executor_ask(&run->wire, MESSAGE_OPEN, 0, 0, &spec, sizeof(spec), EXECUTOR_TIMEOUT_MS, &answer);
+        if (result < 0) {
+            message_done(&answer);
+            return errs_add(run->errs, ERR_WORLD, place(run, proxies[i].node, where), "proxy '%s' cannot listen on %s: %s", proxies[i].name,
+                            proxies[i].listen, strerror(-result));
+        }
+        if (answer.head.size >= sizeof(struct proxy_status))
+            memcpy(&run->proxies[i], answer.payload, sizeof(struct proxy_status));
+        message_done(&answer);
+        event_log_note(&run->log, EVENT_proxy_opened, proxies[i].name, run->proxies[i].spec.listen, 0, 0);
+    }
+    return 0;
+}
+
+/* ---- targets --------------------------------------------------------------------------------------------------------------- */
+
+static bool wants_shim(const struct run *run, const struct target *target)
+{
+    bool wants = target->shim == 1;
+
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        wants |= run->steps[i].step->layer == LAYER_CALL && !strcmp(run->steps[i].step->spec.rule.scope, target->name);
+    return wants;
+}
+
+/* The page is journalled before it exists. */
+static int make_page(struct run *run, struct target_run *target)
+{
+    char name[CONTROL_NAME_MAX], record[160], where[ERR_WHERE_MAX];
+    int result;
+
+    snprintf(name, sizeof(name), "%.36s.%.24s", run->id, target->target->name);
+    snprintf(record, sizeof(record), UNDO_PAGE " %s", name);
+    result = executor_ask(&run->guardian, MESSAGE_JOURNAL, 0, 0, record, strlen(record), EXECUTOR_TIMEOUT_MS, NULL);
+    if (result == 0)
+        result = page_create(&run->registry, name, &target->page);
+    return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
+                                 "the control page of '%s' cannot be made: %s", target->target->name, strerror(-result))
+                      : 0;
+}
+
+static void put_text(struct buf *image, const char *text)
+{
+    buf_append(image, text, strlen(text) + 1);
+}
+
+static bool is_overridden(const char *variable, const struct text_list *env)
+{
+    size_t length = strcspn(variable, "=") + 1;
+
+    for (size_t i = 0; i < env->count; i++)
+        if (!strncmp(env->items[i], variable, length))
+            return true;
+    return !strncmp(variable, "LD_PRELOAD=", 11) || !strncmp(variable, "PERTURB_RUN=", 12) || !strncmp(variable, CONTROL_ENV "=", 13);
+}
+
+static uint32_t put_environment(struct run *run, const struct target_run *target, const char *library, struct buf *image)
+{
+    const struct text_list *env = &target->target->env;
+    const char *inherited = getenv("LD_PRELOAD");
+    uint32_t count = 0;
+    char text[REGISTRY_FILE_MAX + 32];
+
+    for (char **variable = environ; *variable; variable++)
+        if (!is_overridden(*variable, env)) {
+            put_text(image, *variable);
+            count++;
+        }
+    for (size_t i = 0; i < env->count; i++, count++)
+        put_text(image, env->items[i]);
+    snprintf(text, sizeof(text), "PERTURB_RUN=%s", run->id);
+    put_text(image, text);
+    count++;
+    if (target->page) {
+        snprintf(text, sizeof(text), CONTROL_ENV "=%s", page_path(target->page));
+        put_text(image, text);
+        buf_printf(image, "LD_PRELOAD=%s%s", library, inherited ? ":" : "");
+        put_text(image, inherited ? inherited : "");
+        count += 2;
+    }
+    return count;
+}
+
+static int pack_image(struct run *run, const struct target_run *target, const char *library, struct buf *image)
+{
+    const struct target *wanted = target->target;
+    struct spawn_image_head head = { .argument_count = (uint32_t)wanted->command.count };
+    char log[512];
+
+    buf_append(image, &head, sizeof(head));
+    put_text(image, wanted->name);
+    put_text(image, wanted->directory ? wanted->directory : "");
+    snprintf(log, sizeof(log), "%s/logs/%s.log", run->directory, wanted->name);
+    put_text(image, log);
+    for (size_t i = 0; i < wanted->command.count; i++)
+        put_text(image, wanted->command.items[i]);
+    head.environment_count = put_environment(run, target, library, image);
+    memcpy(image->data, &head, sizeof(head));
+    return image->failed ? -E2BIG : 0;
+}
+
+static int spawn_target(struct run *run, struct target_run *target)
+{
+    const struct target *wanted = target->target;
+    struct message answer = { .payload = NULL };
+    char where[ERR_WHERE_MAX], library[4096] = "";
+    struct buf image;
+    int result = 0;
+
+    if (wants_shim(run, wanted)) {
+        result = preload_find(library, sizeof(library));
+        if (result < 0)
+            return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "libperturb.so is not found beside perturb: %s", strerror(-result));
+        if (make_page(run, target) < 0)
+            return -EIO;
+    }
+    buf_init(&image, IMAGE_MAX);
+    result = pack_image(run, target, library, &image);
+    if (result == 0)
+        result = executor_ask(&run->guardian, MESSAGE_SPAWN, 0, 0, image.data, image.length, EXECUTOR_TIMEOUT_MS, &answer);
+    if (result < 0)
+        errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "target '%s': %s %s: %s", wanted->name,
+                 answer.payload ? (const char *)answer.payload : "starting", wanted->command.items[0], strerror(-result));
+    message_done(&answer);
+    buf_done(&image);
+    return result;
+}
+
+static int refuse_unready(struct run *run, const struct target_run *target, const char *why)
+{
+    char where[ERR_WHERE_MAX], path[512], tail[160] = "";
+
+    snprintf(path, sizeof(path), "%s/logs/%s.log", run->directory, target->target->name);
+    ready_log_tail(path, tail, sizeof(tail));
+    return errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where), "target '%s' %s%s%s", target->target->name, why,
+                    tail[0] ? "; its log ends: " : "", tail);
+}
+
+static int wait_ready(struct run *run, struct target_run *target)
+{
+    const struct ready_probe *ready = &target->target->ready;
+    uint64_t start_ns = clock_now_ns(), deadline_ns = start_ns + (uint64_t)ready->timeout;
+    char why[96];
+
+    if (!ready->tcp && !ready->http)
+        return 0;
+    while (!(ready->tcp ? ready_tcp(ready->tcp) : ready_http(ready->http))) {
+        if (target->exit_count) {
+            snprintf(why, sizeof(why), "ended with status %d before it was ready", (int)target->exits[0].status);
+            return refuse_unready(run, target, why);
+        }
+        if (clock_now_ns() >= deadline_ns) {
+            snprintf(why, sizeof(why), "was not ready within %.3g s", (double)ready->timeout / 1e9);
+            return refuse_unready(run, target, why);
+        }
+        if (!run_wait(run, clock_now_ns() + 20 * NS_PER_MS))
+            return -ECANCELED;
+    }
+    event_log_note(&run->log, EVENT_target_ready, target->target->name, NULL, (int64_t)(clock_now_ns() - start_ns), 0);
+    return 0;
+}
+
+/* A target that already runs: it has to be there, and, for call faults, to carry the shim. */
+static int find_running(struct run *run, struct target_run *target)
+{
+    const struct target *wanted = target->target;
+    char where[ERR_WHERE_MAX], name[CONTROL_NAME_MAX];
+    pid_t pid = 0;
+
+    if (ready_find_running(wanted, &pid) < 0 && !wanted->address)
+        return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "target '%s' selects no process: nothing is disturbed", wanted->name);
+    target->pid = pid;
+    if (!wants_shim(run, wanted))
+        return 0;
+    if (ready_find_page(&run->registry, pid, name, sizeof(name)) < 0 || page_open(&run->registry, name, &target->page) < 0)
+        return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
+                        "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
+    return 0;
+}
+
+static int start_targets(struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        struct target_run *target = &run->targets[i];
+        int result = target->target->command.count ? spawn_target(run, target) : find_running(run, target);
+
+        if (result == 0)
+            result = wait_ready(run, target);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------------------------------ */
+
+static int prepare_layer(struct run *run, struct executor *executor, enum layer layer)
+{
+    struct plan *plan = calloc(1, PLAN_SIZE(run->playbook->method.count + 1));
+    struct message answer = { .payload = NULL };
+    int result = 0;
+
+    if (!plan)
+        return -ENOMEM;
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .epoch = run->epoch + 1, .seed = run->seed };
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].step->layer == layer)
+            plan->rules[plan->rule_count++] = run->steps[i].step->spec.rule;
+    if (plan->rule_count)
+        result = executor_ask(executor, MESSAGE_PREPARE, plan->epoch, 0, plan, PLAN_SIZE(plan->rule_count), EXECUTOR_TIMEOUT_MS, &answer);
+    if (result < 0)
+        errs_add(run->errs, ERR_WORLD, run->playbook->document.file, "the %s executor refuses the faults: %s", layer_names[layer],
+                 answer.payload && answer.head.size ? (const char *)answer.payload : strerror(-result));
+    for (uint32_t i = 0; i < plan->rule_count && result == 0; i++)
+        event_log_note(&run->log, EVENT_fault_prepared, plan->rules[i].name, NULL, 0, 0);
+    message_done(&answer);
+    free(plan);
+    return result;
+}
+
+int run_prepare(struct run *run)
+{
+    int result;
+
+    run_renew(run, clock_now_ns());
+    result = run->playbook->proxies.count ? open_proxies(run) : 0;
+    if (result == 0)
+        result = start_targets(run);
+    if (result == 0 && run->wire.fd >= 0)
+        result = prepare_layer(run, &run->wire, LAYER_STREAM);
+    if (result == 0)
+        result = prepare_layer(run, &run->guardian, LAYER_HOST);
+    return result;
+}

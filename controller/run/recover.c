@@ -1,0 +1,205 @@
+/* Recovery, halt and panic. A registration is REGISTRY/runs/ID: "guardian ID\nwire ID\njournal PATH\n". */
+#include "controller/run/recover.h"
+
+#include "controller/run/undo.h"
+#include "scenarios/base/buf.h"
+#include "scenarios/base/clock.h"
+#include "shims/host/process.h"
+#include "shims/host/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+struct registration {
+    char file[REGISTRY_FILE_MAX];
+    char run_id[64];
+    struct process_id guardian, wire;
+    char journal[JOURNAL_PATH_MAX];
+};
+
+static int read_registration(const struct registry *registry, const char *name, struct registration *ret_registration)
+{
+    struct registration found = { .journal = "" };
+    char guardian[PROCESS_TEXT_MAX] = "", wire[PROCESS_TEXT_MAX] = "", part[128];
+    struct buf text;
+    int result;
+
+    snprintf(part, sizeof(part), "runs/%.100s", name);
+    result = registry_path(registry, part, found.file, sizeof(found.file));
+    if (result < 0)
+        return result;
+    snprintf(found.run_id, sizeof(found.run_id), "%.60s", name);
+    buf_init(&text, 4096);
+    result = buf_read_file(&text, found.file);
+    if (result == 0 && sscanf(text.data, "guardian %95s\nwire %95s\njournal %511[^\n]", guardian, wire, found.journal) < 2)
+        result = -EPROTO;
+    buf_done(&text);
+    if (result < 0)
+        return result;
+    process_parse(guardian, &found.guardian);
+    process_parse(wire, &found.wire);
+    *ret_registration = found;
+    return 0;
+}
+
+static int each_registration(int (*each)(const struct registration *registration, void *context), void *context)
+{
+    struct registry registry;
+    char path[REGISTRY_FILE_MAX];
+    struct dirent *entry;
+    DIR *directory;
+    int result = registry_open(&registry);
+
+    if (result < 0)
+        return result;
+    registry_path(&registry, "runs", path, sizeof(path));
+    directory = opendir(path);
+    while (directory && (entry = readdir(directory))) {
+        struct registration registration;
+
+        if (entry->d_name[0] != '.' && read_registration(&registry, entry->d_name, &registration) == 0)
+            each(&registration, context);
+    }
+    if (directory)
+        closedir(directory);
+    registry_close(&registry);
+    return 0;
+}
+
+/* ---- recover ----------------------------------------------------------------------------------------------------------------- */
+
+struct recover_context {
+    FILE *out;
+    struct recovery counts;
+};
+
+static void tell_entry(void *context, const struct journal_entry *entry, const char *outcome)
+{
+    fprintf(context, "  %-8s %s: %s\n", entry->verb, entry->argument, outcome);
+}
+
+static int recover_one(const struct registration *registration, void *context)
+{
+    struct recover_context *state = context;
+    struct process_id left[8];
+    struct journal journal;
+    int resisted;
+
+    state->counts.runs++;
+    if (process_is_alive(&registration->guardian)) {
+        state->counts.alive++;
+        fprintf(state->out, "run %s: its guardian lives (pid %d); left alone\n", registration->run_id, (int)registration->guardian.pid);
+        return 0;
+    }
+    fprintf(state->out, "run %s: its guardian is gone; undoing\n", registration->run_id);
+    if (journal_open(&journal, registration->journal) < 0) {
+        fprintf(state->out, "  the journal %s cannot be read: %s\n", registration->journal, strerror(errno));
+        state->counts.resisted++;
+        return 0;
+    }
+    resisted = undo_all(&journal, tell_entry, state->out);
+    journal_close(&journal);
+    if (process_find_marked(registration->run_id, left, 8))
+        resisted++;
+    fprintf(state->out, "  %s\n", resisted ? "NOT PROVEN: something is left" : "proven: nothing of it is left");
+    if (resisted) {
+        state->counts.resisted++;
+        return 0;
+    }
+    state->counts.recovered++;
+    unlink(registration->file);
+    return 0;
+}
+
+int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
+{
+    struct recover_context state = { .out = out };
+    int result = each_registration(recover_one, &state);
+
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+    *ret_recovery = state.counts;
+    return 0;
+}
+
+/* ---- halt ---------------------------------------------------------------------------------------------------------------------- */
+
+struct halt_context {
+    size_t told, left;
+};
+
+static int tell_one(const struct registration *registration, void *context)
+{
+    struct halt_context *state = context;
+
+    if (process_is_alive(&registration->guardian)) {
+        state->told++;
+        process_signal(&registration->guardian, SIGTERM);
+    }
+    return 0;
+}
+
+static int count_one(const struct registration *registration, void *context)
+{
+    struct halt_context *state = context;
+
+    state->left += process_is_alive(&registration->guardian);
+    return 0;
+}
+
+int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs)
+{
+    struct halt_context state = { 0, 0 };
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+    int result = each_registration(tell_one, &state);
+
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+    do {
+        state.left = 0;
+        each_registration(count_one, &state);
+        if (state.left)
+            poll(NULL, 0, 20);
+    } while (state.left && clock_now_ns() < deadline_ns);
+    *ret_told = state.told;
+    *ret_left = state.left;
+    return 0;
+}
+
+/* ---- panic ---------------------------------------------------------------------------------------------------------------------- */
+
+/* No journal is written here and nobody is waited for: what acts is ended, the ledger is for recover. */
+static int panic_one(const struct registration *registration, void *context)
+{
+    size_t *runs = context;
+    struct journal journal;
+
+    (*runs)++;
+    process_signal(&registration->wire, SIGTERM);
+    if (journal_open(&journal, registration->journal) == 0) {
+        for (size_t i = journal.count; i-- > 0;)
+            if (!strcmp(journal.entries[i].verb, UNDO_FREEZE) || !strcmp(journal.entries[i].verb, UNDO_STOP))
+                undo_one(&journal, journal.entries[i].seq);
+        journal_close(&journal);
+    }
+    process_signal(&registration->guardian, SIGTERM);
+    return 0;
+}
+
+int panic_all(size_t *ret_pages, size_t *ret_runs)
+{
+    struct registry registry;
+    int result = registry_open(&registry), first;
+
+    *ret_pages = *ret_runs = 0;
+    if (result < 0)
+        return result;
+    first = registry_panic(&registry, ret_pages);
+    registry_close(&registry);
+    result = each_registration(panic_one, ret_runs);
+    return first < 0 ? first : result;
+}

@@ -1,0 +1,29 @@
+/* What is left of runs that ended badly, and the levers that need no daemon. All through the registry directory. */
+#ifndef PERTURB_RUN_RECOVER_H
+#define PERTURB_RUN_RECOVER_H
+
+#include "scenarios/base/err.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct recovery {
+    size_t runs;      /* found in the registry */
+    size_t alive;     /* of these, with a living guardian: left alone */
+    size_t recovered; /* everything undone and proven */
+    size_t resisted;  /* something is not proven undone */
+};
+
+/* Replays the journal of every run whose guardian is gone, newest entry first, verifies, and tells each step to `out`.
+ * Idempotent. 0, or negative with an error added when the registry cannot be used. */
+int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs);
+
+/* Tells every living run to abort (its faults go at once, it observes and reports), and waits up to `timeout_ms` until each is
+ * released. `ret_told` counts them, `ret_left` those that still act. 0 or negative with an error added. */
+int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs);
+
+/* Releases by force, waiting for nobody: wire executors drain, stopped processes go on, control pages are inert, the lever is
+ * set. `ret_pages` and `ret_runs` count what was found. 0 or the first negative errno. */
+int panic_all(size_t *ret_pages, size_t *ret_runs);
+
+#endif

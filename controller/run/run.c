@@ -1,0 +1,391 @@
+/* A run from request to exit status: set up, the process tree, and what each of its two processes leaves behind. */
+#include "controller/run/run_priv.h"
+
+#include "controller/report/report.h"
+#include "controller/run/guardian.h"
+#include "controller/run/undo.h"
+#include "controller/store/store.h"
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+#include "scenarios/base/rng.h"
+#include "shims/host/process.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- set up ------------------------------------------------------------------------------------------------------------------ */
+
+static void name_run(struct run *run)
+{
+    time_t seconds = (time_t)(run->started_wall_ns / NS_PER_S);
+    struct tm broken_down;
+    char text[24];
+
+    localtime_r(&seconds, &broken_down);
+    strftime(text, sizeof(text), "%Y%m%d-%H%M%S", &broken_down);
+    snprintf(run->id, sizeof(run->id), "%s-%04x", text, (unsigned)(rng_mix(run->started_wall_ns, (uint64_t)getpid()) & 0xffff));
+}
+
+static int choose_seed(struct run *run, struct errs *errs)
+{
+    const char *text = run->request->seed_text;
+    char *end;
+
+    run->seed = run->playbook->seed;
+    if (text) {
+        errno = 0;
+        run->seed = strtoull(text, &end, 0);
+        if (*end || end == text || errno || text[0] == '-')
+            return errs_add(errs, ERR_USAGE, "--seed", "found '%s', expected a whole number below 2^64", text);
+    } else if (!run->playbook->seed_given && getrandom(&run->seed, sizeof(run->seed), 0) != (ssize_t)sizeof(run->seed)) {
+        run->seed = clock_wall_ns();
+    }
+    return 0;
+}
+
+/* A program that is not there is told before anything is started. */
+static int check_programs(const struct run *run, struct errs *errs)
+{
+    const struct target *targets = run->playbook->targets.items;
+    int result = 0;
+
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        const char *name = targets[i].command.count ? targets[i].command.items[0] : NULL;
+        const char *path = getenv("PATH");
+        char where[ERR_WHERE_MAX], candidate[4096];
+        bool found = false;
+
+        if (!name)
+            continue;
+        if (strchr(name, '/'))
+            found = access(name, X_OK) == 0;
+        for (; path && !strchr(name, '/') && !found; path = strchr(path, ':') ? strchr(path, ':') + 1 : NULL) {
+            snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)strcspn(path, ":"), path, name);
+            found = access(candidate, X_OK) == 0;
+        }
+        node_where(&run->playbook->document, targets[i].node, where, sizeof(where));
+        if (!found)
+            result = errs_add(errs, ERR_WORLD, where, "target '%s': the program '%s' is not found or not executable", targets[i].name, name);
+    }
+    return result;
+}
+
+static int allocate(struct run *run)
+{
+    const struct playbook *playbook = run->playbook;
+
+    run->steps = calloc(playbook->method.count + 1, sizeof(*run->steps));
+    run->targets = calloc(playbook->targets.count + 1, sizeof(*run->targets));
+    run->loads = calloc(playbook->loads.count + 1, sizeof(*run->loads));
+    run->guards = calloc(playbook->guards.count + 1, sizeof(*run->guards));
+    run->steady = calloc(playbook->hypothesis.count + 1, sizeof(*run->steady));
+    run->proxies = calloc(playbook->proxies.count + 1, sizeof(*run->proxies));
+    if (!run->steps || !run->targets || !run->loads || !run->guards || !run->steady || !run->proxies)
+        return -ENOMEM;
+    for (size_t i = 0; i < playbook->method.count; i++)
+        run->steps[i].step = (const struct step *)playbook->method.items + i;
+    for (size_t i = 0; i < playbook->targets.count; i++)
+        run->targets[i].target = (const struct target *)playbook->targets.items + i;
+    for (size_t i = 0; i < playbook->loads.count; i++)
+        run->loads[i].workload = (const struct workload *)playbook->loads.items + i;
+    for (size_t i = 0; i < playbook->guards.count; i++)
+        run->guards[i] = (struct guard_run){ .guard = (const struct guard *)playbook->guards.items + i, .worst = NAN };
+    for (size_t i = 0; i < playbook->hypothesis.count; i++)
+        run->steady[i] = (struct steady_line){ .bound = (const struct bound *)playbook->hypothesis.items + i, .value = NAN };
+    for (size_t i = 0; i < playbook->proxies.count; i++)
+        snprintf(run->proxies[i].spec.name, RULE_SCOPE_MAX, "%s", ((const struct proxy *)playbook->proxies.items)[i].name);
+    run->undo = cJSON_CreateArray();
+    run->verify = cJSON_CreateArray();
+    run->notes = cJSON_CreateArray();
+    return 0;
+}
+
+static void release_memory(struct run *run)
+{
+    for (size_t i = 0; run->loads && i < run->playbook->loads.count; i++)
+        load_free(run->loads[i].generator);
+    event_log_close(&run->log);
+    cJSON_Delete(run->undo);
+    cJSON_Delete(run->verify);
+    cJSON_Delete(run->notes);
+    free(run->steps);
+    free(run->targets);
+    free(run->loads);
+    free(run->guards);
+    free(run->steady);
+    free(run->proxies);
+    free(run->directory);
+    registry_close(&run->registry);
+}
+
+/* ---- history ------------------------------------------------------------------------------------------------------------------ */
+
+static void begin_history(struct run *run, struct errs *errs)
+{
+    char seed[24];
+    struct store_run row = { .id = run->id, .playbook = run->playbook->document.file, .playbook_hash = run->playbook->hash,
+                             .title = run->playbook->title, .service = run->playbook->service,
+                             .rigour = run->playbook->rigour ? "full" : "quick", .directory = run->directory, .status = -1,
+                             .duration_s = NAN, .convergence_s = NAN, .convergence_low_s = NAN, .convergence_high_s = NAN, .loss_s = NAN };
+    struct store_history *history = NULL;
+    char started[32];
+    time_t seconds = (time_t)(run->started_wall_ns / NS_PER_S);
+    struct tm broken_down;
+
+    gmtime_r(&seconds, &broken_down);
+    strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", &broken_down);
+    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)run->seed);
+    row.seed = seed;
+    row.started = started;
+    if (store_history_open(NULL, &history, errs) == 0)
+        store_history_begin(history, &row, errs);
+    store_history_close(history);
+}
+
+static void end_history(const struct run *run, const cJSON *document, struct errs *errs)
+{
+    struct store_history *history = NULL;
+    struct store_run row;
+
+    if (store_run_from_result(document, run->directory, &row) < 0)
+        return;
+    if (store_history_open(NULL, &history, errs) == 0)
+        store_history_end(history, &row, errs);
+    store_history_close(history);
+    store_run_done(&row);
+}
+
+static void tell_result(const struct run *run, const cJSON *document)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    struct winsize size = { .ws_col = 80 };
+    bool colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+
+    if (run->request->json)
+        return;
+    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    printf("\n");
+    report_text(document, stdout, colour, size.ws_col);
+    fflush(stdout);
+}
+
+static int leave_result(struct run *run, struct judgement *judgement)
+{
+    cJSON *document = run_document(run, judgement);
+
+    run_write_reports(run, document);
+    end_history(run, document, run->errs);
+    tell_result(run, document);
+    cJSON_Delete(document);
+    return judgement->status;
+}
+
+/* ---- the runner ------------------------------------------------------------------------------------------------------------------ */
+
+/* Preparing failed: everything is undone and told; the status is the errors'. */
+static int refuse(struct run *run)
+{
+    struct judgement judgement = { .verdict = "aborted", .status = run->unproven ? 4 : errs_status(run->errs), .expect = cJSON_CreateArray() };
+
+    if (run->errs->count)
+        snprintf(judgement.why, sizeof(judgement.why), "not started: %.400s", run->errs->list[0].text);
+    else
+        snprintf(judgement.why, sizeof(judgement.why), "%s", run->abort_reason);
+    if (!run->errs->count)
+        judgement.status = run->unproven ? 4 : 3;
+    run->end_ns = clock_now_ns();
+    run->request = NULL;
+    cJSON *document = run_document(run, &judgement);
+    store_write_json(run->directory, "result.json", document, run->errs);
+    end_history(run, document, run->errs);
+    cJSON_Delete(document);
+    errs_print(run->errs, stderr);
+    if (!run->errs->count)
+        fprintf(stderr, "perturb: %s\n", run->abort_reason);
+    return judgement.status;
+}
+
+static int engine(void *context, int guardian_fd, int wire_fd, int wire_pid)
+{
+    struct run *run = context;
+    struct judgement *judgement = calloc(1, sizeof(*judgement));
+    int result, status;
+
+    if (!judgement)
+        return ERR_INTERNAL;
+    run->guardian = (struct executor){ .fd = guardian_fd, .on_event = run_take_event, .context = run };
+    run->wire = (struct executor){ .fd = wire_fd, .on_event = run_take_event, .context = run };
+    run->wire_pid = (pid_t)wire_pid;
+    run_signals();
+    if (event_log_open(&run->log, run->directory) < 0)
+        errs_add(run->errs, ERR_WORLD, run->directory, "the event log cannot be written: %s", strerror(errno));
+    live_start(run);
+    result = run_conduct(run);
+    run_finish(run);
+    live_stop(run);
+    if (result < 0) {
+        status = refuse(run);
+    } else {
+        run_judge(run, judgement);
+        event_log_note(&run->log, EVENT_run_ended, run->id, NULL, judgement->status, 0);
+        status = leave_result(run, judgement);
+        errs_print(run->errs, stderr);
+    }
+    free(judgement);
+    release_memory(run);
+    return status;
+}
+
+/* ---- the guardian's side ------------------------------------------------------------------------------------------------------------ */
+
+static void take_ledger(struct run *run, const struct buf *ledger)
+{
+    for (char *line = ledger->data; *line;) {
+        size_t length = strcspn(line, "\n"), entry = strcspn(line, "\t");
+        cJSON *object = cJSON_CreateObject();
+        char text[640];
+
+        snprintf(text, sizeof(text), "%.*s", (int)(entry < length ? entry : length), line);
+        cJSON_AddStringToObject(object, "entry", text);
+        snprintf(text, sizeof(text), "%.*s", entry < length ? (int)(length - entry - 1) : 0, line + entry + 1);
+        cJSON_AddStringToObject(object, "outcome", text);
+        cJSON_AddItemToArray(run->undo, object);
+        line += length + (line[length] == '\n');
+    }
+}
+
+static int fenced(void *context, const char *reason, int resisted, const struct buf *ledger)
+{
+    struct run *run = context;
+    struct judgement judgement = { .verdict = "aborted", .status = resisted ? 4 : 3, .expect = cJSON_CreateArray() };
+    cJSON *proof = cJSON_CreateObject();
+
+    snprintf(judgement.why, sizeof(judgement.why), "%s; the guardian released and undid everything", reason);
+    take_ledger(run, ledger);
+    cJSON_AddStringToObject(proof, "what", "nothing that the run spawned is left");
+    cJSON_AddStringToObject(proof, "outcome", resisted ? "NOT PROVEN" : "proven");
+    cJSON_AddItemToArray(run->verify, proof);
+    return leave_result(run, &judgement);
+}
+
+static int copy_playbook(const struct run *run, struct errs *errs)
+{
+    const char *dot = strrchr(run->playbook->document.file, '.');
+    bool is_json = dot && !strcmp(dot, ".json");
+
+    return store_write_file(run->directory, is_json ? "playbook.json" : "playbook.yaml", run->playbook->document.source,
+                            run->playbook->document.source_length, errs);
+}
+
+static int set_up(struct run *run, struct errs *errs)
+{
+    int result;
+
+    run->started_wall_ns = clock_wall_ns();
+    name_run(run);
+    if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0)
+        return -EINVAL;
+    result = registry_open(&run->registry);
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+    if (allocate(run) < 0)
+        return errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
+    if (store_run_create(run->request->out_directory, run->id, &run->directory, errs) < 0 || copy_playbook(run, errs) < 0)
+        return -EIO;
+    begin_history(run, errs);
+    return errs->count ? -EIO : 0;
+}
+
+int run_execute(const struct run_request *request, struct errs *errs)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    struct playbook *playbook = calloc(1, sizeof(*playbook));
+    int status = ERR_INTERNAL;
+
+    if (!run || !playbook)
+        return ERR_INTERNAL;
+    run->request = request;
+    run->playbook = playbook;
+    run->errs = errs;
+    run->wire.fd = run->guardian.fd = -1;
+    run->registry.fd = -1;
+    if (playbook_read(playbook, request->file, request->options, errs) == 0 && set_up(run, errs) == 0) {
+        const struct guardian_spec spec = { .run_id = run->id, .directory = run->directory, .lease_ns = (uint64_t)playbook->lease,
+                                            .wants_wire = playbook->proxies.count > 0, .engine = engine, .fenced = fenced, .context = run };
+
+        if (!request->json)
+            printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, playbook->title);
+        fflush(stdout);
+        status = guardian_run(&spec, errs);
+    } else {
+        status = errs_status(errs);
+    }
+    release_memory(run);
+    playbook_done(playbook);
+    free(playbook);
+    free(run);
+    return status;
+}
+
+/* ---- preview ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void preview_targets(const struct playbook *playbook)
+{
+    const struct target *targets = playbook->targets.items;
+    const struct proxy *proxies = playbook->proxies.items;
+
+    for (size_t i = 0; i < playbook->targets.count; i++) {
+        printf("  target %-12s", targets[i].name);
+        for (size_t j = 0; j < targets[i].command.count; j++)
+            printf(" %s", targets[i].command.items[j]);
+        if (targets[i].pid != ABSENT)
+            printf(" pid %lld", (long long)targets[i].pid);
+        printf("%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
+               targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "");
+    }
+    for (size_t i = 0; i < playbook->proxies.count; i++)
+        printf("  proxy  %-12s %s -> %s\n", proxies[i].name, proxies[i].listen, proxies[i].upstream);
+}
+
+static void preview_method(const struct playbook *playbook)
+{
+    const struct step *steps = playbook->method.items;
+
+    for (size_t i = 0; i < playbook->method.count; i++) {
+        const struct fault_desc *fault = &fault_descs[steps[i].spec.rule.fault];
+        char line[512], at[32], duration[32];
+
+        if (fault_spec_print(&steps[i].spec, line, sizeof(line)) < 0)
+            continue;
+        printf("  at %-7s %s%s: %s\n", unit_print(UNIT_DURATION, steps[i].at, at, sizeof(at)), steps[i].duration == ABSENT ? "to the end" : "for ",
+               steps[i].duration == ABSENT ? "" : unit_print(UNIT_DURATION, steps[i].duration, duration, sizeof(duration)), line);
+        printf("             undone %s\n", fault->undo == UNDO_EXPIRES ? "by its release, by its lease, or by the end of its executor"
+                                                                        : "from the journal: the target goes on or is started again");
+    }
+}
+
+int run_preview(const struct run_request *request, struct errs *errs)
+{
+    struct playbook *playbook = calloc(1, sizeof(*playbook));
+    struct run run = { .request = request, .playbook = playbook };
+
+    if (!playbook)
+        return ERR_INTERNAL;
+    if (playbook_read(playbook, request->file, request->options, errs) == 0) {
+        printf("%s: %s\n", request->file, playbook->title);
+        preview_targets(playbook);
+        preview_method(playbook);
+        printf("  nothing was started\n");
+        check_programs(&run, errs);
+    }
+    playbook_done(playbook);
+    free(playbook);
+    return errs_status(errs);
+}

@@ -1,0 +1,26 @@
+/* A run: a function of (playbook, seed, overrides) to a result document and an exit status, with no globals.
+ *
+ * Order (DESIGN section 5.4): check -> lever -> prepare -> capture -> baseline -> steady state -> inject -> release -> verify undo
+ * -> observe -> rollback -> verify -> judge -> report. An abort from any state goes on at release. */
+#ifndef PERTURB_RUN_RUN_H
+#define PERTURB_RUN_RUN_H
+
+#include "scenarios/playbook/playbook.h"
+
+#include <stdbool.h>
+
+struct run_request {
+    const char *file;
+    const struct playbook_options *options;
+    const char *seed_text;      /* --seed; NULL takes the playbook's, else one is chosen */
+    const char *out_directory;  /* NULL: in the state directory */
+    bool json;                  /* events as JSON lines on standard output instead of the view for people */
+};
+
+/* Runs it; returns the exit status of DESIGN section 7. Errors are added to `errs` (not printed). */
+int run_execute(const struct run_request *request, struct errs *errs);
+
+/* Prints exact targets, the timeline and the undo plan; starts nothing. Returns 0 or the status of the errors. */
+int run_preview(const struct run_request *request, struct errs *errs);
+
+#endif

@@ -1,0 +1,181 @@
+/* Inside of a run: the state of the engine (the runner process), and the parts that work on it.
+ *
+ * One thread conducts. It waits only in run_wait(), which renews leases, takes events in, judges guards and draws the live view;
+ * so a wedged engine stops renewing and everything ends by itself. */
+#ifndef PERTURB_RUN_RUN_PRIV_H
+#define PERTURB_RUN_RUN_PRIV_H
+
+#include "controller/estimate/estimate.h"
+#include "controller/load/load.h"
+#include "controller/run/events.h"
+#include "controller/run/executor.h"
+#include "controller/run/run.h"
+#include "shims/host/page.h"
+
+#include <cjson/cJSON.h>
+
+enum { RUN_ID_MAX = 40, RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24 };
+
+enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
+
+/* A step of the method as it went. Instants are CLOCK_MONOTONIC ns, 0 when it did not happen. */
+struct step_run {
+    const struct step *step;
+    enum step_state state;
+    uint64_t requested_ns, armed_ns, injected_ns, released_ns;
+    struct rule_counts counts; /* summed over the epochs it was armed in */
+};
+
+struct target_exit {
+    uint64_t ns;
+    int64_t status;
+};
+
+struct target_run {
+    const struct target *target;
+    pid_t pid;
+    unsigned starts;
+    struct target_exit exits[RUN_EXITS_MAX];
+    size_t exit_count;
+    struct page *page; /* its control page; NULL when no shim is loaded */
+    uint64_t page_epoch;
+};
+
+struct load_run {
+    const struct workload *workload;
+    struct load *generator; /* NULL before it started */
+};
+
+struct guard_run {
+    const struct guard *guard;
+    double worst; /* in the signal's unit; NaN before the first window */
+    uint64_t breached_ns;
+};
+
+struct steady_line {
+    const struct bound *bound;
+    double value; /* NaN: no data */
+    bool held;
+};
+
+/* A snapshot of attempts and logical requests, for amplification. */
+struct hop_count {
+    uint64_t attempts[32]; /* by proxy */
+    uint64_t logical;
+    bool known;
+};
+
+struct run {
+    const struct run_request *request;
+    struct playbook *playbook;
+    char id[RUN_ID_MAX];
+    char *directory;
+    uint64_t seed;
+    uint64_t started_wall_ns;
+    struct errs *errs;
+    struct registry registry;
+
+    struct executor guardian, wire;
+    pid_t wire_pid;
+    uint64_t epoch; /* last one used, over all executors */
+    uint64_t wire_epoch, host_epoch; /* of what is armed there; 0 when nothing is */
+    uint64_t renew_due_ns;
+    bool guardian_gone;
+
+    struct event_log log;
+    struct step_run *steps;
+    struct target_run *targets;
+    struct load_run *loads;
+    struct guard_run *guards;
+    struct steady_line *steady;
+    struct proxy_status *proxies; /* last known, one a proxy of the playbook */
+    struct hop_count hops[4];     /* at: baseline start, baseline end, release, end */
+
+    struct live *live; /* the view on a terminal; NULL when there is none */
+    uint64_t zero_ns;                        /* the load's start */
+    uint64_t baseline_start_ns, baseline_end_ns, method_ns, released_ns, end_ns;
+    const char *phase;
+    char abort_reason[160]; /* "" while the plan is followed */
+    bool refused_baseline, unproven;
+    char refusal[200];
+    cJSON *undo, *verify, *notes; /* arrays of the result document */
+};
+
+/* ---- conduct.c ---- */
+int run_conduct(struct run *run);
+void run_phase(struct run *run, const char *phase);
+
+/* ---- wait.c ---- */
+/* Waits until the instant, or until the run is aborted. Returns false when it was. */
+bool run_wait(struct run *run, uint64_t until_ns);
+void run_tick(struct run *run);
+void run_abort(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool run_is_aborted(const struct run *run);
+int run_signals(void); /* installs the handlers of the runner */
+
+/* ---- prepare.c ---- */
+int run_prepare(struct run *run);
+void run_take_event(void *context, const struct event *event);
+
+/* ---- arm.c ---- */
+int run_arm_step(struct run *run, struct step_run *step);
+int run_release_step(struct run *run, struct step_run *step);
+void run_release_all(struct run *run);
+void run_renew(struct run *run, uint64_t now_ns);
+void run_poll_pages(struct run *run);
+void run_count_hops(struct run *run, struct hop_count *ret_count);
+bool run_verify(struct run *run);
+
+/* ---- series.c ---- */
+enum window_by { WINDOW_BY_PLAN, WINDOW_BY_END };
+
+/* The value of a signal over a window of finished requests, in the signal's unit (share 0..1, seconds, per second). NaN: no data. */
+double run_signal_over(const struct run *run, const struct signal *signal, enum window_by by, uint64_t from_ns, uint64_t until_ns);
+
+/* "99.9%", "12.3ms", "200/s" of such a value; "no data" for NaN. Returns text. */
+char *run_signal_text(const struct signal *signal, double value, char *text, size_t size);
+
+/* A bound of the playbook (ppm, ns, millihertz) in the same terms. */
+double run_signal_bound(const struct signal *signal, int64_t bound);
+
+int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+double run_seconds(const struct run *run, uint64_t ns);
+
+/* ---- steady.c ---- */
+bool run_judge_steady(struct run *run);
+void run_judge_guards(struct run *run, uint64_t now_ns);
+
+/* ---- live.c ---- */
+void live_start(struct run *run);
+void live_draw(struct run *run, uint64_t now_ns);
+void live_stop(struct run *run);
+
+/* ---- judge.c ---- */
+struct judged_signal {
+    struct signal signal;
+    struct est_result result;
+    bool deciding, judged;
+};
+
+struct judgement {
+    struct judged_signal signals[RUN_SERIES_MAX];
+    size_t signal_count;
+    struct est_result combined;
+    size_t last; /* the signal that decided */
+    const char *verdict;
+    int status;
+    char why[480];
+    char next[3][320];
+    size_t next_count;
+    cJSON *expect; /* array of the result document; owned by whoever takes it */
+};
+void run_judge(struct run *run, struct judgement *ret_judgement);
+
+/* ---- document.c ---- */
+cJSON *run_document(struct run *run, struct judgement *judgement);
+
+/* ---- finish.c ---- */
+int run_finish(struct run *run);
+int run_write_reports(struct run *run, const cJSON *document);
+
+#endif

@@ -1,0 +1,152 @@
+/* From the generator's records to values and series of signals. */
+#include "controller/run/run_priv.h"
+
+#include "scenarios/base/clock.h"
+#include "scenarios/base/rng.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+double run_seconds(const struct run *run, uint64_t ns)
+{
+    return ns && run->zero_ns ? ((double)ns - (double)run->zero_ns) / 1e9 : NAN;
+}
+
+double run_signal_bound(const struct signal *signal, int64_t bound)
+{
+    switch (signal->unit) {
+    case UNIT_SHARE:
+        return (double)bound / PPM;
+    case UNIT_FREQUENCY:
+        return (double)bound / 1000;
+    default:
+        return (double)bound / 1e9;
+    }
+}
+
+char *run_signal_text(const struct signal *signal, double value, char *text, size_t size)
+{
+    if (isnan(value))
+        snprintf(text, size, "no data");
+    else if (isinf(value))
+        snprintf(text, size, "unanswered");
+    else if (signal->unit == UNIT_SHARE)
+        snprintf(text, size, "%.4g%%", value * 100);
+    else if (signal->unit == UNIT_FREQUENCY)
+        snprintf(text, size, "%.4g/s", value);
+    else if (value < 1)
+        snprintf(text, size, "%.3gms", value * 1e3);
+    else
+        snprintf(text, size, "%.3gs", value);
+    return text;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+struct window {
+    uint64_t planned, good;
+    double *latency; /* owned; grows */
+    size_t latencies, capacity;
+};
+
+static void window_add(struct window *window, const struct load_record *record, bool wants_latency)
+{
+    window->planned++;
+    window->good += record->outcome == LOAD_OK;
+    if (!wants_latency)
+        return;
+    if (window->latencies == window->capacity) {
+        size_t capacity = window->capacity ? window->capacity * 2 : 1024;
+        double *grown = realloc(window->latency, capacity * sizeof(double));
+
+        if (!grown)
+            return;
+        window->latency = grown;
+        window->capacity = capacity;
+    }
+    window->latency[window->latencies++] = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY;
+}
+
+double run_signal_over(const struct run *run, const struct signal *signal, enum window_by by, uint64_t from_ns, uint64_t until_ns)
+{
+    const struct load *generator = run->loads[signal->load].generator;
+    bool wants_latency = signal->kind == SIGNAL_QUANTILE;
+    struct window window = { 0 };
+    double value = NAN;
+
+    /* Records are in order of ending, and none ends before its plan: older than the window is older for good. */
+    for (uint64_t i = load_records_count(generator); i-- > 0;) {
+        const struct load_record *record = load_record_at(generator, i);
+        uint64_t ns = by == WINDOW_BY_PLAN ? record->planned_ns : record->done_ns;
+
+        if (record->done_ns < from_ns)
+            break;
+        if (ns >= from_ns && ns < until_ns)
+            window_add(&window, record, wants_latency);
+    }
+    if (window.planned && signal->kind == SIGNAL_GOODPUT)
+        value = (double)window.good / (double)window.planned;
+    else if (window.planned && signal->kind == SIGNAL_ERRORS)
+        value = 1 - (double)window.good / (double)window.planned;
+    else if (window.planned && signal->kind == SIGNAL_RATE)
+        value = (double)window.good * 1e9 / (double)(until_ns - from_ns);
+    else if (window.latencies) {
+        qsort(window.latency, window.latencies, sizeof(double), compare_doubles);
+        value = window.latency[(size_t)ceil(signal->quantile * (double)window.latencies) - 1];
+    }
+    free(window.latency);
+    return value;
+}
+
+/* The measure of the estimator for each kind of signal. */
+static const enum est_measure measures[] = {
+    [SIGNAL_GOODPUT] = EST_GOODPUT_RATIO,
+    [SIGNAL_ERRORS] = EST_ERROR_RATIO,
+    [SIGNAL_RATE] = EST_GOODPUT_RATE,
+    [SIGNAL_QUANTILE] = EST_LATENCY_QUANTILE,
+};
+
+struct request_list {
+    struct est_request *list;
+    size_t count;
+    uint64_t zero_ns;
+};
+
+static int take_request(void *context, const struct load_record *record)
+{
+    struct request_list *requests = context;
+
+    requests->list[requests->count++] = (struct est_request){
+        .planned_s = ((double)record->planned_ns - (double)requests->zero_ns) / 1e9,
+        .latency_s = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY,
+        .good = record->outcome == LOAD_OK,
+    };
+    return 0;
+}
+
+int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+{
+    const struct load *generator = run->loads[signal->load].generator;
+    uint64_t count = generator ? load_records_count(generator) : 0;
+    struct request_list requests = { .list = calloc(count + 1, sizeof(struct est_request)), .zero_ns = run->zero_ns };
+    const struct est_build build = { .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
+                                     .end_s = run_seconds(run, run->end_ns), .bin_s = bin_s };
+    int result = -ENOMEM;
+
+    if (requests.list && count) {
+        for (uint64_t i = 0; i < count; i++)
+            take_request(&requests, load_record_at(generator, i));
+        result = est_series_from_requests(requests.list, requests.count, &build, ret_series);
+    } else if (requests.list) {
+        result = -ENODATA;
+    }
+    free(requests.list);
+    return result;
+}

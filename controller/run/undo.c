@@ -1,0 +1,157 @@
+/* Verbs backwards. */
+#include "controller/run/undo.h"
+
+#include "scenarios/base/cleanup.h"
+#include "shims/host/group.h"
+#include "shims/host/page.h"
+#include "shims/host/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { GONE_TIMEOUT_MS = 5000 };
+
+struct undo_verb {
+    const char *name;
+    int (*undo)(const char *argument); /* 0, 1 when there was nothing to do, -errno */
+};
+
+static int undo_group(const char *argument)
+{
+    int result;
+
+    group_freeze(argument, false);
+    result = group_kill(argument);
+    if (result == -ENOENT)
+        return 1;
+    if (result == 0)
+        result = group_wait_empty(argument, GONE_TIMEOUT_MS);
+    return result < 0 ? result : group_remove(argument);
+}
+
+static int kill_listed(const struct process_id *list, size_t count)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < count; i++)
+        process_signal(&list[i], SIGKILL);
+    for (size_t i = 0; i < count; i++) {
+        waitpid(list[i].pid, NULL, WNOHANG);
+        if (process_wait_gone(&list[i], GONE_TIMEOUT_MS) < 0)
+            result = -EBUSY;
+    }
+    return count ? result : 1;
+}
+
+static int undo_process(const char *argument)
+{
+    struct process_id list[PROCESS_LIST_MAX / 4], id;
+
+    if (process_parse(argument, &id) < 0)
+        return -EINVAL;
+    if (!process_is_alive(&id))
+        return 1;
+    return kill_listed(list, process_tree(id.pid, list, ARRAY_SIZE(list)));
+}
+
+static int undo_marked(const char *argument)
+{
+    struct process_id list[PROCESS_LIST_MAX / 4];
+
+    return kill_listed(list, process_find_marked(argument, list, ARRAY_SIZE(list)));
+}
+
+static int undo_freeze(const char *argument)
+{
+    int result = group_freeze(argument, false);
+
+    return result == -ENOENT ? 1 : result;
+}
+
+static int signal_identity(const char *argument, int number)
+{
+    struct process_id id;
+    int result;
+
+    if (process_parse(argument, &id) < 0)
+        return -EINVAL;
+    result = process_signal(&id, number);
+    return result == -ESRCH ? 1 : result;
+}
+
+static int undo_stop(const char *argument)
+{
+    return signal_identity(argument, SIGCONT);
+}
+
+static int undo_wire(const char *argument)
+{
+    return signal_identity(argument, SIGTERM);
+}
+
+static int undo_page(const char *argument)
+{
+    struct registry registry;
+    struct page *page;
+    int result = registry_open(&registry);
+
+    if (result < 0)
+        return result;
+    result = page_open(&registry, argument, &page);
+    if (result == 0) {
+        result = page_remove(page);
+        page_close(page);
+    }
+    registry_close(&registry);
+    return result == -ENOENT ? 1 : result;
+}
+
+static int undo_nothing(const char *argument)
+{
+    (void)argument;
+    return 1;
+}
+
+static const struct undo_verb verbs[] = {
+    { UNDO_GROUP, undo_group }, { UNDO_PROCESS, undo_process }, { UNDO_MARKED, undo_marked }, { UNDO_FREEZE, undo_freeze },
+    { UNDO_STOP, undo_stop },   { UNDO_PAGE, undo_page },       { UNDO_WIRE, undo_wire },     { UNDO_KILLED, undo_nothing },
+};
+
+static int undo_entry(struct journal *journal, const struct journal_entry *entry)
+{
+    int result = -ENOSYS;
+
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (!strcmp(verbs[i].name, entry->verb))
+            result = verbs[i].undo(entry->argument);
+    journal_mark(journal, entry->seq, result < 0 ? JOURNAL_FAILED : result ? JOURNAL_MOOT : JOURNAL_UNDONE);
+    return result;
+}
+
+int undo_one(struct journal *journal, uint64_t seq)
+{
+    int result = seq >= 1 && seq <= journal->count ? undo_entry(journal, &journal->entries[seq - 1]) : -ENOENT;
+
+    return result < 0 ? result : 0;
+}
+
+int undo_all(struct journal *journal, undo_report *report, void *context)
+{
+    int resisted = 0;
+
+    for (size_t i = journal->count; i-- > 0;) {
+        const struct journal_entry *entry = &journal->entries[i];
+        int result;
+
+        if (entry->state == JOURNAL_UNDONE || entry->state == JOURNAL_MOOT)
+            continue;
+        result = undo_entry(journal, entry);
+        resisted += result < 0;
+        if (report)
+            report(context, entry, result < 0 ? strerror(-result) : result ? "moot" : "undone");
+    }
+    return resisted;
+}

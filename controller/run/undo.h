@@ -1,0 +1,30 @@
+/* What each verb of the journal means backwards. One table; used by the guardian at the end of a run, by the runner when the
+ * guardian died, and by `perturb recover`. Undo is idempotent and runs newest first. */
+#ifndef PERTURB_RUN_UNDO_H
+#define PERTURB_RUN_UNDO_H
+
+#include "controller/run/journal.h"
+
+#include <stdbool.h>
+
+/* Verbs, and what their argument is. */
+#define UNDO_GROUP "group"     /* a control group's path: all of it is killed, then it is removed */
+#define UNDO_PROCESS "process" /* an identity: it and its descendants are killed */
+#define UNDO_MARKED "marked"   /* a run id: whoever carries its mark is killed */
+#define UNDO_FREEZE "freeze"   /* a control group's path: it goes on */
+#define UNDO_STOP "stop"       /* an identity: it goes on (SIGCONT) */
+#define UNDO_PAGE "page"       /* a control page's name: made inert and removed */
+#define UNDO_WIRE "wire"       /* identity of a wire executor: told to release and drain (SIGTERM); connections live on */
+#define UNDO_KILLED "killed"   /* a target that a fault ended; its end belongs to the run, nothing is left to undo */
+
+/* Told of each entry: its verb and argument, and "undone", "moot" or what went wrong. */
+typedef void undo_report(void *context, const struct journal_entry *entry, const char *outcome);
+
+/* Undoes every entry that is planned, applied or failed, newest first, and marks it. Returns 0 when all of them are undone,
+ * else the number that resisted. `report` may be NULL. */
+int undo_all(struct journal *journal, undo_report *report, void *context);
+
+/* Undoes one entry now (a fault's release). 0 or -errno. */
+int undo_one(struct journal *journal, uint64_t seq);
+
+#endif

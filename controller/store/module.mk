@@ -1,0 +1,1 @@
+srcs-controller += controller/store/files.c controller/store/history.c controller/store/row.c

@@ -1,0 +1,494 @@
+/* The handle: proxies, plans and counters over the loops. Control thread only. */
+#include "injector/injector.h"
+
+#include "injector/loop.h"
+#include "injector/resolve.h"
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/param.h>
+#include <sys/resource.h>
+
+enum { LOOPS_MAX = 64, BACKLOG = 4096, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 64 };
+
+#define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
+#define MIB (UINT64_C(1) << 20)
+
+struct injector {
+    struct injector_limits limits;
+    struct loop *loops;     /* limits.loops */
+    struct proxy **proxies; /* limits.proxies_max, NULL where free */
+    struct armed *armed;    /* in force, or whose lease is over; NULL after release */
+    struct armed *counted;  /* the released one, for its counts; NULL for none */
+    uint64_t epoch;         /* the last armed or released */
+    int event_fd, ack_fd;
+};
+
+void injector_limits_init(struct injector_limits *limits)
+{
+    struct rlimit descriptors = { .rlim_cur = 1024 };
+    uint64_t usable;
+
+    (void)getrlimit(RLIMIT_NOFILE, &descriptors);
+    usable = descriptors.rlim_cur > 2 * DESCRIPTORS_APART ? (descriptors.rlim_cur - DESCRIPTORS_APART) / 2 : DESCRIPTORS_APART / 2;
+    *limits = (struct injector_limits){
+        .loops = 1,
+        .connections_max = (uint32_t)MIN(usable, (uint64_t)CONNECTIONS_MAX),
+        .proxies_max = 256,
+        .window_bytes = MIB / 4,
+        .hold_connection_bytes_max = 16 * MIB,
+        .hold_proxy_bytes_max = 32 * MIB,
+        .pool_bytes_max = 96 * MIB,
+    };
+}
+
+static bool limits_are_sound(const struct injector_limits *limits)
+{
+    return limits->loops && limits->loops <= LOOPS_MAX && limits->connections_max && limits->proxies_max && limits->window_bytes &&
+           limits->hold_connection_bytes_max && limits->hold_proxy_bytes_max && limits->pool_bytes_max;
+}
+
+int injector_new(const struct injector_limits *limits, struct injector **ret_injector)
+{
+    struct injector *injector = calloc(1, sizeof(*injector));
+    int result = -ENOMEM;
+
+    if (!injector)
+        return -ENOMEM;
+    injector->event_fd = injector->ack_fd = -1;
+    if (limits)
+        injector->limits = *limits;
+    else
+        injector_limits_init(&injector->limits);
+    if (!limits_are_sound(&injector->limits)) {
+        free(injector);
+        return -EINVAL;
+    }
+    injector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    injector->ack_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    injector->loops = calloc(injector->limits.loops, sizeof(*injector->loops));
+    injector->proxies = calloc(injector->limits.proxies_max, sizeof(*injector->proxies));
+    if (injector->event_fd >= 0 && injector->ack_fd >= 0 && injector->loops && injector->proxies)
+        result = 0;
+    for (uint32_t i = 0; i < injector->limits.loops && result >= 0; i++)
+        result = loop_start(&injector->loops[i], i, &injector->limits, &io_ring, injector->ack_fd);
+    if (result < 0) {
+        injector_free(injector);
+        return result;
+    }
+    *ret_injector = injector;
+    return 0;
+}
+
+void injector_free(struct injector *injector)
+{
+    if (!injector)
+        return;
+    for (uint32_t i = 0; injector->loops && i < injector->limits.loops; i++)
+        loop_stop(&injector->loops[i]);
+    for (uint32_t i = 0; injector->proxies && i < injector->limits.proxies_max; i++)
+        if (injector->proxies[i])
+            proxy_unref(injector->proxies[i]);
+    armed_free(injector->armed);
+    armed_free(injector->counted);
+    if (injector->event_fd >= 0)
+        close(injector->event_fd);
+    if (injector->ack_fd >= 0)
+        close(injector->ack_fd);
+    free(injector->loops);
+    free(injector->proxies);
+    free(injector);
+}
+
+/* ---- commands --------------------------------------------------------------------------------------------------------- */
+
+static bool all_done(const struct injector *injector)
+{
+    for (uint32_t i = 0; i < injector->limits.loops; i++)
+        if (!loop_is_done(&injector->loops[i]))
+            return false;
+    return true;
+}
+
+/* Waits until every loop carried its command out. 0, -ETIMEDOUT. */
+static int wait_all(const struct injector *injector)
+{
+    uint64_t deadline_ns = clock_now_ns() + COMMAND_TIMEOUT_NS;
+
+    while (!all_done(injector)) {
+        uint64_t now_ns = clock_now_ns(), drained;
+
+        if (now_ns >= deadline_ns)
+            return -ETIMEDOUT;
+        (void)poll(&(struct pollfd){ .fd = injector->ack_fd, .events = POLLIN }, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1);
+        (void)!read(injector->ack_fd, &drained, sizeof(drained));
+    }
+    return 0;
+}
+
+static int ask_all(struct injector *injector, enum loop_verb verb, struct armed *armed, struct proxy *proxy)
+{
+    int result = wait_all(injector); /* a command that timed out earlier may still be under way */
+
+    if (result < 0)
+        return result;
+    for (uint32_t i = 0; i < injector->limits.loops; i++)
+        loop_ask(&injector->loops[i], verb, armed, proxy);
+    return wait_all(injector);
+}
+
+/* ---- proxies ---------------------------------------------------------------------------------------------------------- */
+
+void proxy_unref(struct proxy *proxy)
+{
+    if (__atomic_sub_fetch(&proxy->references, 1, __ATOMIC_ACQ_REL))
+        return;
+    close(proxy->listen_fd);
+    free(proxy);
+}
+
+static struct proxy *find_proxy(const struct injector *injector, const char *name)
+{
+    for (uint32_t i = 0; i < injector->limits.proxies_max; i++)
+        if (injector->proxies[i] && !strcmp(injector->proxies[i]->spec.name, name))
+            return injector->proxies[i];
+    return NULL;
+}
+
+/* A listening socket. TCP_NODELAY is inherited by what it accepts (tcp(7)). */
+static int listen_at(const struct sockaddr_storage *address, socklen_t size, int *ret_fd)
+{
+    AUTO_CLOSE int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &(int){ 1 }, sizeof(int)) < 0 ||
+        bind(fd, (const struct sockaddr *)address, size) < 0 || listen(fd, BACKLOG) < 0)
+        return -errno;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+static int proxy_new(const struct injector *injector, const struct proxy_spec *spec, struct proxy **ret_proxy)
+{
+    AUTO_FREE struct proxy *proxy = calloc(1, sizeof(*proxy) + injector->limits.loops * sizeof(proxy->shares[0]));
+    struct sockaddr_storage listen_address;
+    socklen_t size;
+    int result;
+
+    if (!proxy)
+        return -ENOMEM;
+    proxy->spec = *spec;
+    proxy->hash = rng_hash(spec->name);
+    result = resolve_address(spec->upstream, false, &proxy->upstream, &proxy->upstream_size);
+    if (result >= 0)
+        result = resolve_address(spec->listen, true, &listen_address, &size);
+    if (result >= 0)
+        result = listen_at(&listen_address, size, &proxy->listen_fd);
+    if (result < 0)
+        return result;
+    size = sizeof(listen_address);
+    (void)getsockname(proxy->listen_fd, (struct sockaddr *)&listen_address, &size);
+    resolve_print((struct sockaddr *)&listen_address, proxy->spec.listen, sizeof(proxy->spec.listen));
+    proxy->references = 1 + injector->limits.loops;
+    *ret_proxy = TAKE_PTR(proxy);
+    return 0;
+}
+
+static bool spec_is_sound(const struct proxy_spec *spec)
+{
+    return spec->name[0] && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
+           strnlen(spec->listen, sizeof(spec->listen)) < sizeof(spec->listen) &&
+           strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream);
+}
+
+static void status_of(const struct injector *injector, const struct proxy *proxy, struct proxy_status *status)
+{
+    *status = (struct proxy_status){ .spec = proxy->spec, .held_bytes_max = injector->limits.hold_proxy_bytes_max };
+    for (uint32_t i = 0; i < injector->limits.loops; i++) {
+        const struct proxy_share *share = &proxy->shares[i];
+
+        status->connections += __atomic_load_n(&share->connections, __ATOMIC_RELAXED);
+        status->connections_open += __atomic_load_n(&share->connections_open, __ATOMIC_RELAXED);
+        status->connects_failed += __atomic_load_n(&share->connects_failed, __ATOMIC_RELAXED);
+        status->bytes_to_upstream += __atomic_load_n(&share->bytes[0], __ATOMIC_RELAXED);
+        status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
+        status->held_bytes += __atomic_load_n(&share->held_bytes, __ATOMIC_RELAXED);
+        status->held_bytes_peak += __atomic_load_n(&share->held_bytes_peak, __ATOMIC_RELAXED);
+        status->hold_full += __atomic_load_n(&share->hold_full, __ATOMIC_RELAXED);
+    }
+}
+
+int injector_open_proxy(struct injector *injector, const struct proxy_spec *spec, struct proxy_status *ret_status)
+{
+    struct proxy *proxy = NULL;
+    uint32_t index = 0;
+    int result;
+
+    if (!spec_is_sound(spec))
+        return -EINVAL;
+    if (find_proxy(injector, spec->name))
+        return -EEXIST;
+    while (index < injector->limits.proxies_max && injector->proxies[index])
+        index++;
+    if (index == injector->limits.proxies_max)
+        return -EMFILE;
+    result = proxy_new(injector, spec, &proxy);
+    if (result < 0)
+        return result;
+    proxy->index = index;
+    injector->proxies[index] = proxy;
+    result = ask_all(injector, LOOP_OPEN, NULL, proxy);
+    if (result < 0)
+        return result;
+    status_of(injector, proxy, ret_status);
+    return 0;
+}
+
+int injector_close_proxy(struct injector *injector, const char *name)
+{
+    struct proxy *proxy = find_proxy(injector, name);
+    int result;
+
+    if (!proxy)
+        return -ENOENT;
+    (void)shutdown(proxy->listen_fd, SHUT_RDWR); /* refuses from here on */
+    result = ask_all(injector, LOOP_CLOSE, NULL, proxy);
+    if (result < 0)
+        return result;
+    injector->proxies[proxy->index] = NULL;
+    proxy_unref(proxy);
+    return 0;
+}
+
+size_t injector_proxy_status(const struct injector *injector, struct proxy_status *ret_list, size_t max)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < injector->limits.proxies_max; i++) {
+        if (!injector->proxies[i])
+            continue;
+        if (count < max)
+            status_of(injector, injector->proxies[i], &ret_list[count]);
+        count++;
+    }
+    return count;
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------------ */
+
+static int check_rule(const struct injector *injector, const struct plan_rule *rule, struct buf *ret_why)
+{
+    if (!stream_registry[rule->fault]) {
+        buf_printf(ret_why, "the wire cannot carry out %s.%s (rule '%s')", layer_names[fault_descs[rule->fault].layer],
+                   fault_descs[rule->fault].name, rule->name);
+        return -ENOTSUP;
+    }
+    if (rule->scope[0] && !find_proxy(injector, rule->scope)) {
+        buf_printf(ret_why, "rule '%s' names the proxy '%s', which is not open", rule->name, rule->scope);
+        return -ENOENT;
+    }
+    return 0;
+}
+
+int injector_check(const struct injector *injector, const struct plan *plan, size_t size, struct buf *ret_why)
+{
+    int result = plan_check(plan, size);
+
+    if (result < 0) {
+        buf_puts(ret_why, "the plan's image is not sound");
+        return result;
+    }
+    if (plan->epoch <= injector->epoch) {
+        buf_printf(ret_why, "epoch %" PRIu64 " is not above the last, %" PRIu64, plan->epoch, injector->epoch);
+        return -ESTALE;
+    }
+    for (uint32_t i = 0; i < plan->rule_count && result >= 0; i++)
+        result = check_rule(injector, &plan->rules[i], ret_why);
+    return result;
+}
+
+/* Every loop takes the plan up (NULL: none); what was in force stays as `counted`. */
+static int replace_armed(struct injector *injector, struct armed *armed)
+{
+    int result = ask_all(injector, LOOP_ADOPT, armed, NULL);
+
+    if (result < 0)
+        return result; /* a loop may still look at either: both stay */
+    if (injector->armed || armed) {
+        armed_free(injector->counted);
+        injector->counted = injector->armed;
+        injector->armed = armed;
+    }
+    return 0;
+}
+
+int injector_publish(struct injector *injector, const struct plan *plan, size_t size, uint64_t ttl_ns)
+{
+    struct armed *armed;
+    struct buf why;
+    int result;
+
+    buf_init(&why, 4096);
+    result = injector_check(injector, plan, size, &why);
+    buf_done(&why);
+    if (result >= 0)
+        result = armed_new(plan, injector->armed, stream_registry, clock_now_ns(), ttl_ns, injector->event_fd, &armed);
+    if (result < 0)
+        return result;
+    injector->epoch = plan->epoch;
+    return replace_armed(injector, armed);
+}
+
+int injector_renew(struct injector *injector, uint64_t epoch, uint64_t ttl_ns)
+{
+    int result = -ESTALE;
+
+    if (injector->armed && injector->armed->plan->epoch == epoch)
+        result = armed_renew(injector->armed, clock_now_ns(), ttl_ns);
+    for (uint32_t i = 0; i < injector->limits.loops && result >= 0; i++)
+        loop_wake(&injector->loops[i]);
+    return result;
+}
+
+int injector_release(struct injector *injector, uint64_t epoch)
+{
+    injector->epoch = MAX(injector->epoch, epoch);
+    return replace_armed(injector, NULL);
+}
+
+static uint64_t load(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+size_t injector_rule_status(const struct injector *injector, struct rule_status *ret_list, size_t max)
+{
+    const struct armed *armed = injector->armed ? injector->armed : injector->counted;
+
+    for (uint32_t i = 0; armed && i < armed->count && i < max; i++) {
+        const struct rule_live *live = armed->rules[i].live;
+
+        ret_list[i] = (struct rule_status){
+            .counts = { load(&live->counts.matched), load(&live->counts.eligible), load(&live->counts.fired),
+                        load(&live->counts.skipped), load(&live->counts.first_ns), load(&live->counts.last_ns) },
+            .in_flight = load(&live->held_bytes),
+        };
+        snprintf(ret_list[i].name, sizeof(ret_list[i].name), "%s", armed->rules[i].plan->name);
+    }
+    return armed ? armed->count : 0;
+}
+
+/* ---- events and facts ------------------------------------------------------------------------------------------------- */
+
+int injector_event_fd(const struct injector *injector)
+{
+    return injector->event_fd;
+}
+
+static bool next_of_plan(struct armed *armed, struct event *event)
+{
+    for (uint32_t i = 0; armed && i < armed->count; i++) {
+        struct rule_acted *acted = &armed->rules[i].acted;
+        uint64_t ns = __atomic_load_n(&acted->ns, __ATOMIC_ACQUIRE);
+
+        if (!ns || acted->told)
+            continue;
+        acted->told = true;
+        event_init(event, EVENT_fault_acted, SOURCE_WIRE, ns, armed->rules[i].plan->name, NULL);
+        event->epoch = armed->plan->epoch;
+        event->number[0] = (int64_t)acted->stream;
+        event->number[1] = (int64_t)acted->position;
+        return true;
+    }
+    if (!armed || armed->expired_told || !__atomic_load_n(&armed->expired_ns, __ATOMIC_ACQUIRE))
+        return false;
+    armed->expired_told = true;
+    event_init(event, EVENT_fault_expired, SOURCE_WIRE, armed->expired_ns, "wire", NULL);
+    event->epoch = armed->plan->epoch;
+    return true;
+}
+
+static bool next_of_proxy(const struct injector *injector, struct proxy *proxy, struct event *event)
+{
+    for (uint32_t i = 0; i < injector->limits.loops; i++) {
+        const struct proxy_share *share = &proxy->shares[i];
+
+        if (!__atomic_load_n(&share->hold_full, __ATOMIC_ACQUIRE) || load(&share->hold_full_epoch) <= proxy->hold_full_told)
+            continue;
+        proxy->hold_full_told = load(&share->hold_full_epoch);
+        event_init(event, EVENT_hold_full, SOURCE_WIRE, load(&share->hold_full_ns), proxy->spec.name, NULL);
+        event->epoch = proxy->hold_full_told;
+        event->number[0] = (int64_t)load(&share->hold_full_bytes);
+        return true;
+    }
+    return false;
+}
+
+bool injector_next_event(struct injector *injector, struct event *ret_event)
+{
+    struct event event;
+    uint64_t drained;
+    bool found;
+
+    (void)!read(injector->event_fd, &drained, sizeof(drained)); /* before looking: what comes later wakes again */
+    found = next_of_plan(injector->counted, &event) || next_of_plan(injector->armed, &event);
+    for (uint32_t i = 0; i < injector->limits.proxies_max && !found; i++)
+        if (injector->proxies[i])
+            found = next_of_proxy(injector, injector->proxies[i], &event);
+    if (found)
+        *ret_event = event;
+    return found;
+}
+
+bool injector_is_armed(const struct injector *injector)
+{
+    uint64_t deadline_ns = injector->armed ? __atomic_load_n(&injector->armed->deadline_ns, __ATOMIC_ACQUIRE) : 0;
+
+    return deadline_ns > clock_now_ns();
+}
+
+uint64_t injector_connections(const struct injector *injector)
+{
+    uint64_t open = 0;
+
+    for (uint32_t i = 0; i < injector->limits.loops; i++)
+        open += load(&injector->loops[i].connections_open);
+    return open;
+}
+
+const char *injector_backend(const struct injector *injector)
+{
+    return injector->loops[0].ops->name;
+}
+
+int injector_verify(const struct injector *injector, struct buf *ret_found)
+{
+    int result = 0;
+
+    if (injector_is_armed(injector)) {
+        buf_printf(ret_found, "the plan of epoch %" PRIu64 " is in force with %" PRIu32 " rules", injector->armed->plan->epoch,
+                   injector->armed->count);
+        result = -EBUSY;
+    }
+    for (uint32_t i = 0; i < injector->limits.proxies_max && !result; i++) {
+        struct proxy_status status;
+
+        if (!injector->proxies[i])
+            continue;
+        status_of(injector, injector->proxies[i], &status);
+        if (!status.held_bytes)
+            continue;
+        buf_printf(ret_found, "proxy '%s' holds %" PRIu64 " bytes", status.spec.name, status.held_bytes);
+        result = -EBUSY;
+    }
+    return result;
+}

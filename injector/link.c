@@ -1,0 +1,272 @@
+/* One direction of a connection: bytes in from the kernel, through the chain, out to the kernel. */
+#include "injector/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/param.h>
+#include <unistd.h>
+
+/* ---- in --------------------------------------------------------------------------------------------------------------- */
+
+/* A chunk with `size` bytes of room behind its fill: the link's tail, or a new one that becomes it. NULL when none is left. */
+static struct chunk *room_for(struct conn *conn, struct link *link, uint32_t size)
+{
+    struct pool *pool = conn->loop->pool;
+
+    if (link->tail && link->tail->capacity - link->tail->filled >= size)
+        return link->tail;
+    pool_unref(pool, link->tail);
+    link->tail = size <= CHUNK_SMALL_BYTES ? pool_chunk_small(pool) : NULL;
+    if (!link->tail)
+        link->tail = pool_chunk(pool);
+    return link->tail;
+}
+
+/* Small receives are copied together, so that held bytes do not pin a whole receive buffer each; large ones are kept as they
+ * are. Takes the chunk's reference. NULL when memory is out. */
+static struct segment *segment_of(struct conn *conn, int direction, struct chunk *chunk)
+{
+    struct link *link = &conn->links[direction];
+    struct pool *pool = conn->loop->pool;
+    uint32_t size = chunk->filled;
+    bool waits = link->send_busy || conn->chain.out[direction].count || chain_is_staged(&conn->chain, direction);
+    struct chunk *target = NULL;
+    struct segment *segment;
+
+    if (size <= CHUNK_SMALL_BYTES || (size <= CHUNK_BYTES / 2 && waits))
+        target = room_for(conn, link, size);
+    if (target) {
+        memcpy(target->bytes + target->filled, chunk->bytes, size);
+        segment = pool_segment(pool, target, target->filled, size);
+        target->filled += size;
+    } else {
+        segment = pool_segment(pool, chunk, 0, size);
+    }
+    pool_unref(pool, chunk);
+    return segment;
+}
+
+static void take(struct conn *conn, int direction, struct segment *segment)
+{
+    if (!segment) {
+        conn_reset(conn);
+        return;
+    }
+    segment->came_ns = conn->loop->now_ns;
+    chain_push(&conn->chain, direction, segment);
+}
+
+static void source_ended(struct conn *conn, int direction, uint32_t flags)
+{
+    struct link *link = &conn->links[direction];
+    struct segment *segment;
+
+    link->came_end = true;
+    if (conn->state > CONN_OPEN || link->broken)
+        return;
+    segment = pool_segment(conn->loop->pool, NULL, 0, 0);
+    if (segment)
+        segment->flags = flags;
+    take(conn, direction, segment);
+}
+
+void link_received(struct conn *conn, int direction, const struct io_completion *completion)
+{
+    struct link *link = &conn->links[direction];
+
+    if (!completion->more) {
+        link->recv_busy = false;
+        link->recv_cancelled = false;
+        conn->inflight--;
+    }
+    if (completion->chunk) {
+        if (conn->state > CONN_OPEN || link->broken)
+            pool_unref(conn->loop->pool, completion->chunk);
+        else
+            take(conn, direction, segment_of(conn, direction, completion->chunk));
+    } else if (!completion->result) {
+        source_ended(conn, direction, SEGMENT_FIN);
+    } else if (completion->result == -ENOBUFS) {
+        conn_starve(conn);
+    } else if (completion->result != -ECANCELED && completion->result != -EAGAIN && completion->result != -EINTR) {
+        source_ended(conn, direction, SEGMENT_RST);
+    }
+    conn_touch(conn);
+}
+
+static void pause_full(struct conn *conn, struct link *link, uint64_t held_bytes)
+{
+    struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
+    const struct armed *armed = conn->loop->armed;
+
+    if (link->full)
+        return;
+    link->full = true;
+    share_set(&share->hold_full_bytes, held_bytes);
+    share_set(&share->hold_full_ns, conn->loop->now_ns);
+    __atomic_store_n(&share->hold_full, share->hold_full + 1, __ATOMIC_RELEASE);
+    if (armed && share->hold_full_epoch != armed->plan->epoch) {
+        share->hold_full_epoch = armed->plan->epoch;
+        (void)!write(armed->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    }
+}
+
+/* May the link take more bytes? Once paused, only when it has fallen to half of each bound. */
+static bool has_room(struct conn *conn, int direction)
+{
+    const struct injector_limits *limits = &conn->loop->limits;
+    const struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
+    struct link *link = &conn->links[direction];
+    uint64_t part = link->paused ? 2 : 1;
+    uint64_t held_bytes, held_cost;
+
+    if (queue_cost(&conn->chain.out[direction]) + queue_cost(&link->sending) >= limits->window_bytes / part)
+        return false;
+    chain_held(&conn->chain, direction, &held_bytes, &held_cost);
+    if (!held_cost) {
+        link->full = false;
+        return true;
+    }
+    if (held_cost >= limits->hold_connection_bytes_max / part) {
+        pause_full(conn, link, held_bytes);
+        return false;
+    }
+    if (share->held_cost >= limits->hold_proxy_bytes_max / part) {
+        pause_full(conn, link, held_bytes);
+        conn_starve(conn);
+        return false;
+    }
+    link->full = false;
+    return true;
+}
+
+static bool wants_more(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+
+    if (link->came_end || conn->fds[direction] < 0 || (direction == TO_CLIENT && !conn->connected))
+        return false;
+    if (conn->state == CONN_LINGER)
+        return true;
+    if (link->broken || conn->state > CONN_OPEN || chain_stalled(&conn->chain, direction))
+        return false;
+    link->paused = !has_room(conn, direction);
+    return !link->paused;
+}
+
+void link_read(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+    const struct io_ops *ops = conn->loop->ops;
+
+    if (!wants_more(conn, direction)) {
+        if (link->recv_busy && !link->recv_cancelled) {
+            link->recv_cancelled = true;
+            ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction));
+        }
+        return;
+    }
+    if (link->recv_busy)
+        return;
+    if (!ops->can_recv(conn->loop->io)) {
+        conn_starve(conn);
+        return;
+    }
+    link->recv_busy = true;
+    conn->inflight++;
+    ops->recv(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction), conn->fds[direction]);
+}
+
+/* ---- out -------------------------------------------------------------------------------------------------------------- */
+
+void link_drop(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+
+    queue_clear(&conn->chain.out[direction], conn->loop->pool);
+    if (!link->send_busy)
+        queue_clear(&link->sending, conn->loop->pool);
+    pool_unref(conn->loop->pool, link->tail);
+    link->tail = NULL;
+}
+
+/* The destination takes no more: what is left for it is lost, its own stream ends in a reset. */
+static void break_link(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction], *other = &conn->links[!direction];
+
+    link->broken = true;
+    link_drop(conn, direction);
+    other->reset_behind = true;
+    if (other->ended)
+        conn_reset(conn);
+}
+
+void link_sent(struct conn *conn, int direction, int result)
+{
+    struct link *link = &conn->links[direction];
+    struct pool *pool = conn->loop->pool;
+    struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
+    uint32_t left = result > 0 ? (uint32_t)result : 0;
+
+    link->send_busy = false;
+    conn->inflight--;
+    conn_touch(conn);
+    share_add(&share->bytes[direction], left);
+    while (left) {
+        uint32_t size = MIN(left, link->sending.first->size);
+
+        queue_skip(&link->sending, pool, size);
+        left -= size;
+    }
+    if (conn->state >= CONN_CLOSING)
+        queue_clear(&link->sending, pool);
+    else if (result < 0 && result != -EAGAIN && result != -EINTR && conn->state <= CONN_OPEN)
+        break_link(conn, direction);
+    if (!link->sending.count && !conn->chain.out[direction].count) {
+        pool_unref(pool, link->tail);
+        link->tail = NULL;
+    }
+}
+
+static uint32_t gather(struct conn *conn, int direction, struct iovec *parts)
+{
+    struct link *link = &conn->links[direction];
+    struct queue *out = &conn->chain.out[direction];
+    uint32_t count = 0;
+
+    while (out->first && !(out->first->flags & SEGMENT_END) && link->sending.count < IO_PARTS_MAX &&
+           !(link->sending.last && link->sending.last->flags & SEGMENT_CUT))
+        queue_push(&link->sending, queue_pop(out));
+    for (struct segment *segment = link->sending.first; segment; segment = segment->next)
+        parts[count++] = (struct iovec){ segment_bytes(segment), segment->size };
+    return count;
+}
+
+void link_send(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+    struct queue *out = &conn->chain.out[direction];
+    struct iovec parts[IO_PARTS_MAX];
+    uint32_t count;
+
+    if (link->broken) {
+        link_drop(conn, direction);
+        return;
+    }
+    if (link->send_busy || (direction == TO_UPSTREAM && !conn->connected))
+        return;
+    count = gather(conn, direction, parts);
+    if (count) {
+        link->send_busy = true;
+        conn->inflight++;
+        conn->loop->ops->send(conn->loop->io, conn_tag(conn, OPERATION_SEND, direction), conn->fds[!direction], parts, count);
+    } else if (out->first) {
+        struct segment *end = queue_pop(out);
+        uint32_t flags = end->flags;
+
+        pool_segment_free(conn->loop->pool, end);
+        conn_stream_ended(conn, direction, flags);
+    }
+}

@@ -1,0 +1,440 @@
+/* The turn of a loop, its listeners and its slots. */
+#include "injector/loop.h"
+
+#include "scenarios/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/param.h>
+#include <unistd.h>
+
+#define ACCEPT_RETRY_NS (20 * NS_PER_MS) /* out of descriptors: try again */
+#define STARVED_STEP_NS (1 * NS_PER_MS)
+#define STOP_STEP_NS (10 * NS_PER_MS)
+#define START_TIMEOUT_MS 10000
+#define STOP_TURNS_MAX 1000
+
+/* ---- slots ------------------------------------------------------------------------------------------------------------ */
+
+struct conn *loop_take_slot(struct loop *loop)
+{
+    struct conn *conn;
+    uint32_t slot;
+
+    if (loop->slots_free_count)
+        slot = loop->slots_free[--loop->slots_free_count];
+    else if (loop->slots_used < loop->limits.connections_max)
+        slot = loop->slots_used++;
+    else
+        return NULL;
+    conn = &loop->conns[slot];
+    /* A freed slot may still stand in a list of its loop: the links stay. */
+    *conn = (struct conn){
+        .loop = loop,
+        .slot = slot,
+        .generation = conn->generation + 1,
+        .dirty = conn->dirty,
+        .next_dirty = conn->next_dirty,
+        .starved = conn->starved,
+        .next_starved = conn->next_starved,
+    };
+    __atomic_fetch_add(&loop->connections_open, 1, __ATOMIC_RELAXED);
+    return conn;
+}
+
+void loop_give_slot(struct loop *loop, struct conn *conn)
+{
+    assert(!conn->inflight);
+    conn->state = CONN_FREE;
+    conn->proxy = NULL;
+    loop->slots_free[loop->slots_free_count++] = conn->slot;
+    __atomic_fetch_sub(&loop->connections_open, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------------ */
+
+static void adopt(struct loop *loop, struct armed *armed)
+{
+    loop->armed = armed;
+    loop->boundary_ns = armed ? armed_next_boundary(armed, loop->now_ns) : UINT64_MAX;
+    for (uint32_t i = 0; i < loop->slots_used; i++)
+        if (loop->conns[i].state != CONN_FREE)
+            conn_adopt(&loop->conns[i], armed);
+}
+
+/* The lease and the windows of the rules, looked at by this loop's own clock. */
+static void look_at_time(struct loop *loop)
+{
+    if (!loop->armed)
+        return;
+    if (!armed_is_live(loop->armed, loop->now_ns)) {
+        adopt(loop, NULL);
+        return;
+    }
+    if (loop->now_ns < loop->boundary_ns)
+        return;
+    loop->boundary_ns = armed_next_boundary(loop->armed, loop->now_ns);
+    for (uint32_t i = 0; i < loop->slots_used; i++)
+        if (loop->conns[i].state != CONN_FREE)
+            conn_consider(&loop->conns[i]);
+}
+
+/* ---- completions ------------------------------------------------------------------------------------------------------ */
+
+static void listen_on(struct loop *loop, struct listener *listener)
+{
+    listener->accepting = true;
+    loop->ops->accept(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index), listener->proxy->listen_fd);
+}
+
+static void listener_done(struct listener *listener)
+{
+    struct proxy *proxy = listener->proxy;
+
+    listener->proxy = NULL;
+    listener->closing = false;
+    proxy_unref(proxy);
+}
+
+static void accepted(struct loop *loop, struct listener *listener, const struct io_completion *completion)
+{
+    if (!completion->more)
+        listener->accepting = false;
+    if (completion->result >= 0) {
+        if (listener->closing || loop->stopping)
+            close(completion->result);
+        else
+            conn_accepted(loop, listener->proxy, completion->result);
+    }
+    if (listener->accepting)
+        return;
+    if (listener->closing || loop->stopping)
+        listener_done(listener);
+    else if (completion->result >= 0 || completion->result == -ECONNABORTED || completion->result == -EINTR)
+        listen_on(loop, listener);
+    else
+        loop->accept_retry_ns = loop->now_ns + ACCEPT_RETRY_NS;
+}
+
+static void completed(void *context, const struct io_completion *completion)
+{
+    struct loop *loop = context;
+    enum operation operation = (enum operation)(completion->tag >> 60);
+    int direction = (int)(completion->tag >> 56 & 1);
+    uint32_t generation = (uint32_t)(completion->tag >> 32) & GENERATION_MASK;
+    uint32_t slot = (uint32_t)completion->tag;
+    struct conn *conn;
+    uint64_t drained;
+
+    if (loop->woke) {
+        loop->woke = false;
+        loop->now_ns = clock_now_ns();
+        look_at_time(loop);
+    }
+    if (operation == OPERATION_WAKE) {
+        (void)!read(loop->wake_fd, &drained, sizeof(drained));
+        if (!completion->more)
+            loop->ops->readable(loop->io, completion->tag, loop->wake_fd);
+        return;
+    }
+    if (operation == OPERATION_ACCEPT) {
+        assert(loop->listeners[slot].proxy && (loop->listeners[slot].generation & GENERATION_MASK) == generation);
+        accepted(loop, &loop->listeners[slot], completion);
+        return;
+    }
+    conn = &loop->conns[slot];
+    assert(slot < loop->slots_used && conn->state != CONN_FREE && (conn->generation & GENERATION_MASK) == generation);
+    if (operation == OPERATION_RECV)
+        link_received(conn, direction, completion);
+    else if (operation == OPERATION_SEND)
+        link_sent(conn, direction, completion->result);
+    else
+        conn_connect_done(conn, completion->result);
+}
+
+/* ---- commands --------------------------------------------------------------------------------------------------------- */
+
+static void open_listener(struct loop *loop, struct proxy *proxy)
+{
+    struct listener *listener = &loop->listeners[proxy->index];
+
+    assert(!listener->proxy);
+    listener->proxy = proxy;
+    listener->generation++;
+    listen_on(loop, listener);
+}
+
+static void stop_accepting(struct loop *loop, struct listener *listener)
+{
+    listener->closing = true;
+    if (listener->accepting)
+        loop->ops->cancel(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index));
+    else
+        listener_done(listener);
+}
+
+static void close_listener(struct loop *loop, const struct proxy *proxy)
+{
+    for (uint32_t i = 0; i < loop->slots_used; i++)
+        if (loop->conns[i].state != CONN_FREE && loop->conns[i].proxy == proxy)
+            conn_end(&loop->conns[i]);
+    if (loop->listeners[proxy->index].proxy == proxy)
+        stop_accepting(loop, &loop->listeners[proxy->index]);
+}
+
+static void stop(struct loop *loop)
+{
+    loop->stopping = true;
+    for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
+        if (loop->listeners[i].proxy && !loop->listeners[i].closing)
+            stop_accepting(loop, &loop->listeners[i]);
+    for (uint32_t i = 0; i < loop->slots_used; i++)
+        if (loop->conns[i].state != CONN_FREE)
+            conn_cut(&loop->conns[i]);
+}
+
+static void take_command(struct loop *loop)
+{
+    uint64_t asked = __atomic_load_n(&loop->command_asked, __ATOMIC_ACQUIRE);
+
+    if (asked == loop->command_done)
+        return;
+    switch (loop->verb) {
+    case LOOP_ADOPT:
+        adopt(loop, loop->command_armed);
+        break;
+    case LOOP_OPEN:
+        open_listener(loop, loop->command_proxy);
+        break;
+    case LOOP_CLOSE:
+        close_listener(loop, loop->command_proxy);
+        break;
+    case LOOP_STOP:
+        stop(loop);
+        break;
+    case LOOP_NOTHING:
+        break;
+    }
+    __atomic_store_n(&loop->command_done, asked, __ATOMIC_RELEASE);
+    (void)!write(loop->ack_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+/* ---- the turn --------------------------------------------------------------------------------------------------------- */
+
+static void run_timers(struct loop *loop)
+{
+    struct timer_node *node;
+
+    while ((node = timer_pop_due(&loop->timers, loop->now_ns)))
+        conn_touch((struct conn *)(void *)((char *)node - offsetof(struct conn, timer)));
+    if (loop->accept_retry_ns && loop->now_ns >= loop->accept_retry_ns) {
+        loop->accept_retry_ns = 0;
+        for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
+            if (loop->listeners[i].proxy && !loop->listeners[i].accepting)
+                listen_on(loop, &loop->listeners[i]);
+    }
+}
+
+static void feed_starved(struct loop *loop)
+{
+    struct conn *list = loop->starved;
+
+    if (!list || loop->now_ns < loop->starved_ns + STARVED_STEP_NS || !loop->ops->can_recv(loop->io))
+        return;
+    loop->starved = NULL;
+    loop->starved_ns = loop->now_ns;
+    while (list) {
+        struct conn *conn = list;
+
+        list = conn->next_starved;
+        conn->starved = false;
+        conn_touch(conn);
+    }
+}
+
+static void advance_dirty(struct loop *loop)
+{
+    while (loop->dirty) {
+        struct conn *conn = loop->dirty;
+
+        loop->dirty = conn->next_dirty;
+        conn->dirty = false;
+        conn_advance(conn);
+    }
+}
+
+static uint64_t timeout_ns(const struct loop *loop)
+{
+    uint64_t next_ns = MIN(timer_next_ns(&loop->timers), loop->boundary_ns), now_ns;
+
+    if (loop->armed)
+        next_ns = MIN(next_ns, __atomic_load_n(&loop->armed->deadline_ns, __ATOMIC_RELAXED));
+    if (loop->accept_retry_ns)
+        next_ns = MIN(next_ns, loop->accept_retry_ns);
+    if (loop->starved)
+        next_ns = MIN(next_ns, loop->starved_ns + STARVED_STEP_NS);
+    if (loop->stopping)
+        next_ns = MIN(next_ns, loop->now_ns + STOP_STEP_NS);
+    if (next_ns == UINT64_MAX)
+        return UINT64_MAX;
+    now_ns = clock_now_ns();
+    return next_ns > now_ns ? next_ns - now_ns : 0;
+}
+
+static int turn(struct loop *loop)
+{
+    int result;
+
+    loop->woke = true;
+    result = loop->ops->wait(loop->io, timeout_ns(loop), completed, loop);
+    loop->now_ns = clock_now_ns();
+    look_at_time(loop);
+    take_command(loop);
+    run_timers(loop);
+    feed_starved(loop);
+    advance_dirty(loop);
+    return result;
+}
+
+static bool has_listeners(const struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
+        if (loop->listeners[i].proxy)
+            return true;
+    return false;
+}
+
+static void *run(void *context)
+{
+    struct loop *loop = context;
+    int result = loop->ops->open(loop->pool, &loop->io);
+
+    loop->start_result = result;
+    loop->now_ns = clock_now_ns();
+    if (result >= 0)
+        loop->ops->readable(loop->io, tag_of(OPERATION_WAKE, 0, 0, 0), loop->wake_fd);
+    __atomic_store_n(&loop->command_done, 1, __ATOMIC_RELEASE);
+    (void)!write(loop->ack_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    if (result < 0)
+        return NULL;
+    while (!loop->stopping && result >= 0)
+        result = turn(loop);
+    assert(result >= 0);
+    for (int turns = 0; turns < STOP_TURNS_MAX && (loop->connections_open || has_listeners(loop)); turns++)
+        (void)turn(loop);
+    loop->ops->close(loop->io);
+    return NULL;
+}
+
+/* ---- the control thread's side ---------------------------------------------------------------------------------------- */
+
+static void release_memory(struct loop *loop)
+{
+    if (loop->conns)
+        munmap(loop->conns, (size_t)loop->limits.connections_max * sizeof(*loop->conns));
+    free(loop->slots_free);
+    free(loop->listeners);
+    timer_done(&loop->timers);
+    pool_free(loop->pool);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+    loop->wake_fd = -1;
+    loop->conns = NULL;
+    loop->slots_free = NULL;
+    loop->listeners = NULL;
+    loop->pool = NULL;
+}
+
+static int take_memory(struct loop *loop)
+{
+    uint32_t slots = loop->limits.connections_max;
+
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wake_fd < 0)
+        return -errno;
+    loop->conns = mmap(NULL, (size_t)slots * sizeof(*loop->conns), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (loop->conns == MAP_FAILED)
+        loop->conns = NULL;
+    loop->slots_free = calloc(slots, sizeof(*loop->slots_free));
+    loop->listeners = calloc(loop->limits.proxies_max, sizeof(*loop->listeners));
+    if (!loop->conns || !loop->slots_free || !loop->listeners || timer_init(&loop->timers, slots) < 0)
+        return -ENOMEM;
+    return pool_new(loop->limits.pool_bytes_max, &loop->pool);
+}
+
+static int start_thread(struct loop *loop)
+{
+    sigset_t all, before;
+    int result;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the control thread's business */
+    result = pthread_create(&loop->thread, NULL, run, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result)
+        return -result;
+    loop->started = true;
+    while (!loop_is_done(loop)) {
+        uint64_t drained;
+
+        if (poll(&(struct pollfd){ .fd = loop->ack_fd, .events = POLLIN }, 1, START_TIMEOUT_MS) == 0)
+            return -ETIMEDOUT;
+        (void)!read(loop->ack_fd, &drained, sizeof(drained));
+    }
+    return loop->start_result;
+}
+
+int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, const struct io_ops *ops, int ack_fd)
+{
+    int result;
+
+    *loop = (struct loop){ .index = index, .limits = *limits, .ops = ops, .ack_fd = ack_fd, .wake_fd = -1, .boundary_ns = UINT64_MAX };
+    loop->command_asked = 1; /* the start itself is the first command */
+    result = take_memory(loop);
+    if (result >= 0)
+        result = start_thread(loop);
+    if (result >= 0)
+        return 0;
+    if (loop->started)
+        pthread_join(loop->thread, NULL);
+    loop->started = false;
+    release_memory(loop);
+    return result;
+}
+
+void loop_stop(struct loop *loop)
+{
+    if (!loop->started)
+        return;
+    loop_ask(loop, LOOP_STOP, NULL, NULL);
+    pthread_join(loop->thread, NULL);
+    loop->started = false;
+    release_memory(loop);
+}
+
+void loop_wake(struct loop *loop)
+{
+    (void)!write(loop->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+void loop_ask(struct loop *loop, enum loop_verb verb, struct armed *armed, struct proxy *proxy)
+{
+    loop->verb = verb;
+    loop->command_armed = armed;
+    loop->command_proxy = proxy;
+    __atomic_store_n(&loop->command_asked, loop->command_asked + 1, __ATOMIC_RELEASE);
+    loop_wake(loop);
+}
+
+bool loop_is_done(const struct loop *loop)
+{
+    return __atomic_load_n(&loop->command_done, __ATOMIC_ACQUIRE) == loop->command_asked;
+}

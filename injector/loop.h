@@ -1,0 +1,70 @@
+/* A loop: one thread, one event backend, its connections. The control thread speaks to it through one command at a time.
+ *
+ * 1. Nothing here is locked. Shared with the control thread: the command slot (handed over by `command_asked`, given back by
+ *    `command_done`, with eventfds to wake the other side), atomic counters, and the plan in force.
+ * 2. Each turn: wait, handle completions, look at the lease, take a command, run due timers, advance what was touched. The lease
+ *    is looked at before any byte is ruled on.
+ * 3. A plan is taken up within one turn, by every connection, before it is acknowledged. */
+#ifndef PERTURB_INJECTOR_LOOP_H
+#define PERTURB_INJECTOR_LOOP_H
+
+#include "injector/conn.h"
+#include "injector/injector.h"
+
+#include <pthread.h>
+
+enum loop_verb { LOOP_NOTHING, LOOP_ADOPT, LOOP_OPEN, LOOP_CLOSE, LOOP_STOP };
+
+struct listener {
+    struct proxy *proxy; /* one reference; NULL when free */
+    uint32_t generation;
+    bool accepting;
+    bool closing;
+};
+
+struct loop {
+    uint32_t index;
+    struct injector_limits limits;
+    const struct io_ops *ops;
+    struct io *io;
+    struct pool *pool;
+    struct timer_heap timers;
+    uint64_t now_ns; /* of this turn */
+    bool woke;       /* the turn's first completion is to look at the clock and the lease */
+
+    struct conn *conns; /* conns_max slots, touched as needed */
+    uint32_t *slots_free, slots_free_count, slots_used; /* slots_used: high-water mark */
+    struct conn *dirty, *starved;
+    uint64_t starved_ns; /* when those were last tried */
+    uint64_t connections_open; /* (atomic) */
+
+    struct listener *listeners; /* proxies_max */
+    uint64_t accept_retry_ns;   /* 0 for none */
+
+    struct armed *armed; /* borrowed until the next LOOP_ADOPT is acknowledged; NULL when inert */
+    uint64_t boundary_ns;
+
+    pthread_t thread;
+    bool started, stopping;
+    int start_result;
+    int wake_fd, ack_fd; /* own; borrowed */
+    uint64_t command_asked, command_done; /* (atomic) */
+    enum loop_verb verb;
+    struct armed *command_armed;
+    struct proxy *command_proxy;
+};
+
+/* Starts the thread and waits until it runs. `ack_fd` is borrowed: an eventfd written to after each command. 0, -errno. */
+int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, const struct io_ops *ops, int ack_fd);
+void loop_stop(struct loop *loop); /* cuts what is open, joins; accepts one that was never started */
+
+/* Hands a command over; `loop_is_done` turns true once it was carried out. One at a time. */
+void loop_ask(struct loop *loop, enum loop_verb verb, struct armed *armed, struct proxy *proxy);
+bool loop_is_done(const struct loop *loop);
+void loop_wake(struct loop *loop);
+
+/* For conn.c: slots. NULL when all are taken. */
+struct conn *loop_take_slot(struct loop *loop);
+void loop_give_slot(struct loop *loop, struct conn *conn);
+
+#endif

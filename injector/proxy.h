@@ -1,0 +1,46 @@
+/* A proxy: one listener, one upstream, its counters.
+ * Made and listed by the control thread; each loop that serves it holds a reference, and so does each connection. The fields
+ * but the shares, the sequence and the references never change while a loop knows it. */
+#ifndef PERTURB_INJECTOR_PROXY_H
+#define PERTURB_INJECTOR_PROXY_H
+
+#include "scenarios/vocab/message.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* One loop's counters: written by that loop alone, read by the control thread, through __atomic. */
+struct proxy_share {
+    uint64_t connections, connections_open, connects_failed;
+    uint64_t bytes[2]; /* by direction index, passed on */
+    uint64_t held_bytes, held_cost, held_bytes_peak;
+    uint64_t hold_full, hold_full_ns, hold_full_bytes;
+    uint64_t hold_full_epoch; /* of the last one that woke the control thread */
+};
+
+struct proxy {
+    struct proxy_spec spec; /* with the address really listened on */
+    uint32_t index;         /* in the injector's table */
+    uint64_t hash;          /* rng_hash(spec.name) */
+    int listen_fd;
+    struct sockaddr_storage upstream;
+    socklen_t upstream_size;
+    uint64_t sequence;         /* (atomic) of the last connection */
+    uint32_t references;       /* (atomic) */
+    uint64_t hold_full_told;   /* control thread: epoch whose event was handed out */
+    struct proxy_share shares[]; /* one a loop */
+};
+
+void proxy_unref(struct proxy *proxy); /* the last one closes the listener and frees */
+
+static inline void share_add(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+static inline void share_set(uint64_t *counter, uint64_t value)
+{
+    __atomic_store_n(counter, value, __ATOMIC_RELAXED);
+}
+
+#endif

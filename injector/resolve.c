@@ -1,0 +1,91 @@
+/* Addresses in words. */
+#include "injector/resolve.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { HOST_MAX = 128, PORT_MAX = 32 };
+
+/* Parts "[host]:port", "host:port", ":port". */
+static int split(const char *text, char *host, char *port)
+{
+    const char *colon = strrchr(text, ':');
+    const char *end = colon;
+    size_t length;
+
+    if (!colon || !colon[1] || strlen(colon + 1) >= PORT_MAX)
+        return -EINVAL;
+    if (*text == '[') {
+        text++;
+        end--;
+        if (end <= text || *end != ']')
+            return -EINVAL;
+    } else if (memchr(text, ':', (size_t)(colon - text))) {
+        return -EINVAL; /* IPv6 without brackets */
+    }
+    length = (size_t)(end - text);
+    if (length >= HOST_MAX)
+        return -EINVAL;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return 0;
+}
+
+static int look_up(const char *host, const char *port, int flags, struct addrinfo **ret_list)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags };
+    int failure = getaddrinfo(host[0] ? host : NULL, port, &hints, ret_list);
+
+    if (!failure)
+        return 0;
+    return failure == EAI_AGAIN || failure == EAI_MEMORY || failure == EAI_SYSTEM ? -EAGAIN : -ENOENT;
+}
+
+int resolve_address(const char *text, bool listen, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    char host[HOST_MAX], port[PORT_MAX];
+    struct addrinfo *list = NULL, *chosen;
+    int passive = listen ? AI_PASSIVE : 0;
+    int result = split(text, host, port);
+
+    if (result < 0 || (!listen && !host[0]))
+        return -EINVAL;
+    if (look_up(host, port, passive | AI_NUMERICHOST, &list) < 0) {
+        result = look_up(host, port, passive, &list);
+        if (result < 0)
+            return result;
+    }
+    chosen = list;
+    for (struct addrinfo *entry = list; entry; entry = entry->ai_next)
+        if (entry->ai_family == AF_INET) {
+            chosen = entry;
+            break;
+        }
+    memcpy(ret_address, chosen->ai_addr, chosen->ai_addrlen);
+    *ret_size = chosen->ai_addrlen;
+    freeaddrinfo(list);
+    return 0;
+}
+
+char *resolve_print(const struct sockaddr *address, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)address;
+
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+        snprintf(text, size, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        const struct sockaddr_in *in = (const void *)address;
+
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        snprintf(text, size, "%s:%u", host, ntohs(in->sin_port));
+    }
+    return text;
+}

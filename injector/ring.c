@@ -1,0 +1,270 @@
+/* The io_uring backend: one ring, one thread, one enter a turn.
+ *
+ * 1. The provided-buffer ring is small enough to stay in the cache; each buffer is a chunk of the pool, and one that was
+ *    handed on is replaced by another, so that held bytes do not starve the ring before the pool is empty.
+ * 2. msghdr and iovec live until the next submission only: the kernel copies them then (IORING_FEAT_SUBMIT_STABLE).
+ * Ground: io_uring_enter(2), io_uring_setup(2), io_uring_register(2); kernel 6.0 for multishot receive. */
+#include "injector/io.h"
+
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <string.h>
+
+enum {
+    SQ_ENTRIES = 1024,
+    CQ_ENTRIES = 16384,
+    BUFFERS = 32, /* of CHUNK_BYTES: 1 MiB, half the second-level cache of a core */
+    BUFFERS_READY = 4,
+    BUFFER_GROUP = 0,
+    BATCH_MAX = 4096, /* completions handled in one turn */
+};
+
+struct message_slot {
+    struct msghdr head;
+    struct iovec parts[IO_PARTS_MAX];
+};
+
+struct io {
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers;
+    size_t buffers_size;
+    uint32_t buffers_held; /* by the kernel */
+    struct pool *pool;
+    struct message_slot *messages; /* SQ_ENTRIES of them */
+    uint32_t messages_used;
+};
+
+static const unsigned setup_flags[] = {
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_CQSIZE,
+    IORING_SETUP_CQSIZE,
+};
+
+static int open_ring(struct io_uring *ring)
+{
+    int result = -EINVAL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(setup_flags) && result == -EINVAL; i++) {
+        struct io_uring_params params = { .flags = setup_flags[i], .cq_entries = CQ_ENTRIES };
+
+        result = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+    }
+    return result;
+}
+
+/* Hands chunks to the kernel until it has BUFFERS of them or the pool is empty. */
+static void top_up(struct io *io)
+{
+    int added = 0;
+
+    while (io->buffers_held < BUFFERS) {
+        struct chunk *chunk = pool_chunk(io->pool);
+
+        if (!chunk)
+            break;
+        io_uring_buf_ring_add(io->buffers, chunk->bytes, CHUNK_BYTES, (unsigned short)chunk->index,
+                              io_uring_buf_ring_mask(BUFFERS), added++);
+        io->buffers_held++;
+    }
+    if (added)
+        io_uring_buf_ring_advance(io->buffers, added);
+}
+
+static int open_buffers(struct io *io)
+{
+    struct io_uring_buf_reg request = { .ring_entries = BUFFERS, .bgid = BUFFER_GROUP };
+    void *memory;
+    int result;
+
+    io->buffers_size = BUFFERS * sizeof(struct io_uring_buf);
+    result = posix_memalign(&memory, 4096, io->buffers_size);
+    if (result)
+        return -result;
+    io->buffers = memory;
+    io_uring_buf_ring_init(io->buffers);
+    request.ring_addr = (uint64_t)(uintptr_t)memory;
+    result = io_uring_register_buf_ring(&io->ring, &request, 0);
+    if (result < 0)
+        return result;
+    top_up(io);
+    return 0;
+}
+
+static void ring_close(struct io *io)
+{
+    if (!io)
+        return;
+    io_uring_queue_exit(&io->ring);
+    free(io->buffers);
+    free(io->messages);
+    free(io);
+}
+
+static int ring_open(struct pool *pool, struct io **ret_io)
+{
+    struct io *io = calloc(1, sizeof(*io));
+    int result;
+
+    if (!io)
+        return -ENOMEM;
+    io->pool = pool;
+    result = open_ring(&io->ring);
+    if (result < 0) {
+        free(io);
+        return result;
+    }
+    io->messages = calloc(SQ_ENTRIES, sizeof(*io->messages));
+    result = io->messages ? open_buffers(io) : -ENOMEM;
+    if (result < 0) {
+        ring_close(io);
+        return result;
+    }
+    (void)io_uring_register_ring_fd(&io->ring); /* saves a lookup an enter; refused is fine */
+    *ret_io = io;
+    return 0;
+}
+
+static struct io_uring_sqe *get_sqe(struct io *io, uint64_t tag)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+
+    if (!sqe) {
+        (void)io_uring_submit(&io->ring);
+        io->messages_used = 0;
+        sqe = io_uring_get_sqe(&io->ring);
+        assert(sqe);
+    }
+    io_uring_sqe_set_data64(sqe, tag);
+    return sqe;
+}
+
+static void ring_accept(struct io *io, uint64_t tag, int fd)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_recv(struct io *io, uint64_t tag, int fd)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_send(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    assert(count && count <= IO_PARTS_MAX);
+    if (count == 1) {
+        io_uring_prep_send(sqe, fd, parts->iov_base, parts->iov_len, MSG_WAITALL | MSG_NOSIGNAL);
+    } else {
+        struct message_slot *slot = &io->messages[io->messages_used++];
+
+        memcpy(slot->parts, parts, count * sizeof(*parts));
+        slot->head = (struct msghdr){ .msg_iov = slot->parts, .msg_iovlen = count };
+        io_uring_prep_sendmsg(sqe, fd, &slot->head, MSG_WAITALL | MSG_NOSIGNAL);
+    }
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_connect(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    io_uring_prep_connect(sqe, fd, address, size);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_readable(struct io *io, uint64_t tag, int fd)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    io_uring_prep_poll_multishot(sqe, fd, 1 /* POLLIN */);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_cancel(struct io *io, uint64_t tag)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, 0);
+
+    io_uring_prep_cancel64(sqe, tag, 0);
+    io_uring_sqe_set_data64(sqe, 0);
+}
+
+static void hand_over(struct io *io, const struct io_uring_cqe *cqe, io_complete *complete, void *context)
+{
+    struct io_completion completion = {
+        .tag = cqe->user_data,
+        .result = cqe->res,
+        .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+    };
+
+    if (!cqe->user_data)
+        return;
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        completion.chunk = pool_chunk_at(io->pool, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+        io->buffers_held--;
+        if (cqe->res <= 0) {
+            pool_unref(io->pool, completion.chunk);
+            completion.chunk = NULL;
+        } else {
+            completion.chunk->filled = (uint32_t)cqe->res;
+        }
+    }
+    complete(context, &completion);
+}
+
+static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, void *context)
+{
+    struct __kernel_timespec timeout = { .tv_sec = (int64_t)(timeout_ns / NS_PER_S), .tv_nsec = (long long)(timeout_ns % NS_PER_S) };
+    struct io_uring_cqe *cqes[64], *first;
+    uint32_t handled = 0;
+    int result;
+
+    top_up(io);
+    result = io_uring_submit_and_wait_timeout(&io->ring, &first, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    io->messages_used = 0;
+    if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+        return result;
+    while (handled < BATCH_MAX) {
+        uint32_t count = io_uring_peek_batch_cqe(&io->ring, cqes, ARRAY_SIZE(cqes));
+
+        if (!count)
+            break;
+        for (uint32_t i = 0; i < count; i++)
+            hand_over(io, cqes[i], complete, context);
+        io_uring_cq_advance(&io->ring, count);
+        handled += count;
+    }
+    top_up(io);
+    return 0;
+}
+
+static bool ring_can_recv(const struct io *io)
+{
+    return io->buffers_held >= BUFFERS_READY;
+}
+
+const struct io_ops io_ring = {
+    .name = "io_uring",
+    .open = ring_open,
+    .close = ring_close,
+    .accept = ring_accept,
+    .recv = ring_recv,
+    .send = ring_send,
+    .connect = ring_connect,
+    .readable = ring_readable,
+    .cancel = ring_cancel,
+    .wait = ring_wait,
+    .can_recv = ring_can_recv,
+};

@@ -1,0 +1,110 @@
+/* Findings and the nearest valid name. Control plane only. */
+#include "scenarios/base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/param.h>
+
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+static int class_errno(enum err_class class)
+{
+    switch (class) {
+    case ERR_USAGE:
+    case ERR_INPUT:
+        return -EINVAL;
+    case ERR_WORLD:
+        return -EIO;
+    case ERR_INTERNAL:
+        return -ENOTRECOVERABLE;
+    }
+    return -ENOTRECOVERABLE;
+}
+
+int errs_add(struct errs *errs, enum err_class class, const char *where, const char *format, ...)
+{
+    va_list args;
+    struct err *err;
+
+    if (errs->count == ERRS_MAX) {
+        errs->dropped++;
+        return class_errno(class);
+    }
+    err = &errs->list[errs->count++];
+    err->class = class;
+    snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
+    va_start(args, format);
+    vsnprintf(err->text, sizeof(err->text), format, args);
+    va_end(args);
+    make_printable(err->where);
+    make_printable(err->text);
+    return class_errno(class);
+}
+
+void errs_print(const struct errs *errs, FILE *out)
+{
+    for (size_t i = 0; i < errs->count; i++) {
+        const struct err *err = &errs->list[i];
+
+        fprintf(out, "perturb: %s%s%s\n", err->where, err->where[0] ? ": " : "", err->text);
+    }
+    if (errs->dropped)
+        fprintf(out, "perturb: and %zu more errors\n", errs->dropped);
+}
+
+int errs_status(const struct errs *errs)
+{
+    int worst = 0;
+
+    for (size_t i = 0; i < errs->count; i++)
+        worst = MAX(worst, (int)errs->list[i].class);
+    return worst;
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { NAME_MAX_COMPARED = 48 };
+    size_t row[NAME_MAX_COMPARED + 1];
+    size_t length_a = strlen(a), length_b = strlen(b);
+
+    if (length_a > NAME_MAX_COMPARED || length_b > NAME_MAX_COMPARED)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= length_b; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= length_a; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= length_b; j++) {
+            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            row[j] = MIN(replace, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[length_b];
+}
+
+int err_nearest(const char *name, const char *const *candidates, size_t count)
+{
+    size_t limit = MAX((size_t)1, strlen(name) / 3);
+    size_t best = limit + 1;
+    int found = -1;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t distance = candidates[i] ? edit_distance(name, candidates[i]) : SIZE_MAX;
+
+        if (distance < best) {
+            best = distance;
+            found = (int)i;
+        }
+    }
+    return found;
+}

@@ -1,0 +1,142 @@
+/* JSON: cJSON validates and decodes; a second walk over the same text, in step with cJSON's tree, adds the positions.
+ * The text is known to be valid by then, so the walk only has to skip. */
+#include "scenarios/playbook/node.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <string.h>
+
+struct json_walk {
+    struct document *document;
+    struct errs *errs;
+    const char *at;
+    const char *line_start;
+    int line;
+};
+
+static void skip_space(struct json_walk *walk)
+{
+    for (; *walk->at && strchr(" \t\r\n", *walk->at); walk->at++)
+        if (*walk->at == '\n') {
+            walk->line++;
+            walk->line_start = walk->at + 1;
+        }
+}
+
+static int column(const struct json_walk *walk)
+{
+    return (int)(walk->at - walk->line_start) + 1;
+}
+
+/* Past one of the structural characters and the space around it. */
+static void skip_mark(struct json_walk *walk)
+{
+    skip_space(walk);
+    walk->at++;
+    skip_space(walk);
+}
+
+static void skip_string(struct json_walk *walk)
+{
+    for (walk->at++; *walk->at && *walk->at != '"'; walk->at++)
+        if (*walk->at == '\\' && walk->at[1])
+            walk->at++;
+    walk->at += *walk->at == '"';
+}
+
+static enum node_kind kind_of(const cJSON *item)
+{
+    if (cJSON_IsObject(item))
+        return NODE_MAP;
+    if (cJSON_IsArray(item))
+        return NODE_LIST;
+    if (cJSON_IsString(item))
+        return NODE_TEXT;
+    if (cJSON_IsNumber(item))
+        return NODE_NUMBER;
+    return cJSON_IsBool(item) ? NODE_BOOL : NODE_NULL;
+}
+
+static struct node *walk_value(struct json_walk *walk, const cJSON *item, int depth);
+
+static int walk_children(struct json_walk *walk, struct node *parent, const cJSON *item, int depth)
+{
+    bool is_map = parent->kind == NODE_MAP;
+
+    skip_mark(walk);
+    for (const cJSON *child = item->child; child; child = child->next) {
+        int key_line = walk->line, key_column = column(walk);
+        const char *key = NULL;
+        struct node *node;
+
+        if (is_map) {
+            key = document_text(walk->document, child->string, strlen(child->string));
+            skip_string(walk);
+            skip_mark(walk);
+        }
+        node = walk_value(walk, child, depth + 1);
+        if (!node)
+            return -EINVAL;
+        node_add(walk->document, parent, node, key, key_line, key_column, walk->errs);
+        skip_space(walk);
+        if (child->next)
+            skip_mark(walk);
+    }
+    skip_mark(walk);
+    return 0;
+}
+
+static struct node *walk_value(struct json_walk *walk, const cJSON *item, int depth)
+{
+    struct node *node;
+    const char *start;
+
+    skip_space(walk);
+    node = node_new(walk->document, kind_of(item), walk->line, column(walk));
+    if (!node || depth > NODE_DEPTH_MAX) {
+        errs_add(walk->errs, ERR_INPUT, walk->document->file, "nested too deeply");
+        return NULL;
+    }
+    if (item->child || node->kind == NODE_MAP || node->kind == NODE_LIST)
+        return walk_children(walk, node, item, depth) < 0 ? NULL : node;
+    start = walk->at;
+    if (node->kind == NODE_TEXT) {
+        skip_string(walk);
+        node->text = document_text(walk->document, item->valuestring, strlen(item->valuestring));
+    } else {
+        walk->at += strcspn(walk->at, " \t\r\n,]}");
+        node->text = document_text(walk->document, start, (size_t)(walk->at - start));
+    }
+    return node;
+}
+
+static int refuse_syntax(struct document *document, const char *end, struct errs *errs)
+{
+    char place[ERR_WHERE_MAX];
+    const char *line_start = document->source;
+    int line = 1;
+
+    for (const char *at = document->source; at < end; at++)
+        if (*at == '\n') {
+            line++;
+            line_start = at + 1;
+        }
+    snprintf(place, sizeof(place), "%s:%d:%d", document->file, line, (int)(end - line_start) + 1);
+    if (!*end)
+        return errs_add(errs, ERR_INPUT, place, "not JSON: the file ends too early");
+    return errs_add(errs, ERR_INPUT, place, "not JSON: found '%.12s'", end);
+}
+
+int json_parse(struct document *document, struct errs *errs)
+{
+    struct json_walk walk = { document, errs, document->source, document->source, 1 };
+    size_t errors_before = errs->count;
+    const char *end = document->source;
+    cJSON *tree = cJSON_ParseWithLengthOpts(document->source, document->source_length + 1, &end, 1);
+
+    if (!tree)
+        return refuse_syntax(document, end ? end : document->source, errs);
+    document->root = walk_value(&walk, tree, 0);
+    cJSON_Delete(tree);
+    return document->root && errs->count == errors_before ? 0 : -EINVAL;
+}

@@ -1,0 +1,172 @@
+/* The keys of a playbook: the one description of its shape. */
+#include "scenarios/playbook/section.h"
+
+#include "scenarios/base/cleanup.h"
+
+#define MILLISECOND INT64_C(1000000)
+#define SECOND INT64_C(1000000000)
+#define DAY (86400 * SECOND)
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define KEYS(array) .keys = array, .key_count = ARRAY_SIZE(array)
+#define NO_NODE .node_offset = SIZE_MAX
+#define NO_NAME .name_offset = SIZE_MAX
+
+/* KEY_VALUE with its unit and range. */
+#define VALUE(unit_name, low, high, start) .type = KEY_VALUE, .unit = unit_name, .minimum = low, .maximum = high, .initial = start
+
+static const struct key_desc ready_keys[] = {
+    { "tcp", KEY_TEXT, AT(ready_probe, tcp), .help = "Ready when HOST:PORT accepts a connection." },
+    { "http", KEY_TEXT, AT(ready_probe, http), .help = "Ready when the URL answers with a 2xx status." },
+    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 3600 * SECOND, 10 * SECOND), AT(ready_probe, timeout), .help = "Give up after." },
+};
+static const struct section_desc ready_section = { "ready", sizeof(struct ready_probe), KEYS(ready_keys), NO_NODE, NO_NAME,
+                                                   .help = "How to know that a target serves." };
+
+static const struct key_desc target_keys[] = {
+    { "command", KEY_TEXTS, AT(target, command), .help = "Program and arguments that the run spawns." },
+    { "env", KEY_PAIRS, AT(target, env), .words = "=", .help = "Environment added to the run's own." },
+    { "directory", KEY_TEXT, AT(target, directory), .help = "Working directory." },
+    { "pid", VALUE(UNIT_COUNT, 1, 4194304, ABSENT), AT(target, pid), .help = "A process that already runs." },
+    { "unit", KEY_TEXT, AT(target, unit), .help = "A systemd unit that already runs." },
+    { "cgroup", KEY_TEXT, AT(target, cgroup), .help = "A control group that already has processes." },
+    { "address", KEY_TEXT, AT(target, address), .help = "HOST:PORT of something reached only by network." },
+    { "ready", KEY_SECTION, AT(target, ready), .section = &ready_section, .help = "How to know that it serves." },
+    { "shim", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, shim), .help = "Load libperturb.so though no fault asks for it." },
+};
+static const struct section_desc target_section = { "target", sizeof(struct target), KEYS(target_keys), offsetof(struct target, node),
+                                                    offsetof(struct target, name),
+                                                    .help = "What is disturbed: spawned by the run, or already running." };
+
+static const struct key_desc proxy_keys[] = {
+    { "listen", KEY_TEXT, AT(proxy, listen), .help = "HOST:PORT; port 0 chooses a free one. Default 127.0.0.1:0." },
+    { "upstream", KEY_TEXT, AT(proxy, upstream), .required = true, .help = "HOST:PORT it passes traffic to." },
+};
+static const struct section_desc proxy_section = { "proxy", sizeof(struct proxy), KEYS(proxy_keys), offsetof(struct proxy, node),
+                                                   offsetof(struct proxy, name), .help = "A place on the wire." };
+
+static const struct key_desc http_keys[] = {
+    { "url", KEY_TEXT, AT(http_load, url), .required = true, .help = "What is requested." },
+    { "method", KEY_TEXT, AT(http_load, method), .help = "Default GET, or POST with a body." },
+    { "headers", KEY_PAIRS, AT(http_load, headers), .words = ": ", .help = "Headers of every request." },
+    { "body", KEY_TEXT, AT(http_load, body), .help = "Body of every request." },
+    { "status", KEY_TEXTS, AT(http_load, status), .help = "Statuses that are good: 200 or 200-299 (the default)." },
+    { "expect", KEY_TEXT, AT(http_load, expect), .help = "A text that a good answer holds." },
+    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(http_load, timeout),
+      .help = "Deadline of a request, from its planned instant." },
+};
+static const struct section_desc http_section = { "http", sizeof(struct http_load), KEYS(http_keys), NO_NODE, NO_NAME,
+                                                  .help = "Load over HTTP/1.1." };
+
+static const struct key_desc resp_keys[] = {
+    { "url", KEY_TEXT, AT(resp_load, url), .required = true, .help = "redis://HOST:PORT." },
+    { "command", KEY_TEXTS, AT(resp_load, command), .help = "Command and arguments. Default PING." },
+    { "expect", KEY_TEXT, AT(resp_load, expect), .help = "A text that a good reply holds." },
+    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(resp_load, timeout),
+      .help = "Deadline of a request, from its planned instant." },
+};
+static const struct section_desc resp_section = { "resp", sizeof(struct resp_load), KEYS(resp_keys), NO_NODE, NO_NAME,
+                                                  .help = "Load over RESP, the Redis protocol." };
+
+static const struct key_desc load_keys[] = {
+    { "http", KEY_SECTION, AT(workload, http), .section = &http_section, .help = "HTTP/1.1 requests." },
+    { "resp", KEY_SECTION, AT(workload, resp), .section = &resp_section, .help = "Redis commands." },
+    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .required = true, .help = "Requests planned per second." },
+    { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections; 0 chooses." },
+};
+static const struct section_desc load_section = { "load", sizeof(struct workload), KEYS(load_keys), offsetof(struct workload, node),
+                                                  offsetof(struct workload, name), .help = "Open-loop load: the measuring stick." };
+
+static const struct key_desc bound_keys[] = {
+    { "signal", KEY_TEXT, AT(bound, signal_text), .required = true, .help = "LOAD.goodput, .errors, .rate, .p50 to .p99.9." },
+    { "min", KEY_TEXT, AT(bound, min_text), .help = "At least this." },
+    { "max", KEY_TEXT, AT(bound, max_text), .help = "At most this." },
+};
+static const struct section_desc bound_section = { "hypothesis", sizeof(struct bound), KEYS(bound_keys), offsetof(struct bound, node),
+                                                   NO_NAME, .help = "What holds while nothing is disturbed." };
+
+static const struct key_desc step_keys[] = {
+    { "fault", KEY_TEXT, AT(step, fault), .required = true, .help = "Which fault; `perturb faults` lists them." },
+    { "point", KEY_TEXT, AT(step, point), .help = "Call faults: where in the program." },
+    { "proxy", KEY_TEXT, AT(step, proxy), .help = "Stream faults: on which proxy." },
+    { "target", KEY_TEXT, AT(step, target), .help = "Call and host faults: in which target." },
+    { "at", VALUE(UNIT_DURATION, 0, DAY, 0), AT(step, at), .help = "When, from the start of the method." },
+    { "for", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, duration), .help = "How long; without it, to the end of the run." },
+};
+static const struct section_desc step_section = { "step", sizeof(struct step), KEYS(step_keys), offsetof(struct step, node), NO_NAME,
+                                                  .open = true, .help = "One fault, with its parameters and selectors as keys." };
+
+static const struct key_desc guard_keys[] = {
+    { "signal", KEY_TEXT, AT(guard, signal_text), .required = true, .help = "As in the hypothesis." },
+    { "above", KEY_TEXT, AT(guard, above_text), .help = "Breached above this." },
+    { "below", KEY_TEXT, AT(guard, below_text), .help = "Breached below this." },
+    { "for", VALUE(UNIT_DURATION, 100 * MILLISECOND, 3600 * SECOND, SECOND), AT(guard, hold), .help = "Window it is judged over." },
+    { "then", KEY_TEXT, AT(guard, then), .help = "abort (the default): release, undo, observe, judge." },
+};
+static const struct section_desc guard_section = { "guard", sizeof(struct guard), KEYS(guard_keys), offsetof(struct guard, node),
+                                                   NO_NAME, .help = "What ends the run early." };
+
+static const struct key_desc rollback_keys[] = {
+    { "command", KEY_TEXTS, AT(rollback, command), .required = true, .help = "Program and arguments." },
+    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 3600 * SECOND, 10 * SECOND), AT(rollback, timeout), .help = "Ended after." },
+};
+static const struct section_desc rollback_section = { "rollback", sizeof(struct rollback), KEYS(rollback_keys),
+                                                      offsetof(struct rollback, node), NO_NAME,
+                                                      .help = "Commands that always run once faults are gone." };
+
+static const struct key_desc convergence_keys[] = {
+    { "max", VALUE(UNIT_DURATION, 0, DAY, ABSENT), AT(convergence_expectation, max), .help = "At most so long from release to convergence." },
+    { "band", VALUE(UNIT_SHARE, 1000, 900000, 50000), AT(convergence_expectation, band), .help = "Pinned: how near to the baseline counts as back." },
+    { "hold", VALUE(UNIT_DURATION, 100 * MILLISECOND, 3600 * SECOND, 5 * SECOND), AT(convergence_expectation, hold), .help = "Pinned: how long it must stay there." },
+    { "bin", VALUE(UNIT_DURATION, 5 * MILLISECOND, 60 * SECOND, ABSENT), AT(convergence_expectation, bin), .help = "Pinned: base bin. Default 20ms (quick), 100ms (full)." },
+    { "signals", KEY_TEXTS, AT(convergence_expectation, signals), .help = "The deciding signals. Default: the shares and rates of the hypothesis." },
+    { "allow-new-level", VALUE(UNIT_BOOL, 0, 1, 0), AT(convergence_expectation, allow_new_level), .help = "Settling at another level passes." },
+};
+static const struct section_desc convergence_section = { "convergence", sizeof(struct convergence_expectation), KEYS(convergence_keys),
+                                                         NO_NODE, NO_NAME, .help = "Bounds and pins of the convergence time." };
+
+static const struct key_desc loss_keys[] = {
+    { "max", VALUE(UNIT_DURATION, 0, DAY, ABSENT), AT(limit_expectation, max), .help = "At most so many seconds of full outage, signed area." },
+};
+static const struct section_desc loss_section = { "loss", sizeof(struct limit_expectation), KEYS(loss_keys), NO_NODE, NO_NAME,
+                                                  .help = "What the fault may cost." };
+
+static const struct key_desc amplification_keys[] = {
+    { "max", VALUE(UNIT_RATIO, 0, 1000000, ABSENT), AT(limit_expectation, max), .help = "At most so many times the attempts per request of the baseline, under the fault and after." },
+};
+static const struct section_desc amplification_section = { "amplification", sizeof(struct limit_expectation), KEYS(amplification_keys),
+                                                           NO_NODE, NO_NAME, .help = "Retries as a measured number." };
+
+static const struct key_desc expect_keys[] = {
+    { "convergence", KEY_SECTION, AT(expectation, convergence), .section = &convergence_section, .help = "Back within." },
+    { "loss", KEY_SECTION, AT(expectation, loss), .section = &loss_section, .help = "Lost at most." },
+    { "amplification", KEY_SECTION, AT(expectation, amplification), .section = &amplification_section, .help = "Retried at most." },
+};
+static const struct section_desc expect_section = { "expect", sizeof(struct expectation), KEYS(expect_keys), NO_NODE, NO_NAME,
+                                                    .help = "The bounds that decide pass or fail." };
+
+static const struct key_desc playbook_keys[] = {
+    { "perturb", VALUE(UNIT_COUNT, 1, 1, ABSENT), AT(playbook, version), .required = true, .help = "Version of the playbook format: 1." },
+    { "title", KEY_TEXT, AT(playbook, title), .required = true, .help = "The hypothesis in one sentence." },
+    { "description", KEY_TEXT, AT(playbook, description), .help = "What one learns, what a healthy system shows." },
+    { "service", KEY_TEXT, AT(playbook, service), .help = "Whose resilience this is." },
+    { "owner", KEY_TEXT, AT(playbook, owner), .help = "Who answers for it." },
+    { "tier", KEY_TEXT, AT(playbook, tier), .help = "infrastructure, middleware or application." },
+    { "tags", KEY_TEXTS, AT(playbook, tags), .help = "Words to find it by." },
+    { "rigour", VALUE(UNIT_ENUM, 0, 1, 0), AT(playbook, rigour), .words = "quick full", .help = "quick for the desk and CI, full for trends." },
+    { "seed", KEY_TEXT, AT(playbook, seed_text), .help = "Of all draws; chosen and printed when absent." },
+    { "vars", KEY_ANY, .help = "Variables for ${vars.NAME}, overridden by --var NAME=VALUE." },
+    { "targets", KEY_MAP, AT(playbook, targets), .section = &target_section, .help = "Programs, by name." },
+    { "proxies", KEY_MAP, AT(playbook, proxies), .section = &proxy_section, .help = "Places on the wire, by name." },
+    { "load", KEY_MAP, AT(playbook, loads), .section = &load_section, .required = true, .help = "Loads, by name." },
+    { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
+    { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },
+    { "method", KEY_LIST, AT(playbook, method), .section = &step_section, .required = true, .help = "The faults and when they act." },
+    { "observe", VALUE(UNIT_DURATION, SECOND, DAY, ABSENT), AT(playbook, observe), .help = "Observation after the last release. Default: convergence.max (or hold) + 1.4 hold." },
+    { "expect", KEY_SECTION, AT(playbook, expect), .section = &expect_section, .help = "The bounds that decide pass or fail." },
+    { "guards", KEY_LIST, AT(playbook, guards), .section = &guard_section, .help = "What ends the run early." },
+    { "rollback", KEY_LIST, AT(playbook, rollbacks), .section = &rollback_section, .help = "Commands that always run once faults are gone." },
+    { "lease", VALUE(UNIT_DURATION, SECOND, 60 * SECOND, 5 * SECOND), AT(playbook, lease), .help = "Faults end by themselves so long after the run engine falls silent." },
+};
+const struct section_desc playbook_section = { "playbook", sizeof(struct playbook), KEYS(playbook_keys), NO_NODE, NO_NAME,
+                                               .help = "A playbook, version 1." };

@@ -1,0 +1,3 @@
+srcs-scenarios += scenarios/playbook/value.c scenarios/playbook/spec.c scenarios/playbook/node.c scenarios/playbook/yaml.c \
+                  scenarios/playbook/json.c
+srcs-scenarios += scenarios/playbook/variables.c scenarios/playbook/section.c scenarios/playbook/keys.c scenarios/playbook/playbook.c

@@ -1,0 +1,177 @@
+/* A playbook as checked, typed values (DESIGN section 6). Sections are described by tables of keys (playbook.c), which the
+ * parser, the unknown-key messages, the JSON Schema and the reference all walk.
+ *
+ * Texts and arrays live in the document's arena. Numbers that were not given hold ABSENT; texts NULL. Times are ns, shares ppm,
+ * rates millihertz. */
+#ifndef PERTURB_PLAYBOOK_PLAYBOOK_H
+#define PERTURB_PLAYBOOK_PLAYBOOK_H
+
+#include "scenarios/playbook/spec.h"
+#include "scenarios/playbook/variables.h"
+
+#include <stdbool.h>
+
+#define ABSENT INT64_MIN
+
+struct text_list {
+    const char **items; /* NULL-terminated, so that it is an argv */
+    size_t count;
+};
+
+/* A list or named map of one section. */
+struct section_list {
+    void *items;
+    size_t count;
+};
+
+struct ready_probe {
+    const char *tcp, *http; /* one of them */
+    int64_t timeout;
+};
+
+struct target {
+    const char *name; /* key in `targets` */
+    const struct node *node;
+    struct text_list command;
+    struct text_list env; /* "KEY=value" */
+    const char *directory;
+    int64_t pid;
+    const char *unit, *cgroup, *address;
+    struct ready_probe ready;
+    int64_t shim; /* 1: load libperturb.so though no fault asks for it */
+};
+
+struct proxy {
+    const char *name;
+    const struct node *node;
+    const char *listen, *upstream;
+};
+
+struct http_load {
+    const char *url, *method, *body;
+    struct text_list headers; /* "Name: value" */
+    struct text_list status;  /* "200", "200-299" */
+    const char *expect;
+    int64_t timeout;
+};
+
+struct resp_load {
+    const char *url;
+    struct text_list command;
+    const char *expect;
+    int64_t timeout;
+};
+
+struct workload {
+    const char *name;
+    const struct node *node;
+    struct http_load http;
+    struct resp_load resp;
+    int64_t rate, connections;
+};
+
+enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE };
+
+/* LOAD.goodput, LOAD.errors (shares of planned requests), LOAD.rate (good per second), LOAD.p50 ... LOAD.p99.9 (latency). */
+struct signal {
+    const char *name;
+    size_t load; /* index into loads */
+    enum signal_kind kind;
+    double quantile; /* 0.99 */
+    enum unit unit;  /* of its bounds: UNIT_SHARE, UNIT_DURATION, UNIT_FREQUENCY */
+};
+
+struct bound {
+    const struct node *node;
+    const char *signal_text, *min_text, *max_text;
+    struct signal signal;
+    int64_t min, max; /* ABSENT when not given */
+};
+
+struct guard {
+    const struct node *node;
+    const char *signal_text, *above_text, *below_text;
+    struct signal signal;
+    int64_t above, below, hold; /* hold: "for" */
+    const char *then;
+};
+
+struct step {
+    const struct node *node;
+    const char *fault, *point, *proxy, *target;
+    int64_t at, duration; /* duration: "for"; ABSENT = until the end of the run */
+    struct fault_spec spec;
+    enum layer layer;
+};
+
+struct rollback {
+    const struct node *node;
+    struct text_list command;
+    int64_t timeout;
+};
+
+struct convergence_expectation {
+    int64_t max, band, hold;
+    int64_t bin;
+    struct text_list signals;
+    int64_t allow_new_level;
+};
+
+struct limit_expectation {
+    int64_t max;
+};
+
+struct expectation {
+    struct convergence_expectation convergence;
+    struct limit_expectation loss;
+    struct limit_expectation amplification; /* thousandths: 1500 is 1.5 attempts a request */
+};
+
+struct playbook {
+    struct document document;
+    struct variables variables;
+    char hash[17]; /* of the text and the overrides: FNV-1a, 16 hex digits */
+
+    int64_t version;
+    const char *title, *description, *service, *owner, *tier;
+    struct text_list tags;
+    int64_t rigour; /* 0 quick, 1 full */
+    const char *seed_text;
+    uint64_t seed;
+    bool seed_given;
+    int64_t warmup, observe, lease;
+
+    struct section_list targets;   /* struct target */
+    struct section_list proxies;   /* struct proxy */
+    struct section_list loads;     /* struct workload */
+    struct section_list hypothesis; /* struct bound */
+    struct section_list method;    /* struct step */
+    struct section_list guards;    /* struct guard */
+    struct section_list rollbacks; /* struct rollback */
+    struct expectation expect;
+    struct signal *signals; /* the deciding ones: expect.convergence.signals, else shares and rates of the hypothesis */
+    size_t signal_count;
+};
+
+struct playbook_options {
+    const struct variable_override *overrides;
+    size_t override_count;
+    uint16_t (*free_port)(void *context, const char *name);
+    void *context;
+};
+
+/* Reads, expands and checks a whole file. 0; -EINVAL or -EIO with every error of the file added. playbook_done after either. */
+int playbook_read(struct playbook *playbook, const char *file, const struct playbook_options *options, struct errs *errs);
+int playbook_parse(struct playbook *playbook, const char *name, const char *text, size_t length, bool is_json,
+                   const struct playbook_options *options, struct errs *errs);
+void playbook_done(struct playbook *playbook); /* accepts a zeroed one */
+
+/* Finders by name; NULL when absent. */
+const struct target *playbook_target(const struct playbook *playbook, const char *name);
+const struct proxy *playbook_proxy(const struct playbook *playbook, const char *name);
+
+/* Resolves "LOAD.goodput" and the like. 0, or -EINVAL with an error added at `node`. */
+int playbook_signal(const struct playbook *playbook, const struct node *node, const char *text, struct signal *ret_signal,
+                    struct errs *errs);
+
+#endif

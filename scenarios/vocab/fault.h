@@ -1,0 +1,141 @@
+/* What can go wrong, expanded from faults.def, points.def and selectors.def: enums, parameter structs, constant descriptors.
+ * Nobody expands the tables but fault.[ch]; every other consumer (parser, range checks, help, reference, JSON Schema, metric
+ * labels, exhaustive tests) loops over the descriptor arrays at run time.
+ *
+ * A fault's identity is `layer.name`; where the layer is known the short name is enough. Shim-safe: constants only. */
+#ifndef PERTURB_VOCAB_FAULT_H
+#define PERTURB_VOCAB_FAULT_H
+
+#include "scenarios/base/bits.h"
+#include "scenarios/base/units.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum layer { LAYER_STREAM, LAYER_CALL, LAYER_HOST, LAYER_COUNT };
+
+enum fault_id {
+#define FAULT(layer, name, ...) FAULT_##layer##_##name,
+#include "scenarios/vocab/faults.def"
+    FAULT_COUNT
+};
+
+/* Parameters: one struct a fault, each member int64 in the base of its unit, over one array of slots. Slot 0 is reserved,
+ * which keeps no struct empty. */
+enum { FAULT_PARAMS_MAX = 8, FAULT_CHOICES_MAX = 16 };
+
+#define FAULT(layer, name, ...) struct params_##layer##_##name { int64_t reserved;
+#define PARAM(layer, fault, name, ...) int64_t name;
+#define CHOICE(layer, fault, name, ...) int64_t name;
+#define FAULT_END(layer, name) };
+#include "scenarios/vocab/faults.def"
+
+union fault_params {
+    int64_t slot[FAULT_PARAMS_MAX];
+#define FAULT(layer, name, ...) struct params_##layer##_##name layer##_##name;
+#include "scenarios/vocab/faults.def"
+};
+
+_Static_assert(sizeof(union fault_params) == FAULT_PARAMS_MAX * sizeof(int64_t), "a fault has too many parameters");
+
+enum backend { BACKEND_WIRE = 1, BACKEND_PRELOAD = 2, BACKEND_SUPERVISE = 4, BACKEND_GUARDIAN = 8 };
+enum undo_class { UNDO_EXPIRES, UNDO_JOURNAL };
+enum looks_at { LOOKS_AT_NOTHING, LOOKS_AT_COUNT, LOOKS_AT_BYTES };
+
+/* Points of the call layer; a rule holds a mask of them. */
+enum point {
+#define POINT(name, ...) POINT_##name,
+#include "scenarios/vocab/points.def"
+    POINT_COUNT
+};
+
+enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_MEMORY = 8, GROUP_LOCKING = 16 };
+
+#define POINT_BIT(name) BIT(POINT_##name)
+#define POINTS_FILE (POINT_BIT(open) | POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(fsync) | POINT_BIT(close))
+#define POINTS_SOCKET (POINT_BIT(connect) | POINT_BIT(accept) | POINT_BIT(send) | POINT_BIT(recv))
+#define POINTS_TRANSFER (POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(send) | POINT_BIT(recv))
+
+/* Directions of a stream: bits, so that "both" is their union. */
+enum direction { DIRECTION_TO_UPSTREAM = 1, DIRECTION_TO_CLIENT = 2, DIRECTION_BOTH = 3 };
+
+enum selector_id {
+#define SELECTOR(name, ...) SELECTOR_##name,
+#include "scenarios/vocab/selectors.def"
+    SELECTOR_COUNT
+};
+
+enum operator_bits { OP_EQ = 1, OP_NE = 2, OP_GE = 4, OP_LE = 8 };
+
+struct point_desc {
+    const char *name;
+    uint32_t groups; /* point_group bits */
+    const char *help;
+};
+
+struct selector_desc {
+    const char *name;
+    enum unit unit;
+    uint32_t operators; /* operator_bits */
+    int64_t minimum, maximum;
+    const char *help;
+};
+
+struct param_desc {
+    const char *name;
+    enum unit unit;
+    size_t slot; /* index into fault_params.slot */
+    int64_t minimum, maximum;
+    int64_t initial;
+    bool required;     /* no default: it must be given */
+    const char *words; /* UNIT_ENUM: space-separated, in index order; else NULL */
+    const char *help;
+};
+
+/* Another tool's name for a parameter: an integer, times `factor`, in the parameter's base unit. */
+struct alias_desc {
+    size_t slot;
+    const char *name;
+    int64_t factor;
+    const char *help;
+};
+
+struct fault_desc {
+    enum fault_id id;
+    enum layer layer;
+    const char *name;
+    uint32_t backends;  /* backend bits */
+    uint64_t selectors; /* BIT(selector_id) */
+    enum undo_class undo;
+    enum looks_at looks_at;
+    const char *main; /* the parameter (or selector) a bare value sets; NULL when none */
+    const char *acted;
+    const char *help;
+    const struct param_desc *params;
+    size_t param_count;
+    const struct alias_desc *aliases;
+    size_t alias_count;
+};
+
+extern const char *const layer_names[LAYER_COUNT];
+extern const struct point_desc point_descs[POINT_COUNT];
+extern const struct selector_desc selector_descs[SELECTOR_COUNT];
+extern const struct fault_desc fault_descs[FAULT_COUNT]; /* indexed by fault_id */
+extern const uint64_t fault_points[FAULT_COUNT];         /* BIT(point) where a call fault may be put; 0 in other layers */
+
+/* Finds a fault by "name" or "layer.name" among the layers of `layers` (BIT(layer) mask). NULL when there is none, or when
+ * the short name stands in several of those layers (*ret_ambiguous, may be NULL). */
+const struct fault_desc *fault_find(const char *name, uint64_t layers, bool *ret_ambiguous);
+
+/* The selector of a name or short name, -1 when there is none. */
+int selector_find(const char *name);
+
+/* Parameter of a fault by name; NULL when there is none. */
+const struct param_desc *fault_param(const struct fault_desc *fault, const char *name);
+
+/* The index of `word` in a space-separated list, -1 when absent; and the word at an index, copied into `text` (returns text). */
+int words_index(const char *words, const char *word);
+char *words_at(const char *words, int64_t index, char *text, size_t size);
+
+#endif

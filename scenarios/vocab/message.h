@@ -1,0 +1,96 @@
+/* Executor messages: how the run engine speaks with whoever carries faults out. Over a Unix stream socket now, over the
+ * network later, hence little-endian fixed-width heads, lengths with a bound, and time to live as a duration.
+ *
+ *   verb           asks for                                   payload            answered by `verb` with result and
+ *   MESSAGE_HELLO    version check                            -                  -
+ *   MESSAGE_OPEN     a proxy to listen (wire)                 struct proxy_spec  struct proxy_status (the port chosen)
+ *   MESSAGE_CLOSE    a proxy to end (wire)                    struct proxy_spec  -
+ *   MESSAGE_PREPARE  check without effect; undo record out    struct plan        undo text, "" when it expires by itself
+ *   MESSAGE_ARM      act from now, for ttl_ns                 struct plan        - once every loop has acknowledged
+ *   MESSAGE_RENEW    ttl_ns more from now                     -                  -
+ *   MESSAGE_RELEASE  no fault, once every loop acknowledged   -                  struct rule_status[]
+ *   MESSAGE_STATUS   counts                                   -                  struct rule_status[]
+ *   MESSAGE_PROXIES  counters of the wire                     -                  struct proxy_status[]
+ *   MESSAGE_UNDO     undo what one record says                undo text          -
+ *   MESSAGE_VERIFY   prove that nothing acts                  -                  text of what was found when not
+ *   MESSAGE_QUIT     drain, then exit                         -                  -
+ *   MESSAGE_EVENT    (executor to engine, unasked)            struct event       never answered
+ *   MESSAGE_SPAWN    start a target (guardian)                spawn image        int32 pid, or a text on failure
+ *   MESSAGE_JOURNAL  an undo record, durable when answered    "VERB ARGUMENT"    -
+ *   MESSAGE_FINISH   end targets, undo all, verify (guardian) -                  a line an entry: "ENTRY\tOUTCOME\n"
+ *
+ * 1. An executor refuses ARM and PREPARE whose epoch is not above the last one it armed or released: -ESTALE. RENEW of
+ *    another epoch than the armed one: -ESTALE too.
+ * 2. An ARM replaces the whole set of rules; RELEASE is ARM of nothing. One writer; the last epoch wins.
+ * 3. When the peer vanishes the executor keeps its plan until the time to live ends, then is inert. */
+#ifndef PERTURB_VOCAB_MESSAGE_H
+#define PERTURB_VOCAB_MESSAGE_H
+
+#include "scenarios/vocab/event.h"
+#include "scenarios/vocab/plan.h"
+
+enum { MESSAGE_MAGIC = 0x4d525450, MESSAGE_VERSION = 1, MESSAGE_PAYLOAD_MAX = 4 << 20, ADDRESS_TEXT_MAX = 128 };
+
+enum message_verb {
+    MESSAGE_HELLO = 1,
+    MESSAGE_OPEN,
+    MESSAGE_CLOSE,
+    MESSAGE_PREPARE,
+    MESSAGE_ARM,
+    MESSAGE_RENEW,
+    MESSAGE_RELEASE,
+    MESSAGE_STATUS,
+    MESSAGE_PROXIES,
+    MESSAGE_UNDO,
+    MESSAGE_VERIFY,
+    MESSAGE_QUIT,
+    MESSAGE_EVENT,
+    MESSAGE_SPAWN,
+    MESSAGE_JOURNAL,
+    MESSAGE_FINISH,
+    MESSAGE_VERB_COUNT
+};
+
+struct message_head {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t verb;
+    uint32_t size; /* of the payload that follows, <= MESSAGE_PAYLOAD_MAX */
+    int32_t result; /* in answers: 0 or a negative errno */
+    uint64_t seq;   /* the answer repeats the question's */
+    uint64_t epoch;
+    uint64_t ttl_ns;
+};
+
+struct proxy_spec {
+    char name[RULE_SCOPE_MAX];
+    char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
+    char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379" */
+};
+
+struct proxy_status {
+    struct proxy_spec spec; /* with the address that it really listens on */
+    uint64_t connections, connections_open, connects_failed;
+    uint64_t exchanges; /* times the client began to speak, first or after the upstream had spoken: the attempts of a
+                         * request/response protocol without pipelining */
+    uint64_t bytes_to_upstream, bytes_to_client; /* passed on */
+    uint64_t held_bytes, held_bytes_peak, held_bytes_max;
+    uint64_t hold_full; /* times the bound pushed back */
+};
+
+/* A message as received: the payload is owned by it; message_done frees it. */
+struct message {
+    struct message_head head;
+    void *payload; /* head.size bytes, followed by a NUL that is not counted; NULL when empty */
+};
+
+/* Sends one message whole (blocking socket, or one that becomes writable within `timeout_ms`; -1 waits for ever).
+ * 0, -EPIPE, -ETIMEDOUT, -errno. SIGPIPE is not raised. */
+int message_send(int fd, const struct message_head *head, const void *payload, int timeout_ms);
+
+/* Receives one whole message. 0, -ECONNRESET at end of stream, -ETIMEDOUT, -EPROTO for a foreign or oversized head. */
+int message_receive(int fd, int timeout_ms, struct message *ret_message);
+
+void message_done(struct message *message); /* accepts NULL and an empty one */
+
+#endif

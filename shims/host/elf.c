@@ -1,0 +1,137 @@
+/* Reading ELF64 with every offset checked: the file may be anything. Control plane. */
+#include "shims/host/elf.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define NATIVE_MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define NATIVE_MACHINE EM_AARCH64
+#else
+#error "the shim's machines are x86-64 and arm64"
+#endif
+
+/* `count` items of `size` at `offset`, or NULL when they do not lie in the file. */
+static const void *items_at(const struct elf_file *elf, uint64_t offset, uint64_t count, uint64_t size)
+{
+    if (offset > elf->size || (count && size > (elf->size - offset) / count) || offset % 4)
+        return NULL;
+    return elf->data + offset;
+}
+
+static const Elf64_Ehdr *header_of(const struct elf_file *elf)
+{
+    return (const void *)elf->data;
+}
+
+static void read_note(struct elf_file *elf, const Elf64_Phdr *segment)
+{
+    const Elf64_Nhdr *note = items_at(elf, segment->p_offset, 1, sizeof(*note) + 4);
+
+    if (note && note->n_namesz == 4 && !memcmp(note + 1, "Go\0", 4))
+        elf->is_go = true;
+}
+
+static void read_segments(struct elf_file *elf)
+{
+    const Elf64_Ehdr *header = header_of(elf);
+    const Elf64_Phdr *segments = items_at(elf, header->e_phoff, header->e_phnum, sizeof(*segments));
+
+    for (size_t i = 0; segments && i < header->e_phnum; i++) {
+        const Elf64_Phdr *segment = &segments[i];
+
+        if (segment->p_type == PT_DYNAMIC && header->e_type == ET_DYN)
+            elf->is_dynamic = true; /* a library, or a position-independent program: see PT_INTERP below */
+        if (segment->p_type == PT_NOTE)
+            read_note(elf, segment);
+        if (segment->p_type == PT_INTERP && segment->p_filesz && segment->p_filesz <= sizeof(elf->loader) &&
+            segment->p_offset <= elf->size && segment->p_filesz <= elf->size - segment->p_offset) {
+            memcpy(elf->loader, elf->data + segment->p_offset, segment->p_filesz);
+            elf->loader[sizeof(elf->loader) - 1] = '\0';
+            elf->is_dynamic = true;
+        }
+    }
+}
+
+int elf_open(const char *path, struct elf_file *ret_elf)
+{
+    struct elf_file elf = { .data = NULL };
+    const Elf64_Ehdr *header;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    void *map;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || (size_t)status.st_size < sizeof(*header)) {
+        close(fd);
+        return -ENOEXEC;
+    }
+    map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (map == MAP_FAILED)
+        return -errno;
+    elf.data = map;
+    elf.size = (size_t)status.st_size;
+    header = header_of(&elf);
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) {
+        elf_close(&elf);
+        return -ENOEXEC;
+    }
+    elf.is_native = header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_ident[EI_DATA] == ELFDATA2LSB &&
+                    header->e_machine == NATIVE_MACHINE;
+    if (elf.is_native)
+        read_segments(&elf);
+    *ret_elf = elf;
+    return 0;
+}
+
+void elf_close(struct elf_file *elf)
+{
+    if (elf && elf->data)
+        munmap((void *)(uintptr_t)elf->data, elf->size);
+    if (elf)
+        elf->data = NULL;
+}
+
+static const Elf64_Shdr *sections_of(const struct elf_file *elf, size_t *ret_count)
+{
+    const Elf64_Ehdr *header = header_of(elf);
+
+    *ret_count = elf->is_native ? header->e_shnum : 0;
+    return *ret_count ? items_at(elf, header->e_shoff, header->e_shnum, sizeof(Elf64_Shdr)) : NULL;
+}
+
+size_t elf_symbols(const struct elf_file *elf, void (*each)(const char *name, bool defined, void *context), void *context)
+{
+    size_t section_count, told = 0;
+    const Elf64_Shdr *sections = sections_of(elf, &section_count);
+
+    for (size_t i = 0; sections && i < section_count; i++) {
+        const Elf64_Shdr *strings = sections[i].sh_link < section_count ? &sections[sections[i].sh_link] : NULL;
+        uint64_t count = sections[i].sh_size / sizeof(Elf64_Sym);
+        const Elf64_Sym *symbols;
+        const char *names;
+
+        if (sections[i].sh_type != SHT_DYNSYM || !strings || strings->sh_offset > elf->size ||
+            strings->sh_size > elf->size - strings->sh_offset)
+            continue;
+        symbols = items_at(elf, sections[i].sh_offset, count, sizeof(*symbols));
+        names = (const char *)elf->data + strings->sh_offset;
+        for (uint64_t k = 1; symbols && k < count; k++) {
+            uint64_t name = symbols[k].st_name;
+
+            if (name >= strings->sh_size || !memchr(names + name, '\0', strings->sh_size - name))
+                continue;
+            each(names + name, symbols[k].st_shndx != SHN_UNDEF, context);
+            told++;
+        }
+    }
+    return told;
+}

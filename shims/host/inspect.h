@@ -1,0 +1,51 @@
+/* What the preload shim can reach in a program, and what it cannot: facts from the file, its libraries, and /proc. Used by
+ * `perturb doctor` and, before arming, by `exec` and the run engine. Nothing of the program is executed. */
+#ifndef PERTURB_SHIMS_INSPECT_H
+#define PERTURB_SHIMS_INSPECT_H
+
+#include "scenarios/vocab/plan.h"
+
+#include <sys/types.h>
+
+enum { INSPECT_REASON_MAX = 400, INSPECT_OBJECTS_MAX = 256 };
+
+enum linkage { LINKAGE_DYNAMIC, LINKAGE_STATIC, LINKAGE_FOREIGN };
+
+struct inspection {
+    pid_t pid;              /* 0: a file */
+    char path[4096];        /* the ELF file that runs */
+    char script[4096];      /* the script it was named by; "" when it was named itself */
+    enum linkage linkage;   /* FOREIGN: another machine, or 32 bits */
+    bool is_go, is_musl;
+    bool is_setuid;         /* the loader drops the preload (AT_SECURE), unless we are that user already */
+    bool has_shim;          /* a process: libperturb.so is mapped */
+    bool has_page;          /* and a control page */
+    bool uses_io_uring;     /* imports it, or has rings open: such I/O passes no libc call */
+    bool uses_stdio;        /* imports fwrite and the like: their writes happen inside libc */
+    bool imports_known;     /* false: no symbol table to read */
+    char allocator[256];    /* file that defines malloc for the program; "" when none was found */
+    uint64_t points;        /* BIT(point): some object other than libc imports a wrapped call of it */
+    size_t object_count;
+    char *objects[INSPECT_OBJECTS_MAX]; /* paths in load order, the program first */
+    uint8_t imports[256];   /* per row of call_descs: 1 when imported */
+    char reason[INSPECT_REASON_MAX];
+};
+
+/* Looks a command up in PATH as execvp does. 0, -ENOENT, -EACCES. */
+int inspect_find_program(const char *name, char *path, size_t size);
+
+/* Inspects a file (through "#!" to its interpreter), or a process. Returns new; -ENOENT, -ENOEXEC, -EACCES, -ESRCH, -ENOMEM. */
+int inspect_file(const char *path, struct inspection **ret_inspection);
+int inspect_process(pid_t pid, struct inspection **ret_inspection);
+void inspection_free(struct inspection *inspection); /* accepts NULL */
+
+/* Why no call fault can reach it, in words; NULL when the shim does reach it. Borrowed from the inspection. */
+const char *inspect_unreachable(struct inspection *inspection);
+
+/* Why this fault cannot take effect on it though the shim reaches it; NULL when it can. `room` holds INSPECT_REASON_MAX. */
+const char *inspect_obstacle(const struct inspection *inspection, enum fault_id fault, uint64_t points, char *room, size_t size);
+
+/* Why a rule that ran never matched: the likeliest cause. `inspection` may be NULL. Returns `room`. */
+const char *inspect_silence(const struct inspection *inspection, const struct plan_rule *rule, char *room, size_t size);
+
+#endif

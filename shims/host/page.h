@@ -1,0 +1,92 @@
+/* The controller's side of a control page (shims/include/control.h): create, arm, renew, release, count.
+ *
+ * 1. Each change takes the file's lock (flock) for its own duration, so several processes may write a page one after
+ *    another; epochs only rise and the last one wins: whoever held an older one gets -ESTALE.
+ * 2. A page is 0600 and of our uid, opened without following links, in REGISTRY/pages.
+ * 3. What is armed ends by itself at the lease; nothing here has to be alive for that. */
+#ifndef PERTURB_SHIMS_PAGE_H
+#define PERTURB_SHIMS_PAGE_H
+
+#include "scenarios/vocab/plan.h"
+#include "shims/host/registry.h"
+#include "shims/include/control.h"
+
+#include <sys/types.h>
+
+struct page;
+
+/* Makes REGISTRY/pages/NAME (letters, digits, '.', '-', '_', below CONTROL_NAME_MAX), inert, owned by this process.
+ * Returns new; -EINVAL for the name, -EEXIST, -errno. Pages that nobody can use any more are swept on the way. */
+int page_create(const struct registry *registry, const char *name, struct page **ret_page);
+
+/* Opens an existing one. Returns new; -ENOENT, -EPERM (not ours), -EPROTO (another version or size), -errno. */
+int page_open(const struct registry *registry, const char *name, struct page **ret_page);
+
+struct page *page_close(struct page *page);   /* leaves the file and what is armed; accepts NULL, returns NULL */
+int page_remove(struct page *page);           /* releases, then unlinks; the handle still wants page_close. 0 or -errno */
+
+const char *page_name(const struct page *page); /* borrowed from the page */
+const char *page_path(const struct page *page); /* the value of PERTURB_PAGE for a target; borrowed */
+
+/* Arms the call-layer rules of `plan` (those of other layers are left out; scopes are the caller's business) and the redirects for ttl_ns from now. Replaces everything armed before; counts start at 0.
+ * 0; -EINVAL, -EPROTO (plan_check); -E2BIG too many redirects; -ESTALE epoch not above the page's last; -errno of flock. */
+int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
+                 uint64_t ttl_ns);
+
+/* Moves the lease to ttl_ns from now. 0; -ESTALE when another epoch is armed, none is, or the lease has already ended. */
+int page_renew(struct page *page, uint64_t epoch, uint64_t ttl_ns);
+
+/* Nothing acts any more; sleepers are woken; the counts stay readable. Idempotent. 0 or -errno. */
+int page_release(struct page *page);
+
+/* Release without the lock, for panic. */
+void page_neutralise(struct page *page);
+
+/* 0 when nothing can act: armed word 0 or lease over. -EBUSY otherwise. */
+int page_verify(const struct page *page);
+
+/* What is armed. */
+struct page_state {
+    uint64_t epoch, seed;
+    uint64_t armed_ns; /* of the last publication */
+    uint64_t lease_ns; /* 0 when nothing is armed */
+    uint32_t rule_count;
+    uint32_t owner_pid;
+    bool armed;       /* something can act now */
+    bool owner_alive;
+    uint64_t refused, unlisted, lost; /* of struct control_counters */
+};
+void page_state(const struct page *page, struct page_state *ret_state);
+
+/* Counts of the rules of the last publication, in its order, at most `max`. Returns how many were written. */
+size_t page_status(const struct page *page, struct rule_status *list, size_t max);
+
+/* The rule at an index of the last publication, copied. 0 or -ENOENT. */
+int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule);
+
+/* First firings that were not told yet, at most `max`; each rule is told once a publication per handle. */
+struct page_event {
+    char name[RULE_NAME_MAX];
+    uint64_t epoch;
+    uint64_t ns; /* CLOCK_MONOTONIC, read in the target just before the effect */
+    uint64_t stream, position;
+};
+size_t page_events(struct page *page, struct page_event *list, size_t max);
+
+/* Living processes that have the page mapped, at most `max`. Returns how many. */
+struct page_process {
+    pid_t pid;
+    uint64_t start_ticks;
+    uint64_t stream;
+    char comm[16];
+};
+size_t page_processes(const struct page *page, struct page_process *list, size_t max);
+
+/* Calls `each` with every readable page of the registry (open for the call only) until it returns non-zero, which is then
+ * returned. Foreign and broken files are passed over. */
+int page_each(const struct registry *registry, int (*each)(struct page *page, void *context), void *context);
+
+/* Removes pages whose owner has gone, whose lease is over and which no living process uses. Returns how many. */
+size_t page_sweep(const struct registry *registry);
+
+#endif

@@ -1,0 +1,42 @@
+/* Processes by identity, never by a bare number: pid, start time and boot (DESIGN section 5.2). A signal goes through a pidfd that
+ * was opened before the identity was checked, so a recycled pid is never hit. */
+#ifndef PERTURB_SHIMS_PROCESS_H
+#define PERTURB_SHIMS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { PROCESS_TEXT_MAX = 96, PROCESS_LIST_MAX = 1024 };
+
+struct process_id {
+    pid_t pid;
+    uint64_t start_ticks; /* field 22 of /proc/PID/stat */
+    uint64_t boot;        /* hash of /proc/sys/kernel/random/boot_id */
+};
+
+/* 0 or -ESRCH. */
+int process_identify(pid_t pid, struct process_id *ret_id);
+
+/* True while that very process exists; a zombie does not count. */
+bool process_is_alive(const struct process_id *id);
+
+/* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM. */
+int process_signal(const struct process_id *id, int signal);
+
+/* "PID:START:BOOT" and back. process_parse: 0 or -EINVAL. */
+char *process_print(const struct process_id *id, char *text, size_t size);
+int process_parse(const char *text, struct process_id *ret_id);
+
+/* Every living process of ours whose environment holds "PERTURB_RUN=run_id", at most `max`. Returns how many. It finds what
+ * has left its parent and its group; a process that cleared its environment is not found. */
+size_t process_find_marked(const char *run_id, struct process_id *list, size_t max);
+
+/* `pid` and its descendants, parents first, at most `max`. Returns how many. */
+size_t process_tree(pid_t pid, struct process_id *list, size_t max);
+
+/* Waits until the process has gone; 0 or -ETIMEDOUT. It need not be our child. */
+int process_wait_gone(const struct process_id *id, int timeout_ms);
+
+#endif

@@ -1,0 +1,109 @@
+/* From facts to words: what cannot take effect, and why. Control plane. */
+#include "shims/host/inspect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *inspect_unreachable(struct inspection *inspection)
+{
+    const char *text = NULL;
+
+    if (inspection->linkage == LINKAGE_FOREIGN)
+        text = "it is built for another machine or 32 bits: libperturb.so cannot be loaded into it. A stream fault (to=HOST:PORT "
+               "needs the shim too, a proxy of a playbook does not) and host faults reach it";
+    else if (inspection->linkage == LINKAGE_STATIC && inspection->is_go)
+        text = "it is a static Go program: it loads no library and makes its system calls itself. Proxies of a playbook and host "
+               "faults reach it";
+    else if (inspection->linkage == LINKAGE_STATIC)
+        text = "it is linked statically: a preloaded library is ignored without a word. Proxies of a playbook and host faults "
+               "reach it";
+    else if (inspection->is_setuid)
+        text = "it is set-user-ID or set-group-ID: the loader drops the preload. Start it as its owner, or use proxies and host "
+               "faults";
+    else if (inspection->pid && !inspection->has_shim)
+        text = "it runs without the shim: start it with `perturb exec -- CMD` and arm it then. Proxies of a playbook and host "
+               "faults reach it as it is";
+    else if (inspection->pid && !inspection->has_page)
+        text = "the shim is loaded but found no control page it could use";
+    if (!text)
+        return NULL;
+    snprintf(inspection->reason, sizeof(inspection->reason), "%s", text);
+    return inspection->reason;
+}
+
+static bool owns_allocator(const struct inspection *inspection)
+{
+    const char *slash = strrchr(inspection->path, '/');
+
+    return inspection->allocator[0] && slash && !strcmp(inspection->allocator, slash + 1);
+}
+
+static void point_names(uint64_t points, char *text, size_t size)
+{
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < POINT_COUNT && length < size; i++)
+        if (points & BIT(i))
+            length += (size_t)snprintf(text + length, size - length, "%s%s", length ? ", " : "", point_descs[i].name);
+}
+
+const char *inspect_obstacle(const struct inspection *inspection, enum fault_id fault, uint64_t points, char *room, size_t size)
+{
+    char names[160];
+
+    if (!inspection->imports_known)
+        return NULL;
+    if (fault == FAULT_CALL_alloc_fail && owns_allocator(inspection)) {
+        snprintf(room, size, "the program defines malloc itself, so its allocations pass no library call");
+        return room;
+    }
+    if (points & inspection->points)
+        return NULL;
+    point_names(points, names, sizeof(names));
+    snprintf(room, size, "neither the program nor its libraries import a call of: %s%s", names,
+             (points & POINT_BIT(write)) && inspection->uses_stdio ? " (stdio writes from inside libc)" : "");
+    return room;
+}
+
+/* Which selector of the rule is the one to doubt. */
+static const char *narrowing(const struct plan_rule *rule)
+{
+    const struct selector *selector = &rule->selector;
+
+    if (selector->path[0])
+        return "path";
+    if (selector->peer.present)
+        return "peer";
+    if (selector->caller[0])
+        return "caller";
+    if (selector->thread[0])
+        return "thread";
+    if (selector->fd >= 0)
+        return "fd";
+    return selector->size_min || selector->size_max != UINT64_MAX ? "size" : NULL;
+}
+
+const char *inspect_silence(const struct inspection *inspection, const struct plan_rule *rule, char *room, size_t size)
+{
+    const char *selector = narrowing(rule);
+    char names[160];
+
+    if (fault_descs[rule->fault].layer != LAYER_CALL) {
+        snprintf(room, size, "no connection to that address was made while it was armed (io_uring and static programs pass by)");
+        return room;
+    }
+    if (inspection && inspect_obstacle(inspection, (enum fault_id)rule->fault, rule->points, room, size))
+        return room;
+    if (selector) {
+        snprintf(room, size, "no call met the selector %s", selector);
+        return room;
+    }
+    point_names(rule->points, names, sizeof(names));
+    snprintf(room, size, "no call of %s was made%s%s", names,
+             inspection && inspection->uses_io_uring ? "; the program uses io_uring, which passes no libc call" : "",
+             inspection && inspection->uses_stdio && (rule->points & (POINT_BIT(write) | POINT_BIT(read))) ?
+                 "; stdio reads and writes from inside libc, where the shim is not" :
+                 "");
+    return room;
+}

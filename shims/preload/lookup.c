@@ -1,0 +1,123 @@
+/* What is behind a descriptor, an address, a return address: asked only when an armed rule needs to know. */
+#include "shims/preload/shim.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static enum fd_kind socket_kind(int fd)
+{
+    int type = 0, domain = 0;
+    socklen_t length = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0)
+        return KIND_PACKETS;
+    if (type != SOCK_STREAM)
+        return KIND_PACKETS;
+    length = sizeof(int);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || (domain != AF_INET && domain != AF_INET6))
+        return KIND_STREAM;
+    return KIND_TCP;
+}
+
+enum fd_kind shim_fd_kind(int fd)
+{
+    struct stat status;
+    int flags;
+
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return KIND_OTHER;
+    if (S_ISSOCK(status.st_mode))
+        return socket_kind(fd);
+    if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+        return KIND_OTHER;
+    flags = (int)syscall(SYS_fcntl, fd, F_GETFL);
+    return flags < 0 || (flags & O_DIRECT) ? KIND_OTHER : KIND_BYTES;
+}
+
+/* "/proc/self/fd/N", or the working directory for AT_FDCWD, read as a link. Returns its length, 0 when unknown or too long. */
+static size_t read_fd_link(int fd, char *room, size_t size)
+{
+    char name[40] = "/proc/self/fd/";
+    char digits[12];
+    size_t length = strlen(name), used = 0;
+    unsigned value = (unsigned)fd;
+    ssize_t got;
+
+    if (fd == AT_FDCWD) {
+        memcpy(name, "/proc/self/cwd", sizeof("/proc/self/cwd"));
+    } else if (fd < 0) {
+        return 0;
+    } else {
+        do
+            digits[used++] = (char)('0' + value % 10);
+        while (value /= 10);
+        while (used)
+            name[length++] = digits[--used];
+        name[length] = '\0';
+    }
+    got = readlink(name, room, size - 1);
+    if (got <= 0 || (size_t)got >= size - 1)
+        return 0;
+    room[got] = '\0';
+    return (size_t)got;
+}
+
+const char *shim_path_of(const struct occasion *occasion, char *room, size_t size)
+{
+    size_t length, rest;
+
+    if (!occasion->path)
+        return read_fd_link(occasion->fd, room, size) ? room : NULL;
+    if (occasion->path[0] == '/')
+        return occasion->path;
+    length = read_fd_link(occasion->at, room, size);
+    rest = strlen(occasion->path);
+    if (!length || length + rest + 2 > size)
+        return NULL;
+    if (room[length - 1] != '/')
+        room[length++] = '/';
+    memcpy(room + length, occasion->path, rest + 1);
+    return room;
+}
+
+/* _dl_find_object takes no lock (glibc 2.35), unlike dladdr; where it is missing the caller is unknown. */
+extern int _dl_find_object(void *address, struct dl_find_object *ret_object) __attribute__((weak));
+
+const char *shim_caller_of(const void *address, char *room, size_t size)
+{
+    struct dl_find_object object;
+    const char *name, *slash;
+
+    if (!_dl_find_object || _dl_find_object((void *)(uintptr_t)address, &object) < 0 || !object.dlfo_link_map)
+        return NULL;
+    name = object.dlfo_link_map->l_name;
+    if (!name[0]) { /* the program itself */
+        ssize_t length = readlink("/proc/self/exe", room, size - 1);
+
+        if (length <= 0)
+            return NULL;
+        room[length] = '\0';
+        name = room;
+    }
+    slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room)
+{
+    socklen_t length = occasion->length;
+
+    memset(room, 0, sizeof(*room));
+    if (occasion->address && length >= sizeof(sa_family_t) && length <= sizeof(*room)) {
+        memcpy(room, occasion->address, length);
+        return (const struct sockaddr *)room;
+    }
+    length = sizeof(*room);
+    return occasion->fd >= 0 && !getpeername(occasion->fd, (struct sockaddr *)room, &length) ? (const struct sockaddr *)room : NULL;
+}

@@ -1,0 +1,202 @@
+/* Finding the control page and entering this process in it. Runs once, in the constructor; its fork handlers run in fork().
+ * Anything wrong with the page means: not mapped, nothing armed, not a word (README rule 5). */
+#include "shims/preload/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "scenarios/base/rng.h"
+
+union shim_rules shim_page __attribute__((aligned(65536)));
+struct control_counters *shim_counters;
+
+static struct control_process *process; /* our slot; NULL when the table is full */
+static uint64_t process_stream = 1;
+static uint64_t fork_ordinal; /* set before a fork for its child */
+
+/* The calls of this file must not pass through our own wrappers. */
+static int raw_open(const char *path, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+}
+
+static void raw_close(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
+/* Field 22 of /proc/self/stat; 0 when unreadable. */
+static uint64_t own_start_ticks(void)
+{
+    char text[512];
+    uint64_t ticks = 0;
+    int fd = raw_open("/proc/self/stat", O_RDONLY);
+    ssize_t length = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof(text) - 1);
+    const char *place;
+
+    if (fd >= 0)
+        raw_close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    place = strrchr(text, ')');
+    for (int field = 2; place && field < 22; field++) {
+        place = strchr(place, ' ');
+        place = place ? place + 1 : NULL;
+    }
+    while (place && *place >= '0' && *place <= '9')
+        ticks = ticks * 10 + (uint64_t)(*place++ - '0');
+    return ticks;
+}
+
+static bool pid_is_gone(uint32_t pid)
+{
+    return syscall(SYS_kill, (pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+static struct control_process *slot_of(uint32_t pid)
+{
+    for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++)
+        if (__atomic_load_n(&shim_counters->processes[i].pid, __ATOMIC_ACQUIRE) == pid)
+            return &shim_counters->processes[i];
+    return NULL;
+}
+
+static struct control_process *slot_take(uint32_t pid)
+{
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++) {
+            struct control_process *slot = &shim_counters->processes[i];
+            uint32_t old = __atomic_load_n(&slot->pid, __ATOMIC_RELAXED);
+
+            if ((!old || (round && pid_is_gone(old))) &&
+                __atomic_compare_exchange_n(&slot->pid, &old, pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+                return slot;
+        }
+    __atomic_fetch_add(&shim_counters->unlisted, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static void process_enter(uint64_t stream)
+{
+    process_stream = stream;
+    process = slot_take((uint32_t)getpid());
+    if (process) {
+        process->start_ticks = own_start_ticks();
+        process->stream = stream;
+        __atomic_store_n(&process->forks, 0, __ATOMIC_RELAXED);
+        prctl(PR_GET_NAME, process->comm);
+    }
+    shim_stream_start(stream);
+}
+
+static uint64_t next_fork(struct control_process *parent)
+{
+    return parent ? __atomic_add_fetch(&parent->forks, 1, __ATOMIC_RELAXED) : ++fork_ordinal;
+}
+
+/* A process that began by exec: after fork() it is known by its pid; after vfork or posix_spawn only its parent is. */
+static void process_begin(void)
+{
+    struct control_process *own = slot_of((uint32_t)getpid()), *parent;
+    uint64_t ticks = own ? own_start_ticks() : 0;
+
+    if (own && own->start_ticks == ticks) {
+        process = own;
+        process_stream = own->stream;
+        prctl(PR_GET_NAME, own->comm);
+        shim_stream_start(own->stream);
+        return;
+    }
+    if (own)
+        __atomic_store_n(&own->pid, 0, __ATOMIC_RELEASE); /* of a dead process that had our pid */
+    parent = slot_of((uint32_t)getppid());
+    process_enter(parent ? rng_mix(parent->stream, next_fork(parent)) : 1);
+}
+
+static void before_fork(void)
+{
+    fork_ordinal = next_fork(process);
+}
+
+static void in_child(void)
+{
+    int saved = errno;
+
+    shim_self.depth = 0;
+    process_enter(rng_mix(process_stream, fork_ordinal));
+    errno = saved;
+}
+
+/* By its inner name: pthread_atfork is no symbol of the library. Weak, for C libraries that lack it. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *handle) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
+static bool file_is_sound(int fd, struct stat *ret_status)
+{
+    return !fstat(fd, ret_status) && S_ISREG(ret_status->st_mode) && !(ret_status->st_mode & 077) &&
+           (ret_status->st_uid == geteuid() || ret_status->st_uid == 0);
+}
+
+/* Another version: say so in the one place whose layout never changes. */
+static void refuse(int fd, const struct control_rules *head, uint64_t file_size)
+{
+    struct control_counters *counters;
+
+    if (head->magic != CONTROL_MAGIC || head->counters_offset % CONTROL_PAGE_SIZE || head->counters_offset >= file_size)
+        return;
+    counters = mmap(NULL, CONTROL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)head->counters_offset);
+    if (counters == MAP_FAILED)
+        return;
+    __atomic_fetch_add(&counters->refused, 1, __ATOMIC_RELAXED);
+    munmap(counters, CONTROL_PAGE_SIZE);
+}
+
+static bool map_file(int fd)
+{
+    struct control_rules head;
+    struct stat status;
+    void *counters;
+
+    if (!file_is_sound(fd, &status) || syscall(SYS_pread64, fd, &head, sizeof(uint64_t) * 4, 0) != sizeof(uint64_t) * 4)
+        return false;
+    if (head.magic != CONTROL_MAGIC || head.version != CONTROL_VERSION || head.size != CONTROL_SIZE ||
+        head.counters_offset != CONTROL_COUNTERS_OFFSET || head.rule_size != sizeof(struct plan_rule) ||
+        (uint64_t)status.st_size != CONTROL_SIZE) {
+        refuse(fd, &head, (uint64_t)status.st_size);
+        return false;
+    }
+    counters = mmap(NULL, CONTROL_SIZE - CONTROL_COUNTERS_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, fd, CONTROL_COUNTERS_OFFSET);
+    if (counters == MAP_FAILED)
+        return false;
+    shim_counters = counters;
+    process_begin(); /* before the first rule can be seen */
+    if (mmap(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
+        return true;
+    shim_counters = NULL;
+    munmap(counters, CONTROL_SIZE - CONTROL_COUNTERS_OFFSET);
+    return false;
+}
+
+void shim_page_map(void)
+{
+    const char *path = getauxval(AT_SECURE) ? NULL : getenv(CONTROL_ENV);
+    int fd;
+
+    if (!path || path[0] != '/')
+        return;
+    fd = raw_open(path, O_RDWR | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    if (map_file(fd) && __register_atfork)
+        (void)__register_atfork(before_fork, NULL, in_child, &__dso_handle);
+    raw_close(fd);
+}

@@ -1,0 +1,95 @@
+/* Inside libperturb.so: what its files share. Everything here runs inside somebody else's program, on any of its threads, in
+ * its signal handlers and inside its allocator: shims/README.md says what it may never do, and its numbers are cited. */
+#ifndef PERTURB_SHIMS_SHIM_H
+#define PERTURB_SHIMS_SHIM_H
+
+#include "shims/include/control.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* The page's rules lie at a fixed place of this library: until a file is mapped over it, it reads as "nothing armed". */
+union shim_rules {
+    struct control_rules rules;
+    char room[CONTROL_COUNTERS_OFFSET];
+};
+extern union shim_rules shim_page __attribute__((aligned(65536)));
+extern struct control_counters *shim_counters; /* NULL: nothing mapped */
+
+/* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
+#define SHIM_ARMED(mask) __builtin_expect(__atomic_load_n(&shim_page.rules.armed, __ATOMIC_RELAXED) & (uint32_t)(mask), 0)
+
+/* One thread's own state. Written on the armed path only (and once at the start of a thread). */
+struct shim_self {
+    uint32_t depth;  /* > 0: this thread is inside the shim, calls pass through */
+    uint64_t stream; /* 0: not asked for yet */
+};
+extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
+
+enum fd_kind {
+    KIND_UNKNOWN, /* not looked up yet */
+    KIND_OTHER,   /* whatever must be read whole: eventfd, timerfd, O_DIRECT, packet sockets, no descriptor at all */
+    KIND_BYTES,   /* file, pipe, terminal: may be read and written in parts */
+    KIND_PACKETS, /* a socket of whole messages */
+    KIND_STREAM,  /* a stream socket that is not TCP */
+    KIND_TCP,
+};
+
+/* One wrapped call, as its row of calls.def tells it, and what was looked up about it so far. */
+struct occasion {
+    uint32_t points;
+    int fd, at;
+    uint64_t size;
+    const char *path;
+    const struct sockaddr *address;
+    socklen_t length;
+    const void *caller; /* return address */
+    enum fd_kind kind;
+};
+
+struct ruling {
+    int error;         /* not 0: fail with it */
+    bool drop;         /* reset the connection first */
+    uint64_t sleep_ns; /* before anything else */
+    uint64_t size_max; /* do at most so much */
+    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps */
+    struct control_count *dropping;
+    uint32_t sleeping_count;
+    uint32_t generation;
+};
+
+/* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
+void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
+
+/* sleep.c: sleeps until the time is over, the lease ends, or another plan is published. True when the call ought to return
+ * EINTR: a signal came whose handler does not restart calls. */
+bool shim_sleep(uint64_t ns, uint32_t generation, uint32_t points);
+uint64_t shim_now_ns(void); /* CLOCK_MONOTONIC from the kernel itself, whoever else fakes clocks */
+
+/* stream.c: this thread's stream, and how many matches of a rule it has seen, this one included; 0 when the table is full. */
+uint64_t shim_stream(void);
+uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
+void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
+
+/* lookup.c */
+enum fd_kind shim_fd_kind(int fd);
+const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
+const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
+const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */
+
+/* act.c */
+bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */
+bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *ret_address,
+                   socklen_t *ret_length);
+enum { CLIP_PARTS_MAX = 16 };
+int shim_clip(const struct iovec *parts, size_t count, uint64_t size_max, struct iovec clipped[CLIP_PARTS_MAX]);
+uint64_t vector_size(const struct iovec *parts, int count);
+uint64_t message_size(const struct msghdr *message);
+
+/* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
+void shim_page_map(void);
+void shim_resolve(void);
+
+#endif

@@ -1,0 +1,180 @@
+/* The wrappers themselves, expanded from calls.def. Each row becomes three functions:
+ *   wrap_NAME   the exported symbol: one load, one test, one jump while nothing is armed (README rule 1)
+ *   armed_NAME  the cold path: asks for a ruling, obeys it, then makes the real call
+ *   first_NAME  where the pointer to the real function points until it has been found; a call that comes while it is being
+ *               looked up fails (an old dlsym that allocates gets NULL and copes)
+ * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
+#include "shims/preload/shim.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+#define COLD __attribute__((cold, noinline))
+#define INSIDE(...) __VA_ARGS__
+
+/* The names have to be said as they lie in the symbol table, whatever the headers redirect them to. */
+#define CALL_LOOSE(type, name, parameters, ...) EXPORTED type wrap_##name parameters __asm__(#name);
+#define CALL(type, name, parameters, ...)                                                                                    \
+    CALL_LOOSE(type, name, parameters, )                                                                                     \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(wrap_##name)), #name " differs from its header");
+#include "shims/include/calls.def"
+
+#define CALL(type, name, parameters, ...)                                                                                    \
+    static COLD type first_##name parameters;                                                                                \
+    static __typeof__(first_##name) *real_##name = first_##name;
+#include "shims/include/calls.def"
+
+static __thread bool resolving __attribute__((tls_model("initial-exec")));
+
+/* A function that this C library does not have: nobody can have linked against it. */
+#define CALL(type, name, parameters, arguments, failure, ...)                                                                \
+    static COLD type missing_##name parameters                                                                               \
+    {                                                                                                                        \
+        errno = ENOSYS;                                                                                                      \
+        return failure;                                                                                                      \
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include "shims/include/calls.def"
+#pragma GCC diagnostic pop
+
+static void find(const char *name, void *slot, size_t size)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+
+    if (found)
+        memcpy(slot, &found, size);
+}
+
+void shim_resolve(void)
+{
+    int saved = errno;
+
+    if (resolving)
+        return;
+    resolving = true;
+#define CALL(type, name, ...)                                                                                                \
+    {                                                                                                                        \
+        __typeof__(real_##name) found = missing_##name;                                                                      \
+        find(#name, &found, sizeof(found));                                                                                  \
+        real_##name = found;                                                                                                 \
+    }
+#include "shims/include/calls.def"
+    resolving = false;
+    errno = saved;
+}
+
+#define CALL(type, name, parameters, arguments, failure, ...)                                                                \
+    static COLD type first_##name parameters                                                                                 \
+    {                                                                                                                        \
+        shim_resolve();                                                                                                      \
+        if (real_##name == first_##name) {                                                                                   \
+            errno = ENOMEM;                                                                                                  \
+            return failure;                                                                                                  \
+        }                                                                                                                    \
+        return real_##name arguments;                                                                                        \
+    }
+#include "shims/include/calls.def"
+
+/* How a style fails, and how it makes the call. */
+#define FAIL_SETS_ERRNO(failure, call) errno = ruling.error; return failure
+#define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
+#define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
+#define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
+#define MAKE_SETS_ERRNO(type, call) return call
+#define MAKE_RETURNS_ERRNO(type, call) return call
+#define MAKE_CLOSES(type, call) return call
+#define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
+
+/* What a ruling changes of a call before it is made. */
+#define NOTHING
+#define CLIP(size) size = size < ruling.size_max ? size : (size_t)ruling.size_max;
+#define CLIP_VECTOR(parts, count)                                                                                            \
+    struct iovec clipped[CLIP_PARTS_MAX];                                                                                    \
+    if (ruling.size_max < occasion.size) {                                                                                   \
+        count = shim_clip(parts, (size_t)count, ruling.size_max, clipped);                                                   \
+        parts = clipped;                                                                                                     \
+    }
+#define CLIP_SENDMSG(fd, message, flags)                                                                                     \
+    struct iovec clipped[CLIP_PARTS_MAX];                                                                                    \
+    struct msghdr copy;                                                                                                      \
+    if (ruling.size_max < occasion.size) {                                                                                   \
+        copy = *message;                                                                                                     \
+        copy.msg_iovlen = (size_t)shim_clip(message->msg_iov, message->msg_iovlen, ruling.size_max, clipped);                \
+        copy.msg_iov = clipped;                                                                                              \
+        message = &copy;                                                                                                     \
+    }
+#define CLIP_RECVMSG(fd, message, flags)                                                                                     \
+    if (ruling.size_max < occasion.size)                                                                                     \
+        return clipped_recvmsg(fd, message, flags, ruling.size_max);
+#define REDIRECT(fd, address, length)                                                                                        \
+    struct sockaddr_storage elsewhere;                                                                                       \
+    if (shim_redirect(fd, address.__sockaddr__, length, &elsewhere, &length))                                                \
+        address.__sockaddr__ = (const struct sockaddr *)&elsewhere;
+
+static uint64_t product(size_t count, size_t size)
+{
+    size_t bytes;
+
+    return __builtin_mul_overflow(count, size, &bytes) ? UINT64_MAX : bytes;
+}
+
+/* The kernel writes into the header: what it wrote goes back into the caller's. */
+static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, uint64_t size_max)
+{
+    struct iovec clipped[CLIP_PARTS_MAX];
+    struct msghdr copy = *message;
+    ssize_t result;
+
+    copy.msg_iovlen = (size_t)shim_clip(message->msg_iov, message->msg_iovlen, size_max, clipped);
+    copy.msg_iov = clipped;
+    result = real_recvmsg(fd, &copy, flags);
+    message->msg_namelen = copy.msg_namelen;
+    message->msg_controllen = copy.msg_controllen;
+    message->msg_flags = copy.msg_flags;
+    return result;
+}
+
+#define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
+    static COLD type armed_##name(const void *caller, INSIDE parameters)                                                     \
+    {                                                                                                                        \
+        struct occasion occasion = { .points = (uint32_t)(mask), .caller = caller, INSIDE roles };                           \
+        struct ruling ruling;                                                                                                \
+                                                                                                                             \
+        shim_rule(&occasion, &ruling);                                                                                       \
+        if (ruling.error) {                                                                                                  \
+            FAIL_##style(failure, real_##name arguments);                                                                    \
+        }                                                                                                                    \
+        prepare                                                                                                              \
+        MAKE_##style(type, real_##name arguments);                                                                           \
+    }
+#include "shims/include/calls.def"
+
+#define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
+    type wrap_##name parameters                                                                                              \
+    {                                                                                                                        \
+        if (SHIM_ARMED(mask))                                                                                                \
+            return armed_##name(__builtin_return_address(0), INSIDE arguments);                                              \
+        return real_##name arguments;                                                                                        \
+    }
+#include "shims/include/calls.def"
+
+/* Before the program's own constructors, after those of the libraries below. */
+__attribute__((constructor)) static void shim_begin(void)
+{
+    int saved = errno;
+
+    shim_resolve();
+    shim_page_map();
+    errno = saved;
+}
