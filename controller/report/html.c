@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TITLE_CHARS_MAX = 160, TAGS_MAX = 12, NEXT_MAX = 20 };
+enum { TITLE_CHARS_MAX = 160, DESCRIPTION_CHARS_MAX = 2000, TAGS_MAX = 12, NEXT_MAX = 20 };
 
 static void put_asset(struct buf *out, const char *from, const char *to)
 {
@@ -89,6 +89,11 @@ static void put_header(struct buf *out, const cJSON *result)
     buf_puts(out, "</span></p>\n");
     put_text(out, "<p class=\"why\" dir=\"auto\">", doc_text(doc_get(result, "verdict"), "why"), "</p>\n");
     put_text(out, "<p class=\"meaning\">", verdict->meaning, "</p>\n");
+    if (doc_text(run, "description")[0]) {
+        buf_puts(out, "<details class=\"about\"><summary>What this run tries</summary><p dir=\"auto\">");
+        clean_html(out, doc_text(run, "description"), DESCRIPTION_CHARS_MAX);
+        buf_puts(out, "</p></details>\n");
+    }
     buf_puts(out, "</header>\n");
 }
 
@@ -224,6 +229,7 @@ int report_html(const cJSON *result, const struct buf *events_jsonl_or_null, str
 {
     struct buf out;
 
+    buf_init(ret_html, REPORT_HTML_BYTES_MAX);
     if (!cJSON_IsObject(result))
         return -EINVAL;
     buf_init(&out, REPORT_HTML_BYTES_MAX);

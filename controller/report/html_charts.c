@@ -40,6 +40,10 @@ static bool chart_open(const cJSON *signal, size_t points_max, struct chart *ret
 
     if (drawn_series_read(signal, points_max, &chart.series) < 0)
         return false;
+    if (chart.series.low > chart.series.high) { /* not one known value */
+        drawn_series_done(&chart.series);
+        return false;
+    }
     chart.y_high = fmax(fmax(worst_ok, level), chart.series.high) * 1.06;
     if (strcmp(chart.unit, "share") == 0 && doc_is(signal, "better", "higher"))
         chart.y_high = fmax(chart.y_high, 1.06);
@@ -258,7 +262,8 @@ void html_charts(struct buf *out, const cJSON *result)
         drawn_series_done(&chart.series);
     }
     if (left_out)
-        buf_printf(out, "<p class=\"fine\">%zu more signals without a chart are in result.json.</p>\n", left_out);
+        buf_printf(out, "<p class=\"fine\">%zu more signals, without data or past the first %d, are in result.json.</p>\n",
+                   left_out, SIGNALS_MAX);
     buf_puts(out, "</section>\n");
 }
 

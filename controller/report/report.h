@@ -28,7 +28,7 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width);
 /* The page: one file that opens from disk and fetches nothing, at most REPORT_HTML_BYTES_MAX long. Charts are static SVG that a
  * script, where one may run and there is a mouse, replaces by charts that zoom.
  *   events_jsonl_or_null   the run's events.jsonl, borrowed; lines that are no event records are skipped and counted
- *   ret_html               initialised here (whatever it held is not freed); the caller ends it with buf_done()
+ *   ret_html               initialised here, whatever happens (empty on failure); the caller ends it with buf_done()
  * Returns 0, -EINVAL when `result` is no object, -ENOMEM, -E2BIG (every list of the page is bounded, so this is our bug). */
 int report_html(const cJSON *result, const struct buf *events_jsonl_or_null, struct buf *ret_html);
 

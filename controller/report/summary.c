@@ -91,6 +91,8 @@ static void set_number(const cJSON *convergence, const char *verdict, struct sum
     double low_s = doc_number(convergence, "low_s"), high_s = doc_number(convergence, "high_s");
     bool under_fault = strcmp(verdict, "recovered_under_fault") == 0;
     bool from_injection = isfinite(inject_s) && (under_fault || !isfinite(release_s));
+    double own_low_s = doc_number(convergence, "from_injection_low_s"),
+           own_high_s = doc_number(convergence, "from_injection_high_s");
     double shift_s = from_injection && isfinite(release_s) ? inject_s - release_s : 0;
 
     ret->at_s = from_injection ? inject_s : release_s;
@@ -98,7 +100,10 @@ static void set_number(const cJSON *convergence, const char *verdict, struct sum
     snprintf(ret->label, sizeof(ret->label), "from the %s of the fault until %.80s was back in its band%s",
              from_injection ? "start" : "end", signal[0] ? signal : "the service",
              under_fault ? ", while the fault still acted" : " for good");
-    set_interval(ret, low_s + shift_s, high_s + shift_s);
+    if (from_injection && isfinite(own_low_s) && isfinite(own_high_s))
+        set_interval(ret, own_low_s, own_high_s);
+    else
+        set_interval(ret, low_s + shift_s, high_s + shift_s);
 }
 
 /* No convergence time: say what is known instead. */

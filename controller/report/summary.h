@@ -28,7 +28,7 @@ const struct summary_verdict *summary_verdict_named(const char *name);
 /* The one number. `value` is never empty. */
 struct summary_headline {
     char value[64];             /* "400 ms", "> 12 s", "none" */
-    char label[160];            /* "from the end of the fault until main.goodput was back for good", cut, hostile: escape it */
+    char label[200];            /* "from the end of the fault until main.goodput was back for good", cut, hostile: escape it */
     char interval[128];         /* "95 % interval 360 ms to 460 ms"; "" when there is none */
     double at_s, low_s, high_s; /* the number and its interval as plotted; NaN when there is none */
 };

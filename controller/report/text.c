@@ -202,6 +202,8 @@ static void put_sizes(struct sheet *sheet, const cJSON *result)
         put_field(sheet, "Loss", line.data);
     }
     cJSON_ArrayForEach(hop, doc_list(doc_get(result, "amplification"), "hops")) {
+        if (isnan(doc_number(hop, "fault")) && isnan(doc_number(hop, "after")))
+            continue;
         if (hops++ == FIELDS_MAX)
             break;
         buf_done(&line);
@@ -296,7 +298,7 @@ static void put_fault(struct sheet *sheet, const cJSON *fault, bool first)
         buf_printf(&line, "first acted at %s", fmt_instant(injected_s).text);
     if (isfinite(released_s))
         buf_printf(&line, ", released at %s", fmt_instant(released_s).text);
-    if (isfinite(doc_number(fault, "fired")))
+    if (isfinite(doc_number(fault, "fired")) && (isfinite(injected_s) || doc_number(fault, "matched") > 0))
         buf_printf(&line, "; fired %s of %s times it matched", fmt_count(doc_number(fault, "fired")).text,
                    fmt_count(doc_number(fault, "matched")).text);
     put_field(sheet, "", line.data);

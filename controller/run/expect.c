@@ -51,6 +51,8 @@ static enum outcome note(struct judgement *judgement, const char *what, const ch
     cJSON_AddStringToObject(entry, "bound", text);
     if (isnan(value))
         snprintf(text, sizeof(text), "no data");
+    else if (isinf(high))
+        snprintf(text, sizeof(text), "more than %.3g%s", value, unit);
     else if (isnan(low))
         snprintf(text, sizeof(text), "%.3g%s", value, unit);
     else
@@ -68,6 +70,12 @@ static enum outcome judge_convergence(const struct run *run, struct judgement *j
 
     if (result->verdict == EST_ABSORBED)
         return note(judgement, "convergence", "s", 0, 0, 0, bound);
+    if (result->verdict == EST_NOT_CONVERGED || result->verdict == EST_METASTABLE || result->verdict == EST_FLAPPING ||
+        result->verdict == EST_CONVERGED_TO_NEW_LEVEL) {
+        double watched_s = (double)(run->end_ns - (run->released_ns ? run->released_ns : run->baseline_end_ns)) / 1e9;
+
+        return note(judgement, "convergence", "s", watched_s, watched_s, INFINITY, bound); /* right-censored */
+    }
     if (!isnan(result->convergence_from_release_s))
         return note(judgement, "convergence", "s", result->convergence_from_release_s, result->from_release_interval.low,
                     result->from_release_interval.high, bound);

@@ -44,6 +44,16 @@ static void set_context(const struct run *run, struct est_context *context)
     *context = (struct est_context){ .offered_ratio = 1, .amplification_ratio = baseline > 0 ? after / baseline : NAN };
 }
 
+/* Requests count by their planned instant: one that was planned before the release, waited, and was answered within its deadline
+ * after it is good. A return earlier than the release by no more than a deadline is therefore the release's own work. */
+static void credit_release(const struct workload *workload, struct est_result *result)
+{
+    double deadline_s = (double)(workload->http.url ? workload->http.timeout : workload->resp.timeout) / 1e9;
+
+    if (result->verdict == EST_RECOVERED_UNDER_FAULT && result->convergence_from_release_s > -deadline_s - 2 * result->bin_s)
+        result->verdict = EST_CONVERGED;
+}
+
 static void judge_signal(struct run *run, struct judged_signal *judged, const struct est_instants *instants)
 {
     const struct est_pins pins = { .band = (double)run->playbook->expect.convergence.band / 1e6,
@@ -56,6 +66,7 @@ static void judge_signal(struct run *run, struct judged_signal *judged, const st
     set_context(run, &context);
     if (run_series(run, &judged->signal, base_bin_s(run), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
         judged->judged = true;
+        credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
     } else {
         snprintf(text, sizeof(text), "%s could not be judged: no data", judged->signal.name);
         cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
@@ -183,6 +194,9 @@ static void explain_pass(const struct run *run, struct judgement *judgement)
     else if (isnan(result->convergence_from_release_s))
         snprintf(judgement->why, sizeof(judgement->why), "%s was back in its band %.2f s after the injection and held it for %.3g s; %s", name,
                  result->convergence_from_inject_s, hold_s, failures);
+    else if (result->convergence_from_release_s <= 0 && result->verdict == EST_CONVERGED)
+        snprintf(judgement->why, sizeof(judgement->why), "%s was back in its band with the release (requests planned up to %.2f s before it "
+                 "were still answered in time) and held it for %.3g s; %s", name, -result->convergence_from_release_s, hold_s, failures);
     else if (result->convergence_from_release_s <= 0)
         snprintf(judgement->why, sizeof(judgement->why), "%s was back in its band %.2f s before the release and held it for %.3g s; %s", name,
                  -result->convergence_from_release_s, hold_s, failures);

@@ -134,7 +134,9 @@ static uint32_t put_environment(struct run *run, const struct target_run *target
         put_text(image, env->items[i]);
     snprintf(text, sizeof(text), "PERTURB_RUN=%s", run->id);
     put_text(image, text);
-    count++;
+    buf_puts(image, "PERTURB_RUN_DIR=");
+    put_text(image, run->directory);
+    count += 2;
     if (target->page) {
         snprintf(text, sizeof(text), CONTROL_ENV "=%s", page_path(target->page));
         put_text(image, text);

@@ -151,8 +151,8 @@ static void create_private(const char *path)
         close(fd);
 }
 
-/* Turning WAL on needs the file alone, and SQLite then answers BUSY at once instead of calling its busy handler: two processes
- * that make the history at the same moment meet here. */
+/* Turning WAL on begins as a read and goes on to write: while another process writes, SQLite then answers BUSY at once instead of
+ * calling its busy handler (it might deadlock). Two processes that make the history at the same moment meet here. */
 static int set_journal(struct store_history *history, struct errs *errs)
 {
     static const char sql[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";

@@ -60,7 +60,7 @@ static void stay_careful(void *target)
 
 static void answer(struct shop *shop, const struct job *job, enum fetch_source source, const char *value)
 {
-    char body[CACHE_VALUE_SIZE + ITEM_ID_SIZE + 64];
+    char body[CACHE_VALUE_SIZE + ITEM_ID_SIZE + 96];
     char clean[CACHE_VALUE_SIZE];
     size_t length = 0;
 
@@ -72,7 +72,8 @@ static void answer(struct shop *shop, const struct job *job, enum fetch_source s
     for (; value[length] && length + 1 < sizeof(clean); length++)
         clean[length] = value[length] < ' ' || value[length] > '~' || strchr("\"\\", value[length]) ? '?' : value[length];
     clean[length] = '\0';
-    snprintf(body, sizeof(body), "{\"item\":\"%s\",\"stock\":\"%s\"}\n", job->id, clean);
+    snprintf(body, sizeof(body), "{\"item\":\"%s\",\"stock\":\"%s\",\"source\":\"%s\"}\n", job->id, clean,
+             source == FETCH_STORE ? "store" : "cache");
     atomic_fetch_add(&shop->ok, 1);
     atomic_fetch_add(source == FETCH_STORE ? &shop->from_store : &shop->from_cache, 1);
     http_reply(shop->server, job->ticket, 200, source == FETCH_STORE ? "X-Source: store\r\n" : "X-Source: cache\r\n", body);

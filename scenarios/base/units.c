@@ -89,8 +89,8 @@ const char *unit_example(enum unit unit)
     return "a value";
 }
 
-/* A decimal number as mantissa / 10^decimals. Returns the end, NULL when there is no number or it has too many digits. */
-static const char *scan_decimal(const char *text, int64_t *ret_mantissa, int *ret_decimals)
+/* A decimal number as mantissa / 10^decimals. 0; -EINVAL when there is none or it has too many places; -ERANGE. */
+static int scan_decimal(const char *text, const char **ret_end, int64_t *ret_mantissa, int *ret_decimals)
 {
     int64_t mantissa = 0;
     int digits = 0, decimals = 0;
@@ -101,17 +101,17 @@ static const char *scan_decimal(const char *text, int64_t *ret_mantissa, int *re
             point = true;
             continue;
         }
-        if (mantissa > (INT64_MAX - 9) / 10)
-            return NULL;
-        mantissa = mantissa * 10 + (*text - '0');
+        if (__builtin_mul_overflow(mantissa, 10, &mantissa) || __builtin_add_overflow(mantissa, *text - '0', &mantissa))
+            return -ERANGE;
         decimals += point;
         digits++;
     }
     if (!digits || decimals > 15)
-        return NULL;
+        return -EINVAL;
+    *ret_end = text;
     *ret_mantissa = mantissa;
     *ret_decimals = decimals;
-    return text;
+    return 0;
 }
 
 static const struct suffix *find_suffix(enum unit unit, const char *text, size_t length)
@@ -167,9 +167,9 @@ int unit_parse(enum unit unit, const char *text, int64_t *ret_value)
         size_t length = 0;
         int decimals, result;
 
-        at = scan_decimal(at, &mantissa, &decimals);
-        if (!at)
-            return -EINVAL;
+        result = scan_decimal(at, &at, &mantissa, &decimals);
+        if (result < 0)
+            return result;
         while (at[length] && !isdigit((unsigned char)at[length]) && at[length] != '.')
             length++;
         suffix = find_suffix(unit, at, length);

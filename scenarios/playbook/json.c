@@ -23,9 +23,22 @@ static void skip_space(struct json_walk *walk)
         }
 }
 
+/* From 1, in characters. */
 static int column(const struct json_walk *walk)
 {
-    return (int)(walk->at - walk->line_start) + 1;
+    int characters = 1;
+
+    for (const char *at = walk->line_start; at < walk->at; at++)
+        characters += (*at & 0xc0) != 0x80;
+    return characters;
+}
+
+static void refuse_here(struct json_walk *walk, const char *text)
+{
+    char place[ERR_WHERE_MAX];
+
+    snprintf(place, sizeof(place), "%s:%d:%d", walk->document->file, walk->line, column(walk));
+    errs_add(walk->errs, ERR_INPUT, place, "%s", text);
 }
 
 /* Past one of the structural characters and the space around it. */
@@ -38,9 +51,12 @@ static void skip_mark(struct json_walk *walk)
 
 static void skip_string(struct json_walk *walk)
 {
-    for (walk->at++; *walk->at && *walk->at != '"'; walk->at++)
+    for (walk->at++; *walk->at && *walk->at != '"'; walk->at++) {
+        if (!strncmp(walk->at, "\\u0000", 6))
+            refuse_here(walk, "a text cannot hold the character NUL");
         if (*walk->at == '\\' && walk->at[1])
             walk->at++;
+    }
     walk->at += *walk->at == '"';
 }
 
@@ -77,7 +93,8 @@ static int walk_children(struct json_walk *walk, struct node *parent, const cJSO
         node = walk_value(walk, child, depth + 1);
         if (!node)
             return -EINVAL;
-        node_add(walk->document, parent, node, key, key_line, key_column, walk->errs);
+        if (node_add(walk->document, parent, node, key, key_line, key_column, walk->errs) == -E2BIG)
+            return -E2BIG;
         skip_space(walk);
         if (child->next)
             skip_mark(walk);
@@ -94,7 +111,7 @@ static struct node *walk_value(struct json_walk *walk, const cJSON *item, int de
     skip_space(walk);
     node = node_new(walk->document, kind_of(item), walk->line, column(walk));
     if (!node || depth > NODE_DEPTH_MAX) {
-        errs_add(walk->errs, ERR_INPUT, walk->document->file, "nested too deeply");
+        refuse_here(walk, node ? "nested too deeply" : "out of memory");
         return NULL;
     }
     if (item->child || node->kind == NODE_MAP || node->kind == NODE_LIST)
@@ -113,15 +130,8 @@ static struct node *walk_value(struct json_walk *walk, const cJSON *item, int de
 static int refuse_syntax(struct document *document, const char *end, struct errs *errs)
 {
     char place[ERR_WHERE_MAX];
-    const char *line_start = document->source;
-    int line = 1;
 
-    for (const char *at = document->source; at < end; at++)
-        if (*at == '\n') {
-            line++;
-            line_start = at + 1;
-        }
-    snprintf(place, sizeof(place), "%s:%d:%d", document->file, line, (int)(end - line_start) + 1);
+    document_where(document, (size_t)(end - document->source), place, sizeof(place));
     if (!*end)
         return errs_add(errs, ERR_INPUT, place, "not JSON: the file ends too early");
     return errs_add(errs, ERR_INPUT, place, "not JSON: found '%.12s'", end);
@@ -129,10 +139,11 @@ static int refuse_syntax(struct document *document, const char *end, struct errs
 
 int json_parse(struct document *document, struct errs *errs)
 {
-    struct json_walk walk = { document, errs, document->source, document->source, 1 };
+    const char *text = document->source + (strncmp(document->source, "\xef\xbb\xbf", 3) ? 0 : 3); /* past a byte order mark */
+    struct json_walk walk = { document, errs, text, text, 1 };
     size_t errors_before = errs->count;
-    const char *end = document->source;
-    cJSON *tree = cJSON_ParseWithLengthOpts(document->source, document->source_length + 1, &end, 1);
+    const char *end = text;
+    cJSON *tree = cJSON_ParseWithLengthOpts(text, strlen(text) + 1, &end, 1);
 
     if (!tree)
         return refuse_syntax(document, end ? end : document->source, errs);

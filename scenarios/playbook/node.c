@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -60,16 +61,30 @@ void document_done(struct document *document)
     memset(document, 0, sizeof(*document));
 }
 
+static int refuse_byte(const struct document *document, size_t offset, const char *what, struct errs *errs)
+{
+    char place[ERR_WHERE_MAX];
+
+    return errs_add(errs, ERR_INPUT, document_where(document, offset, place, sizeof(place)), "%s: it is no text", what);
+}
+
 int document_parse(struct document *document, const char *name, const char *text, size_t length, bool is_json, struct errs *errs)
 {
+    const char *nul;
+    size_t valid;
+
     memset(document, 0, sizeof(*document));
     document->file = document_text(document, name, strlen(name));
     document->source = document_text(document, text, length);
     document->source_length = length;
     if (!document->file || !document->source)
         return errs_add(errs, ERR_INTERNAL, name, "out of memory");
-    if (memchr(text, '\0', length))
-        return errs_add(errs, ERR_INPUT, name, "the file holds a NUL byte: it is no text");
+    nul = memchr(text, '\0', length);
+    valid = utf8_valid_length(text, length);
+    if (nul && (size_t)(nul - text) < valid)
+        return refuse_byte(document, (size_t)(nul - text), "the file holds a NUL byte", errs);
+    if (valid < length)
+        return refuse_byte(document, valid, "the file holds a byte that is not UTF-8", errs);
     return is_json ? json_parse(document, errs) : yaml_parse(document, errs);
 }
 
@@ -100,6 +115,18 @@ const struct node *node_member(const struct node *map, const char *key)
         if (!strcmp(child->key, key))
             return child;
     return NULL;
+}
+
+const char *document_where(const struct document *document, size_t offset, char *place, size_t size)
+{
+    int line = 1, column = 1;
+
+    for (size_t at = 0; at < offset; at++) {
+        column = document->source[at] == '\n' ? 1 : column + ((document->source[at] & 0xc0) != 0x80);
+        line += document->source[at] == '\n';
+    }
+    snprintf(place, size, "%s:%d:%d", document->file, line, column);
+    return place;
 }
 
 const char *node_where(const struct document *document, const struct node *node, char *place, size_t size)
@@ -138,6 +165,8 @@ int node_add(struct document *document, struct node *parent, struct node *child,
     struct node **slot = &parent->first;
     char place[ERR_WHERE_MAX];
 
+    if (!key && parent->last)
+        slot = &parent->last->next;
     for (; *slot; slot = &(*slot)->next)
         if (key && !strcmp((*slot)->key, key)) {
             snprintf(place, sizeof(place), "%s:%d:%d", document->file, key_line, key_column);
@@ -147,9 +176,12 @@ int node_add(struct document *document, struct node *parent, struct node *child,
     child->key_line = key_line;
     child->key_column = key_column;
     *slot = child;
+    parent->last = child;
     parent->weight += child->weight;
-    if (parent->weight > NODES_MAX)
-        return errs_add(errs, ERR_INPUT, node_where(document, child, place, sizeof(place)),
-                        "the document grows beyond %d values here", NODES_MAX);
+    if (parent->weight > NODES_MAX) {
+        errs_add(errs, ERR_INPUT, node_where(document, child, place, sizeof(place)), "the document grows beyond %d values here",
+                 NODES_MAX);
+        return -E2BIG;
+    }
     return 0;
 }

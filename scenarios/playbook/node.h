@@ -1,6 +1,7 @@
 /* A playbook file as a tree in which everything knows where it stands: FILE:LINE:COLUMN of every value and key.
  *
  * 1. Two small front ends build the same tree: yaml.c from libyaml's events, json.c from cJSON plus positions.
+ *    Both count lines and columns from 1, columns in characters, and take nothing but UTF-8 without NUL.
  * 2. Types are JSON's. In YAML a plain scalar is null, a boolean or a number only where JSON would have it; else it is text.
  * 3. Duplicate keys are errors. An alias shares its anchor's node, and all expansions together stay below NODES_MAX.
  * 4. All of it lives in one arena; nothing is freed singly. */
@@ -22,7 +23,7 @@ struct node {
     const char *text; /* scalars: as written (quotes taken off); NULL for list and map */
     const char *key;  /* when it is a member of a map; else NULL */
     int key_line, key_column;
-    struct node *first, *next; /* children in file order; next sibling */
+    struct node *first, *last, *next; /* children in file order; next sibling */
     size_t weight;             /* nodes below and including, aliases expanded */
 };
 
@@ -51,14 +52,17 @@ char *document_text(struct document *document, const char *text, size_t length);
 /* A member by key, NULL when absent or when `map` is no map. */
 const struct node *node_member(const struct node *map, const char *key);
 
+/* "FILE:LINE:COLUMN" of a byte of the source; columns count characters. Returns `place`. */
+const char *document_where(const struct document *document, size_t offset, char *place, size_t size);
+
 /* "FILE:LINE:COLUMN" of a value, or of its key. Returns `place`. */
 const char *node_where(const struct document *document, const struct node *node, char *place, size_t size);
 const char *node_key_where(const struct document *document, const struct node *node, char *place, size_t size);
 
 const char *node_kind_name(enum node_kind kind); /* "a list", "a map", "text", ... */
 
-/* For the front ends: adds `child` at the end of `parent`; `key` NULL in a list. 0, or -EINVAL with an error added for a
- * duplicate key or too many nodes. */
+/* For the front ends: adds `child` at the end of `parent`; `key` NULL in a list. 0; -EINVAL with an error added for a duplicate
+ * key, after which reading goes on; -E2BIG with an error added for too many nodes, after which it ends. */
 struct node *node_new(struct document *document, enum node_kind kind, int line, int column);
 int node_add(struct document *document, struct node *parent, struct node *child, const char *key, int key_line, int key_column,
              struct errs *errs);

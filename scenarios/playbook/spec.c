@@ -144,14 +144,15 @@ static int set_selector(struct fault_spec *spec, enum selector_id id, enum opera
 {
     const struct fault_desc *fault = &fault_descs[spec->rule.fault];
     const struct selector_desc *desc = &selector_descs[id];
-    bool repeated = spec->given_selectors & BIT(id);
+    const struct selector *selector = &spec->rule.selector;
+    bool other_bound = id == SELECTOR_size && ((op == OP_GE && !selector->size_min) || (op == OP_LE && selector->size_max == UINT64_MAX));
     int64_t number;
 
     if (!(fault->selectors & BIT(id)))
         return errs_add(errs, ERR_INPUT, where, "%s.%s takes no '%s'", layer_names[fault->layer], fault->name, desc->name);
     if (!(desc->operators & op))
         return errs_add(errs, ERR_INPUT, where, "%s: this comparison is not one it has", desc->name);
-    if (repeated && id != SELECTOR_size)
+    if ((spec->given_selectors & BIT(id)) && !other_bound)
         return errs_add(errs, ERR_INPUT, where, "%s is given twice", desc->name);
     spec->given_selectors |= BIT(id);
     if (desc->unit == UNIT_TEXT)
@@ -383,11 +384,25 @@ int fault_spec_parse(const char *text, uint64_t layers, const char *where, struc
 
 /* ---- printing: the inverse -------------------------------------------------------------------------------------------- */
 
+/* In quotes of the kind it does not hold; a text with both kinds becomes several quoted pieces in a row. */
+static void put_quoted(struct buf *out, const char *value)
+{
+    while (*value) {
+        char quote = strcspn(value, "\"") >= strcspn(value, "'") ? '"' : '\'';
+        size_t length = strcspn(value, (char[]){ quote, '\0' });
+
+        buf_printf(out, "%c%.*s%c", quote, (int)length, value, quote);
+        value += length;
+    }
+}
+
 static void put_item(struct buf *out, const char *key, const char *op, const char *value)
 {
-    const char *quote = strpbrk(value, ",\"'") ? (strchr(value, '"') ? "'" : "\"") : "";
-
-    buf_printf(out, "%s%s%s%s%s%s", out->length && strchr(out->data, ':') ? "," : ":", key, op, quote, value, quote);
+    buf_printf(out, "%s%s%s", strchr(out->data, ':') ? "," : ":", key, op);
+    if (!strpbrk(value, ",\"'"))
+        buf_puts(out, value);
+    else
+        put_quoted(out, value);
 }
 
 static void put_number(struct buf *out, enum selector_id id, const char *op, uint64_t number)

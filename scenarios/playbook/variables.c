@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXPANDED_MAX = 64 << 10 };
+enum { EXPANDED_MAX = 64 << 10, VARIABLE_DEPTH_MAX = 8 };
 
 uint16_t variables_port(struct variables *variables, const char *name)
 {
@@ -59,10 +59,21 @@ static const char *var_value(struct variables *variables, const char *name)
     return var->text;
 }
 
-static int put_listen(struct variables *variables, const struct node *node, const char *name, struct buf *out, struct errs *errs)
+static int expand_into(struct variables *variables, const struct node *node, const char *text, int depth, struct buf *out,
+                       struct errs *errs);
+
+static int refuse_place(struct variables *variables, const struct node *node, enum err_class class, const char *text, struct errs *errs)
+{
+    char place[ERR_WHERE_MAX];
+
+    return errs_add(errs, class, node_where(variables->document, node, place, sizeof(place)), "%s", text);
+}
+
+static int put_listen(struct variables *variables, const struct node *node, const char *name, int depth, struct buf *out,
+                      struct errs *errs)
 {
     const struct node *proxy, *listen;
-    char key[VARIABLE_NAME_MAX], proxy_key[VARIABLE_NAME_MAX];
+    char key[VARIABLE_NAME_MAX], proxy_key[VARIABLE_NAME_MAX + 8];
     size_t length = strlen(name);
     const char *colon;
     uint16_t port;
@@ -75,15 +86,14 @@ static int put_listen(struct variables *variables, const struct node *node, cons
         return -ENOENT;
     listen = node_member(proxy, "listen");
     colon = listen && listen->text ? strrchr(listen->text, ':') : NULL;
-    if (colon && strcmp(colon, ":0") != 0) {
-        const char *expanded = variables_expand(variables, listen, listen->text, errs);
-
-        return expanded ? buf_puts(out, expanded) : -EINVAL;
-    }
-    snprintf(proxy_key, sizeof(proxy_key), "proxy %.40s", key); /* a name of its own: ${port.NAME} may be the upstream's */
+    if (colon && strcmp(colon, ":0") != 0)
+        return expand_into(variables, listen, listen->text, depth + 1, out, errs);
+    snprintf(proxy_key, sizeof(proxy_key), "proxy %s", key); /* a name of its own: ${port.NAME} may be the upstream's */
     port = variables_port(variables, proxy_key);
-    return port ? buf_printf(out, "%.*s:%u", colon ? (int)(colon - listen->text) : 9, colon ? listen->text : "127.0.0.1", port)
-                : errs_add(errs, ERR_WORLD, node->text, "no free port is left");
+    if (!port)
+        return refuse_place(variables, node, ERR_WORLD, "no free port is left", errs);
+    buf_printf(out, "%.*s:%u", colon ? (int)(colon - listen->text) : 9, colon ? listen->text : "127.0.0.1", port);
+    return 0;
 }
 
 static int put_variable(struct variables *variables, const struct node *node, const char *name, int depth, struct buf *out,
@@ -94,7 +104,9 @@ static int expand_into(struct variables *variables, const struct node *node, con
 {
     int result = 0;
 
-    while (*text && result == 0) {
+    if (depth > VARIABLE_DEPTH_MAX)
+        return refuse_place(variables, node, ERR_INPUT, "variables refer to each other in a circle, or too deeply", errs);
+    while (*text && result == 0 && !out->failed) {
         size_t plain = strcspn(text, "$");
 
         buf_append(out, text, plain);
@@ -106,12 +118,8 @@ static int expand_into(struct variables *variables, const struct node *node, con
             size_t length = strcspn(text + 2, "}");
             char name[128];
 
-            if (!text[2 + length] || length >= sizeof(name)) {
-                char place[ERR_WHERE_MAX];
-
-                return errs_add(errs, ERR_INPUT, node_where(variables->document, node, place, sizeof(place)),
-                                "'${' without its '}'");
-            }
+            if (!text[2 + length] || length >= sizeof(name))
+                return refuse_place(variables, node, ERR_INPUT, "'${' without its '}'", errs);
             memcpy(name, text + 2, length);
             name[length] = '\0';
             result = put_variable(variables, node, name, depth, out, errs);
@@ -129,7 +137,7 @@ static int put_variable(struct variables *variables, const struct node *node, co
     const char *value = NULL;
     int result = -ENOENT;
 
-    if (!strncmp(name, "vars.", 5) && depth < 4) {
+    if (!strncmp(name, "vars.", 5)) {
         value = var_value(variables, name + 5);
         result = value ? expand_into(variables, node, value, depth + 1, out, errs) : -ENOENT;
     } else if (!strncmp(name, "env.", 4)) {
@@ -139,13 +147,17 @@ static int put_variable(struct variables *variables, const struct node *node, co
         if (!value)
             return errs_add(errs, ERR_INPUT, node_where(variables->document, node, place, sizeof(place)),
                             "the environment has no %s, which ${%s} needs", name + 4, name);
-        result = buf_puts(out, value);
+        buf_puts(out, value);
+        result = 0;
     } else if (!strncmp(name, "port.", 5) && name[5]) {
         uint16_t port = variables_port(variables, name + 5);
 
-        result = port ? buf_printf(out, "%u", port) : errs_add(errs, ERR_WORLD, name, "no free port is left");
+        if (!port)
+            return refuse_place(variables, node, ERR_WORLD, "no free port is left", errs);
+        buf_printf(out, "%u", port);
+        result = 0;
     } else if (!strncmp(name, "proxies.", 8)) {
-        result = put_listen(variables, node, name + 8, out, errs);
+        result = put_listen(variables, node, name + 8, depth, out, errs);
     }
     return result == -ENOENT ? refuse(variables, node, name, errs) : result;
 }
@@ -160,7 +172,7 @@ const char *variables_expand(struct variables *variables, const struct node *nod
     buf_init(&out, EXPANDED_MAX);
     if (expand_into(variables, node, text, 0, &out, errs) == 0) {
         if (out.failed)
-            errs_add(errs, ERR_INPUT, node->text, "the text grows too long");
+            refuse_place(variables, node, ERR_INPUT, "the text grows too long with its variables", errs);
         else
             expanded = document_text(variables->document, out.data, out.length);
     }

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { VARIABLE_PORTS_MAX = 64, VARIABLE_NAME_MAX = 48 };
+enum { VARIABLE_PORTS_MAX = 64, VARIABLE_NAME_MAX = 64 };
 
 struct variable_override {
     const char *name, *value; /* borrowed for as long as the variables */

@@ -74,6 +74,7 @@ static enum node_kind scalar_kind(const char *text, bool plain)
 static int place_node(struct yaml_builder *builder, struct node *node, yaml_mark_t mark)
 {
     struct open_container *top;
+    int result;
 
     if (!node)
         return refuse(builder, mark, "out of memory", "");
@@ -86,29 +87,9 @@ static int place_node(struct yaml_builder *builder, struct node *node, yaml_mark
         return node_add(builder->document, top->node, node, NULL, 0, 0, builder->errs);
     if (!top->key)
         return refuse(builder, mark, "a map key must be plain text", "");
-    node_add(builder->document, top->node, node, top->key, top->key_line, top->key_column, builder->errs);
+    result = node_add(builder->document, top->node, node, top->key, top->key_line, top->key_column, builder->errs);
     top->key = NULL;
-    return 0;
-}
-
-static int on_scalar(struct yaml_builder *builder, const yaml_event_t *event)
-{
-    const char *text = (const char *)event->data.scalar.value;
-    struct open_container *top = builder->depth ? &builder->stack[builder->depth - 1] : NULL;
-    char *copy = document_text(builder->document, text, event->data.scalar.length);
-    int line = (int)event->start_mark.line + 1, column = (int)event->start_mark.column + 1;
-    struct node *node;
-
-    if (top && top->node->kind == NODE_MAP && !top->key) {
-        top->key = copy;
-        top->key_line = line;
-        top->key_column = column;
-        return copy ? 0 : -ENOMEM;
-    }
-    node = node_new(builder->document, scalar_kind(text, event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE), line, column);
-    if (node)
-        node->text = copy;
-    return place_node(builder, node, event->start_mark);
+    return result == -E2BIG ? result : 0;
 }
 
 static int remember_anchor(struct yaml_builder *builder, const yaml_char_t *anchor, struct node *node, yaml_mark_t mark)
@@ -120,6 +101,30 @@ static int remember_anchor(struct yaml_builder *builder, const yaml_char_t *anch
     builder->anchors[builder->anchor_count].name = document_text(builder->document, (const char *)anchor, strlen((const char *)anchor));
     builder->anchors[builder->anchor_count++].node = node;
     return 0;
+}
+
+static int on_scalar(struct yaml_builder *builder, const yaml_event_t *event)
+{
+    const char *text = (const char *)event->data.scalar.value;
+    size_t length = event->data.scalar.length;
+    struct open_container *top = builder->depth ? &builder->stack[builder->depth - 1] : NULL;
+    char *copy = document_text(builder->document, text, length);
+    int line = (int)event->start_mark.line + 1, column = (int)event->start_mark.column + 1, result;
+    struct node *node;
+
+    if (memchr(text, '\0', length))
+        return refuse(builder, event->start_mark, "a text cannot hold the character NUL", "");
+    if (top && top->node->kind == NODE_MAP && !top->key) {
+        top->key = copy;
+        top->key_line = line;
+        top->key_column = column;
+        return copy ? 0 : -ENOMEM;
+    }
+    node = node_new(builder->document, scalar_kind(text, event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE), line, column);
+    if (node)
+        node->text = copy;
+    result = place_node(builder, node, event->start_mark);
+    return result < 0 ? result : remember_anchor(builder, event->data.scalar.anchor, node, event->start_mark);
 }
 
 /* A shallow copy that shares the children: the sibling links of a node belong to one parent. */
@@ -139,6 +144,7 @@ static int on_alias(struct yaml_builder *builder, const yaml_event_t *event)
         if (copy) {
             copy->text = anchored->text;
             copy->first = anchored->first;
+            copy->last = anchored->last;
             copy->weight = anchored->weight;
         }
         return place_node(builder, copy, event->start_mark);
@@ -182,8 +188,6 @@ static const yaml_char_t *event_tag(const yaml_event_t *event)
 static int on_event(struct yaml_builder *builder, const yaml_event_t *event)
 {
     const yaml_char_t *tag = event_tag(event);
-    struct node *last;
-    int result;
 
     if (tag)
         return refuse(builder, event->start_mark, "tags are not allowed: ", (const char *)tag);
@@ -196,13 +200,7 @@ static int on_event(struct yaml_builder *builder, const yaml_event_t *event)
     case YAML_ALIAS_EVENT:
         return on_alias(builder, event);
     case YAML_SCALAR_EVENT:
-        result = on_scalar(builder, event);
-        if (result < 0 || !event->data.scalar.anchor)
-            return result;
-        last = builder->depth ? builder->stack[builder->depth - 1].node->first : NULL;
-        while (last && last->next)
-            last = last->next;
-        return last ? remember_anchor(builder, event->data.scalar.anchor, last, event->start_mark) : 0;
+        return on_scalar(builder, event);
     case YAML_SEQUENCE_START_EVENT:
         return on_open(builder, NODE_LIST, event->data.sequence_start.anchor, event);
     case YAML_MAPPING_START_EVENT:
@@ -215,15 +213,26 @@ static int on_event(struct yaml_builder *builder, const yaml_event_t *event)
     }
 }
 
+/* The reader's own errors (a control character) have an offset and no mark. */
+static int refuse_syntax(struct yaml_builder *builder, const yaml_parser_t *parser)
+{
+    const char *problem = parser->problem ? parser->problem : "cannot be read";
+    char place[ERR_WHERE_MAX];
+
+    if (parser->error != YAML_READER_ERROR)
+        return refuse(builder, parser->problem_mark, "not YAML: ", problem);
+    document_where(builder->document, parser->problem_offset, place, sizeof(place));
+    return errs_add(builder->errs, ERR_INPUT, place, "not YAML: %s", problem);
+}
+
 static int parse_events(struct yaml_builder *builder, yaml_parser_t *parser)
 {
     for (bool done = false; !done;) {
         yaml_event_t event;
         int result;
 
-        if (!yaml_parser_parse(parser, &event)) {
-            return refuse(builder, parser->problem_mark, "not YAML: ", parser->problem ? parser->problem : "cannot be read");
-        }
+        if (!yaml_parser_parse(parser, &event))
+            return refuse_syntax(builder, parser);
         result = on_event(builder, &event);
         done = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);

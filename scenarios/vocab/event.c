@@ -1,6 +1,8 @@
 /* Event records printed from their table. Control plane only. */
 #include "scenarios/vocab/event.h"
 
+#include "scenarios/base/utf8.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,16 +31,22 @@ void event_init(struct event *event, enum event_kind kind, enum event_source sou
 
 static void put_json_text(struct buf *out, const char *text)
 {
-    buf_puts(out, "\"");
-    for (; *text; text++) {
-        unsigned char byte = (unsigned char)*text;
+    size_t length = strlen(text), at = 0;
 
-        if (byte == '"' || byte == '\\')
+    buf_puts(out, "\"");
+    while (at < length) {
+        unsigned char byte = (unsigned char)text[at];
+        size_t size = utf8_character(text + at, length - at);
+
+        if (!size)
+            buf_puts(out, "\xef\xbf\xbd"); /* U+FFFD for what is no UTF-8 */
+        else if (byte == '"' || byte == '\\')
             buf_printf(out, "\\%c", byte);
         else if (byte < 0x20 || byte == 0x7f)
             buf_printf(out, "\\u%04x", byte);
         else
-            buf_append(out, text, 1);
+            buf_append(out, text + at, size);
+        at += size ? size : 1;
     }
     buf_puts(out, "\"");
 }
@@ -71,16 +79,51 @@ int event_print_json(const struct event *event, struct buf *out)
     return buf_puts(out, "}}");
 }
 
+/* For people: rounded. JSON lines have the exact value. */
+static char *rough(enum unit unit, int64_t value, char *text, size_t size)
+{
+    double ns = (double)value;
+
+    if (unit != UNIT_DURATION)
+        return unit_print(unit, value, text, size);
+    if (ns < 1e6)
+        snprintf(text, size, "%.3gus", ns / 1e3);
+    else if (ns < 1e9)
+        snprintf(text, size, "%.3gms", ns / 1e6);
+    else
+        snprintf(text, size, "%.4gs", ns / 1e9);
+    return text;
+}
+
+/* Text of a target on somebody's terminal: no control characters, neither C0 nor C1, and only UTF-8. */
+static void put_plain_text(struct buf *out, const char *text)
+{
+    size_t length = strlen(text), size;
+
+    for (size_t at = 0; at < length; at += size ? size : 1) {
+        unsigned char byte = (unsigned char)text[at];
+        bool is_c1;
+
+        size = utf8_character(text + at, length - at);
+        is_c1 = size == 2 && byte == 0xc2 && (unsigned char)text[at + 1] < 0xa0;
+        if (!size || byte < 0x20 || byte == 0x7f || is_c1)
+            buf_puts(out, "?");
+        else
+            buf_append(out, text + at, size);
+    }
+}
+
 int event_print_text(const struct event *event, uint64_t origin_ns, struct buf *out)
 {
     const struct event_desc *desc = &event_descs[event->kind];
     char value[32];
 
     buf_printf(out, "%+12.6f  %-14s", ((double)event->ns - (double)origin_ns) / 1e9, desc->name);
-    for (int i = 0; i < EVENT_TEXTS && desc->texts[i]; i++)
-        buf_printf(out, " %s", event->text[i]);
+    for (int i = 0; i < EVENT_TEXTS && desc->texts[i]; i++) {
+        buf_puts(out, " ");
+        put_plain_text(out, event->text[i]);
+    }
     for (int i = 0; i < EVENT_NUMBERS && desc->numbers[i].name; i++)
-        buf_printf(out, " %s=%s", desc->numbers[i].name,
-                   unit_print(desc->numbers[i].unit, event->number[i], value, sizeof(value)));
+        buf_printf(out, " %s=%s", desc->numbers[i].name, rough(desc->numbers[i].unit, event->number[i], value, sizeof(value)));
     return buf_puts(out, "\n");
 }

@@ -140,6 +140,17 @@ int words_index(const char *words, const char *word)
     return -1;
 }
 
+int64_t param_maximum(const struct param_desc *param)
+{
+    int64_t last = 0;
+
+    if (!param->words)
+        return param->maximum;
+    for (const char *at = param->words; *at; at++)
+        last += *at == ' ';
+    return last;
+}
+
 char *words_at(const char *words, int64_t index, char *text, size_t size)
 {
     while (index-- > 0 && *words) {

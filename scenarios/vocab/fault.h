@@ -138,4 +138,7 @@ const struct param_desc *fault_param(const struct fault_desc *fault, const char 
 int words_index(const char *words, const char *word);
 char *words_at(const char *words, int64_t index, char *text, size_t size);
 
+/* The largest value of a parameter: its maximum, or the index of its last word. */
+int64_t param_maximum(const struct param_desc *param);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static void copy_name(char *target, size_t size, const char *source)
 {
@@ -38,6 +39,20 @@ static bool terminated(const char *text, size_t size)
     return strnlen(text, size) < size;
 }
 
+static bool address_is_sound(const struct address_match *match)
+{
+    switch (match->family) {
+    case 0:
+        return true;
+    case AF_INET:
+        return match->prefix_bits <= 32;
+    case AF_INET6:
+        return match->prefix_bits <= 128;
+    default:
+        return false;
+    }
+}
+
 static bool rule_is_sound(const struct plan_rule *rule)
 {
     const struct selector *selector = &rule->selector;
@@ -56,10 +71,10 @@ static bool rule_is_sound(const struct plan_rule *rule)
     for (size_t i = 0; i < fault->param_count; i++) {
         int64_t value = rule->params.slot[fault->params[i].slot];
 
-        if (value < fault->params[i].minimum || value > fault->params[i].maximum)
+        if (value < fault->params[i].minimum || value > param_maximum(&fault->params[i]))
             return false;
     }
-    return true;
+    return address_is_sound(&selector->peer) && address_is_sound(&selector->client);
 }
 
 int plan_check(const struct plan *plan, size_t size)

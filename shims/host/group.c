@@ -49,6 +49,8 @@ static int find_own(char *path, size_t size)
     buf_init(&text, FILE_MAX);
     buf_read_file(&text, "/proc/self/cgroup");
     line = strstr(text.data, "0::/");
+    if (line && line[4] == '\n')
+        line++; /* the root: the mount point itself */
     if (!line || snprintf(path, size, "%s%.*s", mount_point, (int)strcspn(line + 3, "\n"), line + 3) >= (int)size)
         result = -ENOTSUP;
     buf_done(&text);

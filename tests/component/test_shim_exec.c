@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <elf.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -297,6 +298,8 @@ static pid_t start_responder(uint16_t *ret_port)
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
     *ret_port = ntohs(address.sin_port);
     pid = fork();
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     while (pid == 0) {
         int fd = accept(listener, NULL, NULL);
         char request[256];
@@ -327,7 +330,7 @@ static void a_slow_peer_by_redirect(void **state)
     snprintf(fault, sizeof(fault), "latency:250ms,direction=to_client,name=slow,to=:%u", port);
     assert_int_equal(perturb(bench, "exec", "-f", fault, "-f", "fail@fsync:EIO", "--", "redis-cli", "-p", port_text, "PING"), 0);
     expect_heard("PONG\n");
-    expect_heard("\n  slow          1          1          1          0  +0.");
+    expect_heard("\n  slow           1          1          1          0  +0.");
     assert_true(clock_now_ns() - begin_ns >= 250 * NS_PER_MS);
     snprintf(fault, sizeof(fault), "refuse:to=127.0.0.1:%u", port);
     assert_int_equal(perturb(bench, "exec", "-f", fault, "--", "redis-cli", "-p", port_text, "PING"), 1);
@@ -426,5 +429,7 @@ int main(void)
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (skipped_whole())
+        return 0;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,6 +246,9 @@ static void headline_says_what_is_known(void **state)
           "\"high_s\":-5.5,\"from_injection_s\":4}}", "4 s", "95 % interval 3.5 s to 4.5 s" },
         { "{\"verdict\":{\"verdict\":\"converged\"},\"convergence\":{\"from_injection_s\":3,\"low_s\":2,\"high_s\":4}}", "3 s",
           "95 % interval 2 s to 4 s" }, /* never released: a kill */
+        { "{\"verdict\":{\"verdict\":\"converged\"},\"convergence\":{\"from_injection_s\":3,\"low_s\":2,\"high_s\":4,"
+          "\"from_injection_low_s\":2.5,\"from_injection_high_s\":3.5}}",
+          "3 s", "95 % interval 2.5 s to 3.5 s" },
         { "{\"verdict\":{\"verdict\":\"absorbed\"},\"convergence\":{\"smallest_dip\":0.04}}", "0 s", "" },
         { "{\"verdict\":{\"verdict\":\"not_converged\"},\"instants_s\":{\"released\":33,\"end\":60}}", "> 27 s", "" },
         { "{\"verdict\":{\"verdict\":\"not_converged\"},\"instants_s\":{\"injected\":30,\"end\":60}}", "> 30 s", "" },

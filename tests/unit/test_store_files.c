@@ -74,7 +74,7 @@ static void state_directory_follows_the_standard(void **state)
     snprintf(wanted, sizeof(wanted), "%s/elsewhere", home);
     setenv("XDG_STATE_HOME", wanted, 1);
     assert_int_equal(store_state_directory(&directory, &errs), 0);
-    strncat(wanted, "/perturb", sizeof(wanted) - strlen(wanted) - 1);
+    snprintf(wanted, sizeof(wanted), "%s/elsewhere/perturb", home);
     assert_string_equal(directory, wanted);
     free(directory);
     setenv("XDG_STATE_HOME", "relative", 1); /* to be ignored */

@@ -199,30 +199,35 @@ static long sleeps_of(pid_t pid)
     return sleeps;
 }
 
-/* WAL is turned on with the file to itself; while another reads it, SQLite answers BUSY without asking its busy handler. */
-static void opening_waits_for_a_reader(void **state)
+/* Turning WAL on begins as a read; while another process writes, SQLite then answers BUSY without asking its busy handler. */
+static void opening_waits_for_a_writer(void **state)
 {
-    sqlite3 *reader;
+    sqlite3 *writer;
     pid_t child;
-    int status, ended = 0;
+    int go[2], status, ended = 0;
+    char byte = 0;
 
     (void)state;
-    assert_int_equal(sqlite3_open(path, &reader), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(reader, "CREATE TABLE other (x); BEGIN; SELECT * FROM other", NULL, NULL, NULL), SQLITE_OK);
-    child = fork();
+    assert_int_equal(pipe(go), 0);
+    child = fork(); /* before anything is opened: SQLite's locks do not survive a fork */
     if (child == 0) {
         struct store_history *history;
 
-        _exit(store_history_open(path, &history, &errs) == 0 ? 0 : 1);
+        _exit(read(go[0], &byte, 1) == 1 && store_history_open(path, &history, &errs) == 0 ? 0 : 1);
     }
+    assert_int_equal(sqlite3_open(path, &writer), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(writer, "CREATE TABLE other (x); BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(write(go[1], &byte, 1), 1);
     while (ended == 0 && sleeps_of(child) < SLEEPS_SEEN) {
         ended = waitpid(child, &status, WNOHANG);
         sched_yield();
     }
     assert_int_equal(ended, 0); /* it gave up instead of waiting */
-    sqlite3_close(reader);
+    sqlite3_close(writer);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+    close(go[0]);
+    close(go[1]);
 }
 
 static void lists_the_newest_first(void **state)
@@ -431,7 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_run_is_there_before_it_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_cut_off_reads_as_interrupted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_writers_lose_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(opening_waits_for_a_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(opening_waits_for_a_writer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lists_the_newest_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_by_id_prefix_and_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_when_it_is_no_database, set_up, tear_down),
