@@ -1,34 +1,21 @@
 /* The chain: applies rulings to queues. */
-#include "injector/chain.h"
-
-#include "scenarios/base/cleanup.h"
-#include "scenarios/vocab/decide.h"
+#include "injector/chain_priv.h"
 
 #include <assert.h>
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
 
-enum { STATE_ALIGN = 16, RETRY_NS = 1000000 };
+enum { RETRY_NS = 1000000 };
 
 void chain_init(struct chain *chain, struct pool *pool, uint64_t proxy_hash, uint64_t sequence)
 {
     *chain = (struct chain){ .pool = pool, .proxy_hash = proxy_hash, .sequence = sequence, .close_rule = RULE_NONE };
 }
 
-static uint64_t stream_id(const struct chain *chain, uint32_t direction)
+struct stream_view chain_view(const struct chain *chain, const struct grip *grip, int direction, uint64_t now_ns, bool fresh)
 {
-    return rng_mix(rng_mix(chain->proxy_hash, chain->sequence), direction);
-}
-
-static struct armed_rule *rule_of(const struct chain *chain, const struct grip *grip)
-{
-    return &chain->armed->rules[grip->rule];
-}
-
-static struct stream_view view_of(const struct chain *chain, const struct grip *grip, int direction, uint64_t now_ns, bool fresh)
-{
-    const struct armed_rule *rule = rule_of(chain, grip);
+    const struct armed_rule *rule = chain_rule(chain, grip);
 
     return (struct stream_view){
         .params = &rule->plan->params,
@@ -39,7 +26,7 @@ static struct stream_view view_of(const struct chain *chain, const struct grip *
         .fresh = fresh,
         .seed = chain->armed->plan->seed,
         .name_hash = rule->plan->name_hash,
-        .stream = stream_id(chain, UINT32_C(1) << direction),
+        .stream = chain_stream(chain, UINT32_C(1) << direction),
     };
 }
 
@@ -61,7 +48,7 @@ static void stage_tell(const struct chain *chain, const struct grip *grip, struc
 
     if (held == stage->told_bytes)
         return;
-    __atomic_fetch_add(&rule_of(chain, grip)->live->held_bytes, held - stage->told_bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&chain_rule(chain, grip)->live->held_bytes, held - stage->told_bytes, __ATOMIC_RELAXED);
     stage->told_bytes = held;
 }
 
@@ -114,7 +101,7 @@ static bool grip_fires(struct chain *chain, struct grip *grip)
 {
     if (grip->flags & GRIP_FIRED)
         return true;
-    if (!armed_take(rule_of(chain, grip))) {
+    if (!armed_take(chain_rule(chain, grip))) {
         grip->flags = (grip->flags & ~(uint32_t)(GRIP_ACTIVE | GRIP_OPEN_STALLED)) | GRIP_OVER;
         return false;
     }
@@ -127,7 +114,7 @@ static void grip_stamp(struct chain *chain, const struct grip *grip, uint64_t ns
     armed_stamp(chain->armed, grip->rule, ns, chain->sequence, position);
 }
 
-static void flush_grip(struct chain *chain, uint32_t index)
+void chain_flush_grip(struct chain *chain, uint32_t index)
 {
     for (int direction = 0; direction < DIRECTIONS; direction++)
         stage_flush(chain, index, direction);
@@ -235,8 +222,8 @@ static enum step apply(struct chain *chain, uint32_t index, int direction, const
 static void ask(struct chain *chain, const struct grip *grip, int direction, uint64_t now_ns, struct rulings *rulings)
 {
     const struct segment *front = grip->stages[direction].inbox.first;
-    const struct stream_ops *ops = rule_of(chain, grip)->ops;
-    struct stream_view view = view_of(chain, grip, direction, now_ns, false);
+    const struct stream_ops *ops = chain_rule(chain, grip)->ops;
+    struct stream_view view = chain_view(chain, grip, direction, now_ns, false);
     struct range range = { .offset = front->offset, .size = front->size, .came_ns = front->came_ns, .bytes = segment_bytes(front) };
 
     rulings->count = 0;
@@ -252,7 +239,7 @@ static bool stage_rule_front(struct chain *chain, uint32_t index, int direction,
 {
     struct grip *grip = &chain->grips[index];
     struct stage *stage = &grip->stages[direction];
-    bool observes = rule_of(chain, grip)->plan->selector.observe != 0;
+    bool observes = chain_rule(chain, grip)->plan->selector.observe != 0;
     struct rulings rulings;
 
     ask(chain, grip, direction, now_ns, &rulings);
@@ -268,7 +255,7 @@ static bool stage_rule_front(struct chain *chain, uint32_t index, int direction,
 
         if (ruling_is_effect(ruling, front)) {
             if (!grip_fires(chain, grip)) {
-                flush_grip(chain, index);
+                chain_flush_grip(chain, index);
                 return false;
             }
             if (observes || !closes)
@@ -302,10 +289,10 @@ static void stage_rule(struct chain *chain, uint32_t index, int direction, uint6
 
 /* ---- rulings on occasions without bytes ------------------------------------------------------------------------------- */
 
-static void apply_bare(struct chain *chain, uint32_t index, int direction, const struct rulings *rulings, uint64_t now_ns)
+void chain_apply_bare(struct chain *chain, uint32_t index, int direction, const struct rulings *rulings, uint64_t now_ns)
 {
     struct grip *grip = &chain->grips[index];
-    bool observes = rule_of(chain, grip)->plan->selector.observe != 0;
+    bool observes = chain_rule(chain, grip)->plan->selector.observe != 0;
 
     if (rulings->timer_ns)
         grip->stages[direction].timer_ns = rulings->timer_ns;
@@ -317,7 +304,7 @@ static void apply_bare(struct chain *chain, uint32_t index, int direction, const
             continue;
         }
         if (!grip_fires(chain, grip)) {
-            flush_grip(chain, index);
+            chain_flush_grip(chain, index);
             return;
         }
         if (observes)
@@ -329,225 +316,7 @@ static void apply_bare(struct chain *chain, uint32_t index, int direction, const
     }
 }
 
-static void grip_begin(struct chain *chain, uint32_t index, uint64_t now_ns, bool fresh)
-{
-    struct grip *grip = &chain->grips[index];
-    const struct armed_rule *rule = rule_of(chain, grip);
-
-    grip->flags |= GRIP_ACTIVE;
-    for (int direction = 0; direction < DIRECTIONS; direction++)
-        grip->stages[direction].active = (rule->plan->selector.direction >> direction & 1) != 0;
-    for (int direction = 0; direction < DIRECTIONS && rule->ops->on_open; direction++) {
-        struct stream_view view = view_of(chain, grip, direction, now_ns, fresh);
-        struct rulings rulings;
-
-        if (!grip->stages[direction].active || chain->reset)
-            continue;
-        rulings.count = 0;
-        rulings.timer_ns = 0;
-        rule->ops->on_open(&view, &rulings);
-        apply_bare(chain, index, direction, &rulings, now_ns);
-    }
-}
-
-static void grip_end(struct chain *chain, uint32_t index, uint64_t now_ns)
-{
-    struct grip *grip = &chain->grips[index];
-    const struct armed_rule *rule = rule_of(chain, grip);
-
-    if (!(grip->flags & GRIP_ACTIVE))
-        return;
-    for (int direction = 0; direction < DIRECTIONS && rule->ops->end; direction++) {
-        struct stream_view view = view_of(chain, grip, direction, now_ns, false);
-        struct rulings rulings;
-
-        if (!grip->stages[direction].active || rule->plan->selector.observe)
-            continue;
-        rulings.count = 0;
-        rulings.timer_ns = 0;
-        rule->ops->end(&view, &rulings);
-        apply_bare(chain, index, direction, &rulings, now_ns);
-    }
-    flush_grip(chain, index);
-    grip->flags = (grip->flags & ~(uint32_t)(GRIP_ACTIVE | GRIP_OPEN_STALLED)) | GRIP_OVER;
-}
-
-/* ---- which rules act -------------------------------------------------------------------------------------------------- */
-
-static void grip_see(struct chain *chain, struct grip *grip, const struct decide_event *event)
-{
-    struct armed_rule *rule = rule_of(chain, grip);
-
-    grip->flags |= GRIP_SEEN;
-    if (!decide_matches(rule->plan, event))
-        return;
-    grip->flags |= GRIP_MATCHED;
-    grip->ordinal = __atomic_add_fetch(&rule->live->counts.matched, 1, __ATOMIC_RELAXED);
-}
-
-static void grip_consider(struct chain *chain, uint32_t index, uint64_t now_ns, bool fresh)
-{
-    struct grip *grip = &chain->grips[index];
-    struct armed_rule *rule = rule_of(chain, grip);
-    struct decide_event event = {
-        .direction = DIRECTION_BOTH,
-        .fd = -1,
-        .client = chain->client,
-        .stream = stream_id(chain, rule->plan->selector.direction),
-        .since_arm_ns = now_ns > rule->armed_ns ? now_ns - rule->armed_ns : 0,
-    };
-    enum decision decision;
-
-    if (!(grip->flags & GRIP_SEEN))
-        grip_see(chain, grip, &event);
-    if (!(grip->flags & GRIP_MATCHED) || grip->flags & GRIP_OVER)
-        return;
-    decision = decide_fires(rule->plan, chain->armed->plan->seed, &event, grip->ordinal);
-    if (decision != DECIDE_NOT_ELIGIBLE && !(grip->flags & GRIP_ELIGIBLE)) {
-        grip->flags |= GRIP_ELIGIBLE;
-        __atomic_fetch_add(&rule->live->counts.eligible, 1, __ATOMIC_RELAXED);
-    }
-    if (decision == DECIDE_FIRE && !(grip->flags & GRIP_ACTIVE))
-        grip_begin(chain, index, now_ns, fresh);
-    else if (decision == DECIDE_NOT_ELIGIBLE)
-        grip_end(chain, index, now_ns);
-}
-
-void chain_consider(struct chain *chain, uint64_t now_ns, bool fresh)
-{
-    chain->now_ns = now_ns;
-    for (uint32_t i = chain->count; i > 0; i--) {
-        struct grip *grip = &chain->grips[i - 1];
-
-        if (grip->flags & GRIP_ACTIVE)
-            grip_consider(chain, i - 1, now_ns, fresh);
-    }
-    for (uint32_t i = 0; i < chain->count && !chain->reset; i++)
-        if (!(chain->grips[i].flags & GRIP_ACTIVE))
-            grip_consider(chain, i, now_ns, fresh);
-}
-
-/* ---- taking up a plan ------------------------------------------------------------------------------------------------- */
-
-static size_t state_size(const struct armed_rule *rule)
-{
-    return (rule->ops->state_size + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
-}
-
-/* Room for the grips of the rules that concern the proxy, their states behind them. NULL without memory or without rules. */
-static struct grip *grips_new(const struct chain *chain, const struct armed *armed, uint32_t *ret_count)
-{
-    size_t states = 0;
-    uint32_t count = 0;
-    struct grip *grips;
-    char *state;
-
-    for (uint32_t i = 0; i < armed->count; i++)
-        if (armed_rule_concerns(&armed->rules[i], chain->proxy_hash)) {
-            states += DIRECTIONS * state_size(&armed->rules[i]);
-            count++;
-        }
-    *ret_count = count;
-    grips = count ? calloc(1, count * sizeof(*grips) + STATE_ALIGN + states) : NULL;
-    if (!grips)
-        return NULL;
-    state = (char *)(((uintptr_t)(grips + count) + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN);
-    count = 0;
-    for (uint32_t i = 0; i < armed->count; i++) {
-        if (!armed_rule_concerns(&armed->rules[i], chain->proxy_hash))
-            continue;
-        grips[count].rule = i;
-        for (int direction = 0; direction < DIRECTIONS; direction++) {
-            grips[count].stages[direction].state = state;
-            state += state_size(&armed->rules[i]);
-        }
-        count++;
-    }
-    return grips;
-}
-
-static void grip_carry(struct grip *grip, const struct grip *old, size_t size)
-{
-    void *states[DIRECTIONS] = { grip->stages[0].state, grip->stages[1].state };
-    uint32_t rule = grip->rule;
-
-    *grip = *old;
-    grip->rule = rule;
-    for (int direction = 0; direction < DIRECTIONS; direction++) {
-        grip->stages[direction].state = states[direction];
-        memcpy(states[direction], old->stages[direction].state, size);
-    }
-}
-
-static const struct grip *grip_of_rule(const struct grip *grips, uint32_t count, uint32_t rule)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (grips[i].rule == rule)
-            return &grips[i];
-    return NULL;
-}
-
-static void end_all(struct chain *chain, uint64_t now_ns)
-{
-    for (uint32_t i = chain->count; i > 0; i--)
-        grip_end(chain, i - 1, now_ns);
-    free(chain->grips);
-    chain->grips = NULL;
-    chain->count = 0;
-}
-
-static bool is_carried(const struct armed *armed, uint32_t old_rule)
-{
-    for (uint32_t i = 0; armed && i < armed->count; i++)
-        if (armed->rules[i].carried_from == old_rule)
-            return true;
-    return false;
-}
-
-static uint32_t carried_to(const struct armed *armed, uint32_t old_rule)
-{
-    for (uint32_t i = 0; armed && i < armed->count; i++)
-        if (armed->rules[i].carried_from == old_rule)
-            return i;
-    return RULE_NONE;
-}
-
-int chain_adopt(struct chain *chain, struct armed *armed, uint64_t now_ns, bool fresh)
-{
-    struct grip *grips = NULL;
-    uint32_t count = 0;
-
-    chain->now_ns = now_ns;
-    if (armed)
-        grips = grips_new(chain, armed, &count);
-    if (!grips) {
-        if (chain->grips)
-            end_all(chain, now_ns);
-        for (uint32_t i = 0; count && i < armed->count; i++)
-            __atomic_fetch_add(&armed->rules[i].live->counts.skipped, 1, __ATOMIC_RELAXED);
-        chain->armed = armed;
-        chain->close_rule = RULE_NONE;
-        return count ? -ENOMEM : 0;
-    }
-    for (uint32_t i = chain->count; i > 0; i--)
-        if (!is_carried(armed, chain->grips[i - 1].rule))
-            grip_end(chain, i - 1, now_ns);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct armed_rule *rule = &armed->rules[grips[i].rule];
-        const struct grip *old = grip_of_rule(chain->grips, chain->count, rule->carried_from);
-
-        if (old)
-            grip_carry(&grips[i], old, rule->ops->state_size);
-    }
-    free(chain->grips);
-    if (chain->close_rule != RULE_NONE)
-        chain->close_rule = carried_to(armed, chain->close_rule);
-    chain->grips = grips;
-    chain->count = count;
-    chain->armed = armed;
-    chain_consider(chain, now_ns, fresh);
-    return 0;
-}
+/* ---- bytes in, bytes out ---------------------------------------------------------------------------------------------- */
 
 void chain_done(struct chain *chain)
 {
@@ -563,8 +332,6 @@ void chain_done(struct chain *chain)
     chain->grips = NULL;
     chain->count = 0;
 }
-
-/* ---- bytes in, bytes out ---------------------------------------------------------------------------------------------- */
 
 void chain_push(struct chain *chain, int direction, struct segment *segment)
 {
@@ -583,15 +350,15 @@ void chain_pump(struct chain *chain, int direction, uint64_t now_ns)
         struct stage *stage = &grip->stages[direction];
 
         if (stage->active && stage->timer_ns && now_ns >= stage->timer_ns) {
-            struct stream_view view = view_of(chain, grip, direction, now_ns, false);
+            struct stream_view view = chain_view(chain, grip, direction, now_ns, false);
             struct rulings rulings;
 
             stage->timer_ns = 0;
             rulings.count = 0;
             rulings.timer_ns = 0;
-            if (rule_of(chain, grip)->ops->on_timer)
-                rule_of(chain, grip)->ops->on_timer(&view, &rulings);
-            apply_bare(chain, i, direction, &rulings, now_ns);
+            if (chain_rule(chain, grip)->ops->on_timer)
+                chain_rule(chain, grip)->ops->on_timer(&view, &rulings);
+            chain_apply_bare(chain, i, direction, &rulings, now_ns);
         }
         if (stage->active)
             stage_rule(chain, i, direction, now_ns);

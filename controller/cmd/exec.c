@@ -72,9 +72,13 @@ static int name_apart(struct exec_options *options, struct fault_spec *spec, con
 /* A fault that only streams have, named without saying of which connection. */
 static bool lacks_destination(const char *text)
 {
+    size_t length = strcspn(text, "@:");
     char name[64];
 
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "@:"), text);
+    if (length >= sizeof(name))
+        return false;
+    memcpy(name, text, length);
+    name[length] = '\0';
     return !strstr(text, "to=") && !fault_find(name, BIT(LAYER_CALL), NULL) && fault_find(name, BIT(LAYER_STREAM), NULL);
 }
 

@@ -72,9 +72,12 @@ static void undo_in_its_place(struct run *run)
         resisted = undo_all(&journal, ledger_entry, run);
         journal_close(&journal);
     }
-    note_proof(run, "nothing that the run spawned is left", resisted == 0 && !process_find_marked(run->id, left, ARRAY_SIZE(left)));
+    if (process_find_marked(run->id, left, ARRAY_SIZE(left)))
+        resisted = -EBUSY;
+    note_proof(run, "nothing that the run spawned is left", resisted == 0);
     snprintf(path, sizeof(path), "%s/runs/%s", run->registry.path, run->id);
-    unlink(path);
+    if (resisted == 0)
+        unlink(path);
 }
 
 static void let_wire_drain(struct run *run)
@@ -98,15 +101,17 @@ int run_finish(struct run *run)
 
     for (size_t i = 0; i < run->playbook->targets.count; i++)
         run->targets[i].page = page_close(run->targets[i].page);
-    if (run->guardian_gone) {
+    result = run->guardian_gone ? -ECONNRESET
+                                : executor_ask(&run->guardian, MESSAGE_FINISH, run->epoch, 0, NULL, 0, FINISH_TIMEOUT_MS, &answer);
+    if (result == -ECONNRESET || result == -EPIPE) {
+        run->guardian_gone = true;
         undo_in_its_place(run);
     } else {
-        result = executor_ask(&run->guardian, MESSAGE_FINISH, run->epoch, 0, NULL, 0, FINISH_TIMEOUT_MS, &answer);
         if (answer.payload)
             take_ledger(run, answer.payload);
-        message_done(&answer);
         note_proof(run, "nothing that the run spawned is left", result == 0);
     }
+    message_done(&answer);
     let_wire_drain(run);
     return 0;
 }
@@ -120,9 +125,14 @@ int run_write_reports(struct run *run, const cJSON *document)
     buf_init(&events, 64 << 20);
     snprintf(path, sizeof(path), "%s/events.jsonl", run->directory);
     buf_read_file(&events, path);
-    if (report_html(document, &events, &html) == 0 && result == 0)
-        result = store_write_file(run->directory, "report.html", html.data, html.length, run->errs);
-    buf_done(&html);
+    if (result == 0) {
+        result = report_html(document, &events, &html);
+        if (result < 0)
+            errs_add(run->errs, ERR_INTERNAL, "report.html", "the report cannot be rendered: %s", strerror(-result));
+        else
+            result = store_write_file(run->directory, "report.html", html.data, html.length, run->errs);
+        buf_done(&html);
+    }
     buf_done(&events);
     return result;
 }

@@ -24,36 +24,47 @@ enum { LEDGER_MAX = 256 << 10, STATUS_RULES_MAX = 64, REPLY_TIMEOUT_MS = 1000 };
 
 /* ---- setting up ------------------------------------------------------------------------------------------------------- */
 
+/* Replaced in one step: whoever is killed in the middle of it leaves the one before, never half of one. */
 static int write_registration(struct guardian *guardian)
 {
-    struct process_id self, wire = { 0 };
-    char text[1024], self_text[PROCESS_TEXT_MAX], wire_text[PROCESS_TEXT_MAX];
-    AUTO_CLOSE int fd = open(guardian->registration, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct process_id self, wire = { 0 }, runner = { 0 };
+    char text[1024], self_text[PROCESS_TEXT_MAX], wire_text[PROCESS_TEXT_MAX], runner_text[PROCESS_TEXT_MAX];
+    AUTO_CLOSE int fd = open(guardian->registration_draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     int length;
 
     if (fd < 0 || process_identify(getpid(), &self) < 0)
         return -errno;
     if (guardian->wire_pid)
         process_identify(guardian->wire_pid, &wire);
-    length = snprintf(text, sizeof(text), "guardian %s\nwire %s\njournal %s\n", process_print(&self, self_text, sizeof(self_text)),
-                      process_print(&wire, wire_text, sizeof(wire_text)), guardian->journal_path);
-    return write(fd, text, (size_t)length) == length && fsync(fd) == 0 ? 0 : -EIO;
+    if (guardian->runner_pid)
+        process_identify(guardian->runner_pid, &runner);
+    length = snprintf(text, sizeof(text), "guardian %s\nwire %s\nrunner %s\njournal %s\n",
+                      process_print(&self, self_text, sizeof(self_text)), process_print(&wire, wire_text, sizeof(wire_text)),
+                      process_print(&runner, runner_text, sizeof(runner_text)), guardian->journal_path);
+    if (write(fd, text, (size_t)length) != length || fsync(fd) < 0)
+        return -EIO;
+    return rename(guardian->registration_draft, guardian->registration) < 0 ? -errno : 0;
 }
 
+/* The group is journalled before it is made. An ordinary user has none: trees and marks do. */
 static int plan_base_entries(struct guardian *guardian)
 {
-    char name[128], own_path[GROUP_PATH_MAX];
+    char name[128], path[GROUP_PATH_MAX];
     uint64_t seq;
     int result = journal_plan(&guardian->journal, UNDO_MARKED, guardian->spec->run_id, &seq);
 
     if (result < 0)
         return result;
     snprintf(name, sizeof(name), "perturb-%s", guardian->spec->run_id);
-    if (group_create(NULL, name, own_path) < 0)
-        return 0; /* an ordinary user: trees and marks do */
-    memcpy(guardian->group, own_path, sizeof(own_path));
-    result = journal_plan(&guardian->journal, UNDO_GROUP, guardian->group, &seq);
-    return result < 0 ? result : journal_mark(&guardian->journal, seq, JOURNAL_APPLIED);
+    if (group_locate(NULL, name, path) < 0)
+        return 0;
+    result = journal_plan(&guardian->journal, UNDO_GROUP, path, &seq);
+    if (result < 0)
+        return result;
+    if (group_create(NULL, name, path) < 0)
+        return journal_mark(&guardian->journal, seq, JOURNAL_MOOT);
+    memcpy(guardian->group, path, sizeof(path));
+    return journal_mark(&guardian->journal, seq, JOURNAL_APPLIED);
 }
 
 static int set_up(struct guardian *guardian, struct errs *errs)
@@ -67,6 +78,8 @@ static int set_up(struct guardian *guardian, struct errs *errs)
         return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
     snprintf(part, sizeof(part), "runs/%s", guardian->spec->run_id);
     registry_path(&registry, part, guardian->registration, sizeof(guardian->registration));
+    snprintf(part, sizeof(part), "runs/.%s", guardian->spec->run_id);
+    registry_path(&registry, part, guardian->registration_draft, sizeof(guardian->registration_draft));
     registry_close(&registry);
     snprintf(guardian->journal_path, sizeof(guardian->journal_path), "%s/journal", guardian->spec->directory);
     result = journal_create(&guardian->journal, guardian->journal_path);
@@ -77,6 +90,7 @@ static int set_up(struct guardian *guardian, struct errs *errs)
     if (result < 0)
         return errs_add(errs, ERR_WORLD, guardian->journal_path, "the undo journal cannot be written: %s", strerror(-result));
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output that left must not cost the run its guardian */
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGINT);
@@ -95,6 +109,22 @@ static void unblock_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* It may outlive us: whoever reads our output must see its end when we end. What a crash of it says is kept. */
+static void leave_output(const struct guardian *guardian)
+{
+    char log[JOURNAL_PATH_MAX + 32];
+    int input, output;
+
+    snprintf(log, sizeof(log), "%s/logs/.wire.log", guardian->spec->directory);
+    input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (output < 0)
+        output = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(input, STDIN_FILENO);
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+}
+
 /* The wire executor outlives us: own session, no parent-death signal; its lease makes it inert and it leaves when drained. */
 static int fork_wire(struct guardian *guardian, int *ret_engine_fd)
 {
@@ -111,6 +141,7 @@ static int fork_wire(struct guardian *guardian, int *ret_engine_fd)
         close(guardian->signal_fd);
         close(guardian->journal.fd);
         setsid();
+        leave_output(guardian);
         unblock_signals();
         prctl(PR_SET_NAME, "perturb-wire");
         _exit(injector_serve(fds[1], NULL) < 0 ? ERR_INTERNAL : 0);
@@ -142,6 +173,7 @@ static int fork_runner(struct guardian *guardian, int wire_fd)
         close(guardian->signal_fd);
         close(guardian->journal.fd);
         unblock_signals();
+        prctl(PR_SET_NAME, "perturb-runner");
         exit(guardian->spec->engine(guardian->spec->context, fds[1], wire_fd, guardian->wire_pid));
     }
     close(fds[1]);
@@ -150,7 +182,39 @@ static int fork_runner(struct guardian *guardian, int wire_fd)
         return -EAGAIN;
     }
     guardian->runner_fd = fds[0];
-    return 0;
+    guardian->lease_end_ns = clock_now_ns() + guardian->spec->lease_ns;
+    return write_registration(guardian);
+}
+
+/* ---- children --------------------------------------------------------------------------------------------------------- */
+
+static void note_runner(struct guardian *guardian, int status)
+{
+    if (WIFSTOPPED(status)) {
+        guardian->runner_stopped_ns = clock_now_ns();
+    } else if (WIFCONTINUED(status)) {
+        guardian->runner_stopped_ns = 0;
+    } else {
+        guardian->runner_gone = true;
+        guardian->runner_status = status;
+    }
+}
+
+static void reap(struct guardian *guardian)
+{
+    pid_t pid;
+    int status;
+
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+        if (pid == guardian->runner_pid)
+            note_runner(guardian, status);
+        else if (WIFSTOPPED(status) || WIFCONTINUED(status))
+            continue;
+        else if (pid == guardian->wire_pid)
+            guardian->wire_pid = 0;
+        else
+            guarded_exited(guardian, pid, status);
+    }
 }
 
 /* ---- the runner's messages ---------------------------------------------------------------------------------------------- */
@@ -160,13 +224,13 @@ static void ledger_line(void *context, const struct journal_entry *entry, const 
     buf_printf(context, "%s %s\t%s\n", entry->verb, entry->argument, outcome);
 }
 
-/* Ends targets and everything else that the journal holds, the wire excepted: it drains by itself. Returns what resisted. */
+/* Faults first, then targets (asked, before they are made to) and everything else that the journal holds. The wire only drains.
+ * Returns what resisted. */
 static int undo_everything(struct guardian *guardian, struct buf *ledger)
 {
     int resisted;
 
-    for (size_t i = 0; i < GUARDIAN_ACTIONS_MAX; i++)
-        guardian->actions[i] = (struct host_action){ .active = false };
+    host_forget(guardian);
     for (size_t i = 0; i < guardian->target_count; i++)
         if (guardian->targets[i].id.pid)
             process_signal(&guardian->targets[i].id, SIGTERM);
@@ -174,8 +238,8 @@ static int undo_everything(struct guardian *guardian, struct buf *ledger)
         if (guardian->targets[i].id.pid)
             process_wait_gone(&guardian->targets[i].id, 300);
     resisted = undo_all(&guardian->journal, ledger_line, ledger);
-    while (waitpid(-1, NULL, WNOHANG) > 0 && !guardian->finished)
-        ; /* whoever is left to reap is ours by subreaping */
+    reap(guardian);
+    guardian->resisted |= resisted > 0;
     return resisted;
 }
 
@@ -243,6 +307,7 @@ static void on_finish(struct guardian *guardian, const struct message *question)
     resisted = undo_everything(guardian, &ledger);
     if (process_find_marked(guardian->spec->run_id, left, ARRAY_SIZE(left)) || (guardian->group[0] && !group_is_empty(guardian->group)))
         resisted++;
+    guardian->resisted |= resisted > 0;
     guardian->finished = true;
     answer(guardian, question, resisted ? -EBUSY : 0, ledger.data, ledger.length);
     buf_done(&ledger);
@@ -254,6 +319,7 @@ static void on_message(struct guardian *guardian, const struct message *question
 
     switch (question->head.verb) {
     case MESSAGE_RENEW:
+        guardian->renewed = true;
         guardian->lease_end_ns = clock_now_ns() + question->head.ttl_ns;
         answer(guardian, question, 0, NULL, 0);
         break;
@@ -279,24 +345,7 @@ static void on_message(struct guardian *guardian, const struct message *question
     }
 }
 
-/* ---- children, signals, lease --------------------------------------------------------------------------------------------- */
-
-static void reap(struct guardian *guardian)
-{
-    pid_t pid;
-    int status;
-
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid == guardian->runner_pid) {
-            guardian->runner_gone = true;
-            guardian->runner_status = status;
-        } else if (pid == guardian->wire_pid) {
-            guardian->wire_pid = 0;
-        } else {
-            guarded_exited(guardian, pid, status);
-        }
-    }
-}
+/* ---- signals, lease ------------------------------------------------------------------------------------------------------- */
 
 /* The terminal's Ctrl-C reaches the runner by itself; a signal to us alone is passed on. The second one fences. */
 static void on_signal(struct guardian *guardian, const struct signalfd_siginfo *info)
@@ -316,7 +365,7 @@ static int next_timeout_ms(const struct guardian *guardian)
 {
     uint64_t now_ns = clock_now_ns(), next_ns = host_next_timer_ns(guardian);
 
-    if (guardian->lease_end_ns && guardian->lease_end_ns < next_ns && !guardian->finished)
+    if (guardian->lease_end_ns < next_ns && !guardian->finished)
         next_ns = guardian->lease_end_ns;
     if (next_ns == UINT64_MAX)
         return 1000;
@@ -331,6 +380,34 @@ static void read_signals(struct guardian *guardian)
         on_signal(guardian, &info);
 }
 
+/* The engine waits for the answer and cannot renew meanwhile: what the work took is not counted as its silence. */
+static void serve(struct guardian *guardian)
+{
+    uint64_t start_ns = clock_now_ns();
+    struct message question;
+
+    if (message_receive(guardian->runner_fd, REPLY_TIMEOUT_MS, &question) == 0) {
+        on_message(guardian, &question);
+        message_done(&question);
+        guardian->lease_end_ns += clock_now_ns() - start_ns;
+    } else {
+        /* It closed its end: it is on its way out, SIGCHLD follows. */
+        poll(&(struct pollfd){ .fd = guardian->signal_fd, .events = POLLIN }, 1, 100);
+        read_signals(guardian);
+    }
+}
+
+/* Silent for a lease while faults may act; stopped for one while it only has to report. */
+static void judge_silence(struct guardian *guardian)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    if (!guardian->finished && now_ns >= guardian->lease_end_ns)
+        guardian->fence_reason = "the run engine fell silent for a whole lease";
+    if (guardian->finished && guardian->runner_stopped_ns && now_ns >= guardian->runner_stopped_ns + guardian->spec->lease_ns)
+        guardian->fence_reason = "the run engine was stopped while it reported";
+}
+
 static void watch(struct guardian *guardian)
 {
     while (!guardian->runner_gone && !guardian->fence_reason) {
@@ -339,21 +416,10 @@ static void watch(struct guardian *guardian)
         poll(fds, 2, next_timeout_ms(guardian));
         if (fds[0].revents)
             read_signals(guardian);
-        if (fds[1].revents & (POLLIN | POLLHUP)) {
-            struct message question;
-
-            if (message_receive(guardian->runner_fd, REPLY_TIMEOUT_MS, &question) == 0) {
-                on_message(guardian, &question);
-                message_done(&question);
-            } else {
-                /* It closed its end: it is on its way out, SIGCHLD follows. */
-                poll(fds, 1, 100);
-                read_signals(guardian);
-            }
-        }
+        if (fds[1].revents & (POLLIN | POLLHUP))
+            serve(guardian);
         host_timers(guardian);
-        if (guardian->lease_end_ns && !guardian->finished && clock_now_ns() >= guardian->lease_end_ns)
-            guardian->fence_reason = "the run engine fell silent for a whole lease";
+        judge_silence(guardian);
     }
 }
 
@@ -373,7 +439,7 @@ static int fence(struct guardian *guardian, const char *reason)
     int resisted, status;
 
     if (!guardian->runner_gone) {
-        kill(guardian->runner_pid, SIGKILL);
+        kill(guardian->runner_pid, SIGKILL); /* our child, not reaped yet: the number is its own */
         waitpid(guardian->runner_pid, NULL, 0);
         guardian->runner_gone = true;
     }
@@ -393,7 +459,7 @@ static int end_status(struct guardian *guardian)
         return fence(guardian, guardian->fence_reason);
     if (guardian->finished && WIFEXITED(guardian->runner_status))
         return WEXITSTATUS(guardian->runner_status);
-    if (!guardian->finished && WIFEXITED(guardian->runner_status) && !guardian->lease_end_ns && WEXITSTATUS(guardian->runner_status) >= 64) {
+    if (!guardian->finished && WIFEXITED(guardian->runner_status) && !guardian->renewed && WEXITSTATUS(guardian->runner_status) >= 64) {
         struct buf ledger;
         int resisted;
 
@@ -408,6 +474,27 @@ static int end_status(struct guardian *guardian)
     else
         snprintf(reason, sizeof(reason), "the run engine ended too early with status %d", WEXITSTATUS(guardian->runner_status));
     return fence(guardian, reason);
+}
+
+static void close_all(const struct guardian *guardian)
+{
+    const int fds[] = { guardian->signal_fd, guardian->runner_fd, guardian->wire_fd };
+
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* Starting failed half way: what is there is taken back. */
+static void give_up(struct guardian *guardian)
+{
+    struct buf ledger;
+
+    if (guardian->journal.entries) {
+        buf_init(&ledger, LEDGER_MAX);
+        undo_everything(guardian, &ledger);
+        buf_done(&ledger);
+    }
 }
 
 int guardian_run(const struct guardian_spec *spec, struct errs *errs)
@@ -426,19 +513,21 @@ int guardian_run(const struct guardian_spec *spec, struct errs *errs)
             result = fork_runner(guardian, engine_wire_fd);
         if (result < 0) {
             errs_add(errs, ERR_WORLD, NULL, "a process of the run could not be started: %s", strerror(-result));
+            give_up(guardian);
         } else {
             watch(guardian);
             status = end_status(guardian);
         }
-        unlink(guardian->registration);
+    } else {
+        give_up(guardian);
     }
+    unlink(guardian->registration_draft);
+    if (!guardian->resisted)
+        unlink(guardian->registration);
     status = errs->count ? errs_status(errs) : status;
     for (size_t i = 0; i < guardian->target_count; i++)
         free(guardian->targets[i].image);
-    close(guardian->signal_fd);
-    close(guardian->runner_fd);
-    if (guardian->wire_fd >= 0)
-        close(guardian->wire_fd);
+    close_all(guardian);
     journal_close(&guardian->journal);
     unblock_signals();
     free(guardian);

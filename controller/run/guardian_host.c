@@ -128,6 +128,17 @@ static void end_action(struct guardian *guardian, struct host_action *action)
         action->respawn_ns = clock_now_ns();
 }
 
+void host_forget(struct guardian *guardian)
+{
+    for (size_t i = 0; i < GUARDIAN_ACTIONS_MAX; i++) {
+        struct host_action *action = &guardian->actions[i];
+
+        for (size_t j = action->entry_count; j-- > 0;)
+            undo_one(&guardian->journal, action->entries[j]);
+        *action = (struct host_action){ .active = false };
+    }
+}
+
 static struct host_action *find_action(struct guardian *guardian, const char *name)
 {
     for (size_t i = 0; i < GUARDIAN_ACTIONS_MAX; i++)

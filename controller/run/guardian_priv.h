@@ -35,16 +35,19 @@ struct guardian {
     struct journal journal;
     char group[GROUP_PATH_MAX];
     char journal_path[JOURNAL_PATH_MAX];
-    char registration[JOURNAL_PATH_MAX];
+    char registration[JOURNAL_PATH_MAX], registration_draft[JOURNAL_PATH_MAX];
     pid_t runner_pid, wire_pid;
     int runner_fd; /* our end of the runner's socket */
     int wire_fd;   /* a duplicate of the runner's end: used only when the runner is gone */
     int signal_fd;
-    uint64_t lease_end_ns; /* 0 until the first renewal */
+    uint64_t lease_end_ns; /* runs from the runner's start on */
+    bool renewed;          /* the runner got as far as its first renewal */
     uint64_t epoch;
     bool finished; /* FINISH was answered: the rest is the runner's report */
     bool runner_gone;
     int runner_status;
+    uint64_t runner_stopped_ns; /* since when it is stopped by a signal; 0 while it is not */
+    bool resisted;              /* something is not proven undone: the registration stays, for `perturb recover` */
     const char *fence_reason;
     int interrupts;
     struct guarded_target targets[GUARDIAN_TARGETS_MAX];
@@ -67,6 +70,7 @@ int host_check(struct guardian *guardian, const struct plan *plan);
 int host_apply(struct guardian *guardian, const struct plan *plan);
 size_t host_status(const struct guardian *guardian, struct rule_status *list, size_t max);
 void host_timers(struct guardian *guardian);
+void host_forget(struct guardian *guardian); /* every action is taken back; nothing is started again */
 uint64_t host_next_timer_ns(const struct guardian *guardian);
 
 #endif

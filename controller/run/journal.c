@@ -36,7 +36,8 @@ void journal_close(struct journal *journal)
 {
     if (!journal->entries)
         return;
-    close(journal->fd);
+    if (journal->fd >= 0)
+        close(journal->fd);
     free(journal->entries);
     *journal = (struct journal){ .fd = -1 };
 }
@@ -49,12 +50,23 @@ static struct journal_entry *find(struct journal *journal, uint64_t seq)
 static int append(struct journal *journal, const struct journal_entry *entry)
 {
     char body[LINE_MAX_BYTES - 20], line[LINE_MAX_BYTES];
+    ssize_t written;
+    off_t before;
     int length;
 
     snprintf(body, sizeof(body), "%" PRIu64 " %s %s %s", entry->seq, journal_state_names[entry->state], entry->verb, entry->argument);
     length = snprintf(line, sizeof(line), "%016" PRIx64 " %s\n", rng_hash(body), body);
-    if (write(journal->fd, line, (size_t)length) != length)
-        return errno ? -errno : -EIO;
+    if (journal->fd < 0)
+        return -EROFS;
+    before = lseek(journal->fd, 0, SEEK_END);
+    written = write(journal->fd, line, (size_t)length);
+    if (written != length) {
+        int error = written < 0 ? errno : ENOSPC;
+
+        /* Half a line in the middle would hide what follows it. */
+        (void)!ftruncate(journal->fd, before);
+        return -error;
+    }
     return fdatasync(journal->fd) < 0 ? -errno : 0;
 }
 
@@ -114,14 +126,13 @@ static bool take_line(struct journal *journal, const char *line)
     return true;
 }
 
-int journal_open(struct journal *journal, const char *path)
+/* `ret_torn_at` is where the first line that is not whole begins, the length when all are. */
+static int read_lines(struct journal *journal, size_t *ret_torn_at, size_t *ret_length)
 {
-    int result = start(journal, open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
     struct buf text;
     size_t good = 0;
+    int result;
 
-    if (result < 0)
-        return result;
     buf_init(&text, 4 << 20);
     result = buf_read_fd(&text, journal->fd);
     while (!result && good < text.length) {
@@ -134,9 +145,37 @@ int journal_open(struct journal *journal, const char *path)
             break;
         good = (size_t)(end - text.data) + 1;
     }
-    if (!result && good < text.length && ftruncate(journal->fd, (off_t)good) < 0)
-        result = -errno;
+    *ret_torn_at = good;
+    *ret_length = text.length;
     buf_done(&text);
+    return result;
+}
+
+int journal_open(struct journal *journal, const char *path)
+{
+    int result = start(journal, open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+    size_t torn_at = 0, length = 0;
+
+    if (result < 0)
+        return result;
+    result = read_lines(journal, &torn_at, &length);
+    if (!result && torn_at < length && ftruncate(journal->fd, (off_t)torn_at) < 0)
+        result = -errno;
+    if (result < 0)
+        journal_close(journal);
+    return result;
+}
+
+int journal_load(struct journal *journal, const char *path)
+{
+    int result = start(journal, open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    size_t torn_at = 0, length = 0;
+
+    if (result < 0)
+        return result;
+    result = read_lines(journal, &torn_at, &length);
+    close(journal->fd);
+    journal->fd = -1;
     if (result < 0)
         journal_close(journal);
     return result;

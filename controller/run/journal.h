@@ -31,6 +31,9 @@ struct journal {
 /* Creates (it must not exist) or opens one; 0 or -errno. journal_close accepts a zeroed or closed one. */
 int journal_create(struct journal *journal, const char *path);
 int journal_open(struct journal *journal, const char *path);
+
+/* Only reads, so that it may be used beside the journal's writer: nothing is cut off, marks are -EROFS. */
+int journal_load(struct journal *journal, const char *path);
 void journal_close(struct journal *journal);
 
 /* Durable when they return. 0; -ENOSPC (full), -EINVAL (a newline in the argument, too long), -errno of write or fsync. */

@@ -1,4 +1,5 @@
-/* Recovery, halt and panic. A registration is REGISTRY/runs/ID: "guardian ID\nwire ID\njournal PATH\n". */
+/* Recovery, halt and panic. A registration is REGISTRY/runs/ID: "guardian ID\nwire ID\nrunner ID\njournal PATH\n", replaced as a
+ * whole; names that begin with a dot are drafts. */
 #include "controller/run/recover.h"
 
 #include "controller/run/undo.h"
@@ -14,17 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { RUNNER_GRACE_MS = 10000 };
+
 struct registration {
     char file[REGISTRY_FILE_MAX];
     char run_id[64];
-    struct process_id guardian, wire;
+    struct process_id guardian, wire, runner;
     char journal[JOURNAL_PATH_MAX];
 };
 
 static int read_registration(const struct registry *registry, const char *name, struct registration *ret_registration)
 {
     struct registration found = { .journal = "" };
-    char guardian[PROCESS_TEXT_MAX] = "", wire[PROCESS_TEXT_MAX] = "", part[128];
+    char guardian[PROCESS_TEXT_MAX] = "", wire[PROCESS_TEXT_MAX] = "", runner[PROCESS_TEXT_MAX] = "", part[128];
     struct buf text;
     int result;
 
@@ -35,18 +38,23 @@ static int read_registration(const struct registry *registry, const char *name, 
     snprintf(found.run_id, sizeof(found.run_id), "%.60s", name);
     buf_init(&text, 4096);
     result = buf_read_file(&text, found.file);
-    if (result == 0 && sscanf(text.data, "guardian %95s\nwire %95s\njournal %511[^\n]", guardian, wire, found.journal) < 2)
+    if (result == 0 && sscanf(text.data, "guardian %95s\nwire %95s\nrunner %95s\njournal %511[^\n]", guardian, wire, runner, found.journal) < 4)
         result = -EPROTO;
     buf_done(&text);
     if (result < 0)
         return result;
     process_parse(guardian, &found.guardian);
-    process_parse(wire, &found.wire);
+    process_parse(wire, &found.wire); /* number 0 when there is none: it stays zero */
+    process_parse(runner, &found.runner);
     *ret_registration = found;
     return 0;
 }
 
-static int each_registration(int (*each)(const struct registration *registration, void *context), void *context)
+typedef void each_run(const struct registration *registration, void *context);
+typedef void each_unreadable(const char *name, int error, void *context);
+
+/* `unreadable` may be NULL. */
+static int each_registration(each_run *each, each_unreadable *unreadable, void *context)
 {
     struct registry registry;
     char path[REGISTRY_FILE_MAX];
@@ -61,8 +69,13 @@ static int each_registration(int (*each)(const struct registration *registration
     while (directory && (entry = readdir(directory))) {
         struct registration registration;
 
-        if (entry->d_name[0] != '.' && read_registration(&registry, entry->d_name, &registration) == 0)
+        if (entry->d_name[0] == '.')
+            continue;
+        result = read_registration(&registry, entry->d_name, &registration);
+        if (result == 0)
             each(&registration, context);
+        else if (result != -ENOENT && unreadable)
+            unreadable(entry->d_name, result, context);
     }
     if (directory)
         closedir(directory);
@@ -82,7 +95,27 @@ static void tell_entry(void *context, const struct journal_entry *entry, const c
     fprintf(context, "  %-8s %s: %s\n", entry->verb, entry->argument, outcome);
 }
 
-static int recover_one(const struct registration *registration, void *context)
+static void tell_unreadable(const char *name, int error, void *context)
+{
+    struct recover_context *state = context;
+
+    state->counts.runs++;
+    state->counts.resisted++;
+    fprintf(state->out, "run %s: its registration cannot be read: %s\n", name, strerror(-error));
+}
+
+/* A run engine that lost its guardian undoes by itself. One that is stopped, or does not come to an end, is ended. */
+static void end_runner(const struct process_id *runner)
+{
+    uint64_t deadline_ns = clock_now_ns() + RUNNER_GRACE_MS * NS_PER_MS;
+
+    while (process_is_alive(runner) && !process_is_stopped(runner) && clock_now_ns() < deadline_ns)
+        process_wait_gone(runner, 50);
+    process_signal(runner, SIGKILL);
+    process_wait_gone(runner, RUNNER_GRACE_MS);
+}
+
+static void recover_one(const struct registration *registration, void *context)
 {
     struct recover_context *state = context;
     struct process_id left[8];
@@ -93,13 +126,15 @@ static int recover_one(const struct registration *registration, void *context)
     if (process_is_alive(&registration->guardian)) {
         state->counts.alive++;
         fprintf(state->out, "run %s: its guardian lives (pid %d); left alone\n", registration->run_id, (int)registration->guardian.pid);
-        return 0;
+        return;
     }
     fprintf(state->out, "run %s: its guardian is gone; undoing\n", registration->run_id);
-    if (journal_open(&journal, registration->journal) < 0) {
-        fprintf(state->out, "  the journal %s cannot be read: %s\n", registration->journal, strerror(errno));
+    end_runner(&registration->runner);
+    resisted = journal_open(&journal, registration->journal);
+    if (resisted < 0) {
+        fprintf(state->out, "  the journal %s cannot be read: %s\n", registration->journal, strerror(-resisted));
         state->counts.resisted++;
-        return 0;
+        return;
     }
     resisted = undo_all(&journal, tell_entry, state->out);
     journal_close(&journal);
@@ -108,17 +143,16 @@ static int recover_one(const struct registration *registration, void *context)
     fprintf(state->out, "  %s\n", resisted ? "NOT PROVEN: something is left" : "proven: nothing of it is left");
     if (resisted) {
         state->counts.resisted++;
-        return 0;
+        return;
     }
     state->counts.recovered++;
     unlink(registration->file);
-    return 0;
 }
 
 int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
 {
     struct recover_context state = { .out = out };
-    int result = each_registration(recover_one, &state);
+    int result = each_registration(recover_one, tell_unreadable, &state);
 
     if (result < 0)
         return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
@@ -132,7 +166,7 @@ struct halt_context {
     size_t told, left;
 };
 
-static int tell_one(const struct registration *registration, void *context)
+static void tell_one(const struct registration *registration, void *context)
 {
     struct halt_context *state = context;
 
@@ -140,28 +174,26 @@ static int tell_one(const struct registration *registration, void *context)
         state->told++;
         process_signal(&registration->guardian, SIGTERM);
     }
-    return 0;
 }
 
-static int count_one(const struct registration *registration, void *context)
+static void count_one(const struct registration *registration, void *context)
 {
     struct halt_context *state = context;
 
     state->left += process_is_alive(&registration->guardian);
-    return 0;
 }
 
 int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs)
 {
     struct halt_context state = { 0, 0 };
     uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
-    int result = each_registration(tell_one, &state);
+    int result = each_registration(tell_one, NULL, &state);
 
     if (result < 0)
         return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
     do {
         state.left = 0;
-        each_registration(count_one, &state);
+        each_registration(count_one, NULL, &state);
         if (state.left)
             poll(NULL, 0, 20);
     } while (state.left && clock_now_ns() < deadline_ns);
@@ -173,21 +205,20 @@ int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *e
 /* ---- panic ---------------------------------------------------------------------------------------------------------------------- */
 
 /* No journal is written here and nobody is waited for: what acts is ended, the ledger is for recover. */
-static int panic_one(const struct registration *registration, void *context)
+static void panic_one(const struct registration *registration, void *context)
 {
     size_t *runs = context;
     struct journal journal;
 
     (*runs)++;
     process_signal(&registration->wire, SIGTERM);
-    if (journal_open(&journal, registration->journal) == 0) {
+    if (journal_load(&journal, registration->journal) == 0) {
         for (size_t i = journal.count; i-- > 0;)
             if (!strcmp(journal.entries[i].verb, UNDO_FREEZE) || !strcmp(journal.entries[i].verb, UNDO_STOP))
                 undo_one(&journal, journal.entries[i].seq);
         journal_close(&journal);
     }
     process_signal(&registration->guardian, SIGTERM);
-    return 0;
 }
 
 int panic_all(size_t *ret_pages, size_t *ret_runs)
@@ -200,6 +231,6 @@ int panic_all(size_t *ret_pages, size_t *ret_runs)
         return result;
     first = registry_panic(&registry, ret_pages);
     registry_close(&registry);
-    result = each_registration(panic_one, ret_runs);
+    result = each_registration(panic_one, NULL, ret_runs);
     return first < 0 ? first : result;
 }

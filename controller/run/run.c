@@ -198,7 +198,7 @@ static int refuse(struct run *run)
         snprintf(judgement.why, sizeof(judgement.why), "not started: %.400s", run->errs->list[0].text);
     else
         snprintf(judgement.why, sizeof(judgement.why), "%s", run->abort_reason);
-    if (!run->errs->count)
+    if (!run->errs->count || run->guardian_gone)
         judgement.status = run->unproven ? 4 : 3;
     run->end_ns = clock_now_ns();
     run->request = NULL;

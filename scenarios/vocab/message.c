@@ -108,8 +108,8 @@ int message_receive(int fd, int timeout_ms, struct message *ret_message)
 
     if (result < 0)
         return result;
-    if (message.head.magic != MESSAGE_MAGIC || message.head.version != MESSAGE_VERSION || message.head.verb >= MESSAGE_VERB_COUNT ||
-        message.head.size > MESSAGE_PAYLOAD_MAX)
+    if (message.head.magic != MESSAGE_MAGIC || message.head.version != MESSAGE_VERSION || !message.head.verb ||
+        message.head.verb >= MESSAGE_VERB_COUNT || message.head.size > MESSAGE_PAYLOAD_MAX)
         return -EPROTO;
     if (message.head.size) {
         message.payload = calloc(1, (size_t)message.head.size + 1);

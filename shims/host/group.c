@@ -78,14 +78,21 @@ static int read_file(const char *path, const char *file, struct buf *text)
     return buf_read_file(text, name);
 }
 
-int group_create(const char *parent, const char *name, char path[GROUP_PATH_MAX])
+int group_locate(const char *parent, const char *name, char path[GROUP_PATH_MAX])
 {
     char own[GROUP_PATH_MAX];
 
     if (!parent && find_own(own, sizeof(own)) < 0)
         return -ENOTSUP;
-    if (snprintf(path, GROUP_PATH_MAX, "%s/%s", parent ? parent : own, name) >= GROUP_PATH_MAX)
-        return -ENAMETOOLONG;
+    return snprintf(path, GROUP_PATH_MAX, "%s/%s", parent ? parent : own, name) >= GROUP_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int group_create(const char *parent, const char *name, char path[GROUP_PATH_MAX])
+{
+    int result = group_locate(parent, name, path);
+
+    if (result < 0)
+        return result;
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
         return errno == EACCES || errno == EROFS || errno == EPERM ? -ENOTSUP : -errno;
     return access(path, W_OK) < 0 ? -ENOTSUP : 0;
@@ -152,6 +159,7 @@ int group_wait_empty(const char *path, int timeout_ms)
     return access(path, F_OK) < 0 ? 0 : wait_event(path, "populated 0", timeout_ms);
 }
 
+/* A target may have made groups of its own below the one it was given. */
 int group_remove(const char *path)
 {
     DIR *directory = opendir(path);
@@ -164,7 +172,7 @@ int group_remove(const char *path)
 
         if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
             snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) < (int)sizeof(below))
-            rmdir(below);
+            group_remove(below);
     }
     closedir(directory);
     return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;

@@ -11,7 +11,11 @@
 
 enum { GROUP_PATH_MAX = 320 };
 
-/* Makes a group named `name` below our own, or below `parent` when not NULL, and writes its path. 0, -ENOTSUP, -errno. */
+/* Writes the path of the group `name` below our own, or below `parent` when not NULL, and makes nothing: so that it can be
+ * journalled before it exists. 0, -ENOTSUP, -ENAMETOOLONG. */
+int group_locate(const char *parent, const char *name, char path[GROUP_PATH_MAX]);
+
+/* Makes that group and writes its path. 0, -ENOTSUP, -errno. */
 int group_create(const char *parent, const char *name, char path[GROUP_PATH_MAX]);
 
 int group_enter(const char *path, pid_t pid); /* 0 is the calling process */

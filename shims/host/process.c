@@ -65,14 +65,28 @@ int process_identify(pid_t pid, struct process_id *ret_id)
     return 0;
 }
 
-bool process_is_alive(const struct process_id *id)
+/* The letter of /proc/PID/stat, 'X' when that very process has gone. */
+static char state_of(const struct process_id *id)
 {
     uint64_t start_ticks;
     pid_t parent;
     char state;
 
-    return id->pid > 0 && id->boot == boot_hash() && read_stat(id->pid, &state, &parent, &start_ticks) == 0 &&
-           start_ticks == id->start_ticks && state != 'Z' && state != 'X';
+    if (id->pid <= 0 || id->boot != boot_hash() || read_stat(id->pid, &state, &parent, &start_ticks) < 0 || start_ticks != id->start_ticks)
+        return 'X';
+    return state;
+}
+
+bool process_is_alive(const struct process_id *id)
+{
+    char state = state_of(id);
+
+    return state != 'Z' && state != 'X';
+}
+
+bool process_is_stopped(const struct process_id *id)
+{
+    return state_of(id) == 'T';
 }
 
 static int open_pidfd(pid_t pid)

@@ -22,6 +22,9 @@ int process_identify(pid_t pid, struct process_id *ret_id);
 /* True while that very process exists; a zombie does not count. */
 bool process_is_alive(const struct process_id *id);
 
+/* True while that very process exists and is stopped by a signal. */
+bool process_is_stopped(const struct process_id *id);
+
 /* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM. */
 int process_signal(const struct process_id *id, int signal);
 
