@@ -77,7 +77,7 @@ int armed_new(const struct plan *plan, const struct armed *before, const struct 
         const struct plan_rule *rule = &armed->plan->rules[armed->count];
         uint32_t same = find_same(before, first, rule);
 
-        if (same != RULE_NONE) {
+        if (before && same != RULE_NONE) {
             rule_carry(&armed->rules[armed->count], rule, before, same);
             first = same + 1;
         } else if (rule_init(&armed->rules[armed->count], rule, registry, now_ns) < 0) {

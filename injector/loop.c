@@ -91,7 +91,8 @@ static void look_at_time(struct loop *loop)
 static void listen_on(struct loop *loop, struct listener *listener)
 {
     listener->accepting = true;
-    loop->ops->accept(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index), listener->proxy->listen_fd);
+    loop->ops->accept(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index),
+                      listener->proxy->listen_fd);
 }
 
 static void listener_done(struct listener *listener)
@@ -246,10 +247,12 @@ static void feed_starved(struct loop *loop)
 {
     struct conn *list = loop->starved;
 
-    if (!list || loop->now_ns < loop->starved_ns + STARVED_STEP_NS || !loop->ops->can_recv(loop->io))
+    if (!list || loop->now_ns < loop->starved_ns + STARVED_STEP_NS)
+        return;
+    loop->starved_ns = loop->now_ns;
+    if (!loop->ops->can_recv(loop->io))
         return;
     loop->starved = NULL;
-    loop->starved_ns = loop->now_ns;
     while (list) {
         struct conn *conn = list;
 

@@ -2,6 +2,7 @@
 #include "injector/resolve.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -61,6 +62,7 @@ int resolve_address(const char *text, bool listen, struct sockaddr_storage *ret_
             return result;
     }
     chosen = list;
+    assert(list);
     for (struct addrinfo *entry = list; entry; entry = entry->ai_next)
         if (entry->ai_family == AF_INET) {
             chosen = entry;

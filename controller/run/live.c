@@ -44,7 +44,8 @@ static void live_event(void *context, const struct event *event)
 
     if (event->kind == EVENT_steady || event->kind == EVENT_fault_prepared || event->kind == EVENT_load_started ||
         event->kind == EVENT_verified || event->kind == EVENT_phase || event->kind == EVENT_run_started ||
-        event->kind == EVENT_verdict || event->kind == EVENT_run_ended)
+        event->kind == EVENT_verdict || event->kind == EVENT_run_ended ||
+        event->kind == EVENT_undo || event->kind == EVENT_load_stopped)
         return;
     buf_init(&line, 2048);
     event_print_text(event, run->log.origin_ns ? run->log.origin_ns : event->ns, &line);

@@ -68,28 +68,28 @@ int errs_status(const struct errs *errs)
     return worst;
 }
 
+/* Insertions, deletions, replacements and swaps of neighbours ("titel"), each of them 1. */
 static size_t edit_distance(const char *a, const char *b)
 {
     enum { NAME_MAX_COMPARED = 48 };
-    size_t row[NAME_MAX_COMPARED + 1];
+    size_t rows[3][NAME_MAX_COMPARED + 1];
     size_t length_a = strlen(a), length_b = strlen(b);
 
     if (length_a > NAME_MAX_COMPARED || length_b > NAME_MAX_COMPARED)
         return SIZE_MAX;
     for (size_t j = 0; j <= length_b; j++)
-        row[j] = j;
+        rows[0][j] = j;
     for (size_t i = 1; i <= length_a; i++) {
-        size_t diagonal = row[0];
+        size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
 
         row[0] = i;
         for (size_t j = 1; j <= length_b; j++) {
-            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            row[j] = MIN(replace, MIN(row[j], row[j - 1]) + 1);
+            row[j] = MIN(above[j - 1] + (a[i - 1] != b[j - 1]), MIN(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = MIN(row[j], two_above[j - 2] + 1);
         }
     }
-    return row[length_b];
+    return rows[length_a % 3][length_b];
 }
 
 int err_nearest(const char *name, const char *const *candidates, size_t count)

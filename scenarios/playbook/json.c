@@ -10,8 +10,9 @@ struct json_walk {
     struct document *document;
     struct errs *errs;
     const char *at;
-    const char *line_start;
     int line;
+    const char *counted; /* the place up to which `column` is known */
+    int column;
 };
 
 static void skip_space(struct json_walk *walk)
@@ -19,18 +20,17 @@ static void skip_space(struct json_walk *walk)
     for (; *walk->at && strchr(" \t\r\n", *walk->at); walk->at++)
         if (*walk->at == '\n') {
             walk->line++;
-            walk->line_start = walk->at + 1;
+            walk->counted = walk->at + 1;
+            walk->column = 1;
         }
 }
 
 /* From 1, in characters. */
-static int column(const struct json_walk *walk)
+static int column(struct json_walk *walk)
 {
-    int characters = 1;
-
-    for (const char *at = walk->line_start; at < walk->at; at++)
-        characters += (*at & 0xc0) != 0x80;
-    return characters;
+    for (; walk->counted < walk->at; walk->counted++)
+        walk->column += (*walk->counted & 0xc0) != 0x80;
+    return walk->column;
 }
 
 static void refuse_here(struct json_walk *walk, const char *text)
@@ -81,7 +81,7 @@ static int walk_children(struct json_walk *walk, struct node *parent, const cJSO
 
     skip_mark(walk);
     for (const cJSON *child = item->child; child; child = child->next) {
-        int key_line = walk->line, key_column = column(walk);
+        int key_line = is_map ? walk->line : 0, key_column = is_map ? column(walk) : 0;
         const char *key = NULL;
         struct node *node;
 
@@ -127,10 +127,23 @@ static struct node *walk_value(struct json_walk *walk, const cJSON *item, int de
     return node;
 }
 
+/* cJSON points one past a character that ought to have opened a key: "{a: 1}" and a comma before '}'. */
+static const char *true_end(const char *start, const char *end)
+{
+    const char *before = end - 1;
+
+    if (end <= start || strchr("\" \t\r\n", *before))
+        return end;
+    while (before > start && strchr(" \t\r\n", before[-1]))
+        before--;
+    return before > start && strchr("{,", before[-1]) ? end - 1 : end;
+}
+
 static int refuse_syntax(struct document *document, const char *end, struct errs *errs)
 {
     char place[ERR_WHERE_MAX];
 
+    end = true_end(document->source, end);
     document_where(document, (size_t)(end - document->source), place, sizeof(place));
     if (!*end)
         return errs_add(errs, ERR_INPUT, place, "not JSON: the file ends too early");
@@ -140,7 +153,7 @@ static int refuse_syntax(struct document *document, const char *end, struct errs
 int json_parse(struct document *document, struct errs *errs)
 {
     const char *text = document->source + (strncmp(document->source, "\xef\xbb\xbf", 3) ? 0 : 3); /* past a byte order mark */
-    struct json_walk walk = { document, errs, text, text, 1 };
+    struct json_walk walk = { document, errs, text, 1, text, 1 };
     size_t errors_before = errs->count;
     const char *end = text;
     cJSON *tree = cJSON_ParseWithLengthOpts(text, strlen(text) + 1, &end, 1);

@@ -58,7 +58,7 @@ const char *inspect_obstacle(const struct inspection *inspection, enum fault_id 
         snprintf(room, size, "the program defines malloc itself, so its allocations pass no library call");
         return room;
     }
-    if (points & inspection->points)
+    if ((points & inspection->points) || (inspection->loads_more && !inspection->pid))
         return NULL;
     point_names(points, names, sizeof(names));
     snprintf(room, size, "neither the program nor its libraries import a call of: %s%s", names,
@@ -100,7 +100,10 @@ const char *inspect_silence(const struct inspection *inspection, const struct pl
         return room;
     }
     point_names(rule->points, names, sizeof(names));
-    snprintf(room, size, "no call of %s was made%s%s", names,
+    snprintf(room, size, "no call of %s was made%s%s%s", names,
+             rule->fault == FAULT_CALL_short_io        ? " that asked for more than its size" :
+             rule->fault == FAULT_CALL_drop_connection ? " on a TCP connection" :
+                                                         "",
              inspection && inspection->uses_io_uring ? "; the program uses io_uring, which passes no libc call" : "",
              inspection && inspection->uses_stdio && (rule->points & (POINT_BIT(write) | POINT_BIT(read))) ?
                  "; stdio reads and writes from inside libc, where the shim is not" :

@@ -290,10 +290,10 @@ static void shop_serves_what_the_store_holds(void **state)
     struct answer answer = get(&shop, "/item/7", 10000);
     assert_int_equal(answer.status, 200);
     assert_string_equal(answer.source, "store");
-    assert_string_equal(answer.body, "{\"item\":\"7\",\"stock\":\"12\"}\n");
+    assert_string_equal(answer.body, "{\"item\":\"7\",\"stock\":\"12\",\"source\":\"store\"}\n");
     answer = get(&shop, "/item/unknown", 10000);
     assert_int_equal(answer.status, 200);
-    assert_string_equal(answer.body, "{\"item\":\"unknown\",\"stock\":\"0\"}\n");
+    assert_string_equal(answer.body, "{\"item\":\"unknown\",\"stock\":\"0\",\"source\":\"store\"}\n");
     assert_int_equal(get(&shop, "/item/a%20b", 10000).status, 404);
     assert_int_equal(get(&shop, "/healthz", 10000).status, 200);
     assert_int_equal(get(&shop, "/nothing", 10000).status, 404);
@@ -324,7 +324,7 @@ static void shop_falls_back_and_comes_back(void **state)
         struct answer answer = get(&shop, "/item/1", 10000);
         assert_int_equal(answer.status, 200);
         assert_string_equal(answer.source, "cache");
-        assert_string_equal(answer.body, "{\"item\":\"1\",\"stock\":\"5\"}\n");
+        assert_string_equal(answer.body, "{\"item\":\"1\",\"stock\":\"5\",\"source\":\"cache\"}\n");
         assert_true(clock_now_ns() < patience_ns);
     }
     assert_int_equal(get(&shop, "/item/2", 10000).status, 503); /* never seen: nothing to fall back to */
@@ -339,7 +339,7 @@ static void shop_falls_back_and_comes_back(void **state)
         (void)get(&shop, "/item/1", 10000);
         assert_true(clock_now_ns() < patience_ns);
     }
-    assert_string_equal(get(&shop, "/item/1", 10000).body, "{\"item\":\"1\",\"stock\":\"6\"}\n");
+    assert_string_equal(get(&shop, "/item/1", 10000).body, "{\"item\":\"1\",\"stock\":\"6\",\"source\":\"store\"}\n");
     assert_int_equal(stat_of(&shop, "breaker_closed"), 1);
     assert_int_equal(end(&shop, SIGTERM), 0);
     assert_int_equal(end(&store, SIGTERM), 0);

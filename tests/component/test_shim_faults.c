@@ -147,6 +147,19 @@ static void fail_by_fd_size_thread_and_caller(void **state)
     expect_untouched(bench, victim_start(bench, "victim_calls", "fail", "ppm=0"));
 }
 
+/* write(2) is the point send too, on a socket and only there; a rule at both points counts the call once. */
+static void writes_on_sockets_are_sends(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_arm(bench, 1, "fail@send:EIO,nth=2,name=x");
+    judge(bench, victim_start(bench, "victim_calls", "socket", "nth=2", "value=5"));
+    bench_arm(bench, 1, "fail@send:EIO,name=x");
+    expect_untouched(bench, victim_start(bench, "victim_calls", "fail", "ppm=0"));
+    bench_arm(bench, 1, "fail:EIO,nth=2,size=8,name=x"); /* everywhere */
+    judge(bench, victim_start(bench, "victim_calls", "socket", "nth=2", "value=5"));
+}
+
 static void fail_open_by_path(void **state)
 {
     struct bench *bench = *state;
@@ -274,7 +287,7 @@ int main(void)
         CASE(fail_after),          CASE(fail_once_and_budget),
         CASE(fail_by_probability), CASE(draws_are_its_own),
         CASE(fail_by_path),        CASE(fail_by_fd_size_thread_and_caller),
-        CASE(fail_open_by_path),   CASE(observe_counts_and_spares),
+        CASE(writes_on_sockets_are_sends), CASE(fail_open_by_path),   CASE(observe_counts_and_spares),
         CASE(window_and_ramp),     CASE(alloc_fail),
         CASE(short_io),            CASE(latency),
         CASE(lock_stall),          CASE(drop_connection),

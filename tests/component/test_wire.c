@@ -241,7 +241,8 @@ static void test_handle_in_process(void **state)
     assert_int_equal(injector_new(NULL, &injector), 0);
     assert_int_equal(injector_open_proxy(injector, &spec, &status), 0);
     exchange(status.spec.listen, 1, 500000);
-    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = 1, .epoch = 1 };
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = 1,
+                           .epoch = 1 };
     plan->rules[0] = wire_rule("latency", "slow");
     assert_int_equal(injector_publish(injector, plan, PLAN_SIZE(1), NS_PER_S), 0);
     assert_true(injector_is_armed(injector));

@@ -161,7 +161,8 @@ static void test_wrong_plans_are_refused(void **state)
     struct plan *plan = calloc(1, PLAN_SIZE(1)), *broken = calloc(1, PLAN_SIZE(1));
     const struct fault_desc *call_fault = fault_find("alloc_fail", BIT(LAYER_CALL), NULL);
 
-    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(rule), .rule_count = 1, .epoch = 5, .seed = 1 };
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(rule), .rule_count = 1,
+                           .epoch = 5, .seed = 1 };
     plan->rules[0] = rule;
     assert_int_equal(arm_raw(fixture, MESSAGE_PREPARE, plan, PLAN_SIZE(1)), 0);
     assert_int_equal(arm_raw(fixture, MESSAGE_ARM, plan, PLAN_SIZE(1)), 0);

@@ -50,7 +50,8 @@ static struct armed *arm_with(const struct stream_ops *const *registry, const st
     struct plan *plan = calloc(1, PLAN_SIZE(count));
     struct armed *armed = NULL;
 
-    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(*rules), .rule_count = count, .epoch = epoch, .seed = 42 };
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(*rules), .rule_count = count,
+                           .epoch = epoch, .seed = 42 };
     memcpy(plan->rules, rules, count * sizeof(*rules));
     assert_int_equal(plan_check(plan, PLAN_SIZE(count)), 0);
     assert_int_equal(armed_new(plan, before, registry, now_ns, 3600 * NS_PER_S, -1, &armed), 0);
@@ -93,8 +94,8 @@ static void take(struct chain *chain, int direction, uint64_t now_ns, struct buf
         if (bytes && segment->size)
             buf_append(bytes, segment_bytes(segment), segment->size);
         if (log)
-            buf_printf(log, "%" PRIu64 " dir=%d offset=%" PRIu64 " size=%" PRIu32 " flags=%" PRIu32 "\n", now_ns, direction, segment->offset,
-                       segment->size, segment->flags);
+            buf_printf(log, "%" PRIu64 " dir=%d offset=%" PRIu64 " size=%" PRIu32 " flags=%" PRIu32 "\n", now_ns, direction,
+                       segment->offset, segment->size, segment->flags);
         pool_segment_free(pool, segment);
     }
 }
@@ -542,9 +543,13 @@ static void answer_other_way(const struct stream_view *view, const struct range 
     int *asked = view->other; /* the other direction sees what this one did */
 
     ++*asked;
-    rulings->list[rulings->count++] = (struct ruling){ .kind = RULING_REPLACE, .direction = DIRECTION_TO_CLIENT, .size = 4, .bytes = "-ERR", .bytes_size = 4 };
+    rulings->list[rulings->count++] = (struct ruling){
+        .kind = RULING_REPLACE, .direction = DIRECTION_TO_CLIENT, .size = 4, .bytes = "-ERR", .bytes_size = 4
+    };
     if (range->size > 4)
-        rulings->list[rulings->count++] = (struct ruling){ .kind = RULING_REPLACE, .size = range->size - 4, .bytes = "~", .bytes_size = 1 };
+        rulings->list[rulings->count++] = (struct ruling){
+            .kind = RULING_REPLACE, .size = range->size - 4, .bytes = "~", .bytes_size = 1
+        };
 }
 
 static void test_a_ruling_can_replace_and_answer_the_other_way(void **state)
