@@ -100,6 +100,7 @@ $(foreach p,$(programs),$(eval $(call program_rule,$(p))))
 support_srcs    := $(wildcard tests/support/*.c)
 unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
+long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
 
@@ -111,7 +112,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) $(cmocka_libs) -lpthread
 
-check_binaries: all $(unit_tests) $(component_tests) $(fixtures)
+check_binaries: all $(BUILD)/vocab_gen $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
 check: check_binaries ## Tests that need no network, no root and no installation
 	@BUILD=$(BUILD) tests/run check
@@ -141,9 +142,10 @@ demo: ## Install what is missing, build, and run the quickstart on the bundled s
 # ---- house ------------------------------------------------------------------------------------------------------------
 docs: $(BUILD)/vocab_gen ## Regenerate the reference from the tables
 	@$(BUILD)/vocab_gen reference > scenarios/reference/faults.md
+	@$(BUILD)/vocab_gen events > scenarios/reference/events.md
 	@$(BUILD)/vocab_gen schema > scenarios/reference/playbook.schema.json
 
-$(BUILD)/vocab_gen: $(BUILD)/scenarios/tools/vocab_gen.o $(BUILD)/libscenarios.a
+$(BUILD)/vocab_gen: $(call objects,$(srcs-vocab_gen)) $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $^ $(libs)
 
 format: ## Format the C sources
@@ -153,7 +155,7 @@ lint: ## clang-tidy over the sources
 	@clang-tidy --quiet $(filter %.c,$(srcs-scenarios) $(srcs-injector) $(srcs-host) $(srcs-controller)) -- -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPERTURB_VERSION='"x"'
 
 hdr-check: ## Every header compiles alone
-	@for h in $$(git ls-files '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
+	@for h in $$(git ls-files -co --exclude-standard '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
 
 install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)

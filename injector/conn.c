@@ -144,6 +144,7 @@ static void drop_all(struct conn *conn)
 static void tell_held(struct conn *conn)
 {
     struct proxy_share *share = share_of(conn);
+    uint64_t bound = conn->loop->limits.hold_proxy_bytes_max;
     uint64_t bytes = 0, cost = 0;
 
     for (int direction = 0; direction < DIRECTIONS; direction++) {
@@ -161,6 +162,12 @@ static void tell_held(struct conn *conn)
         share_set(&share->held_bytes_peak, share->held_bytes);
     conn->told_bytes = bytes;
     conn->told_cost = cost;
+    if (!share->careful && share->held_cost >= bound / 2) {
+        share->careful = true;
+        loop_touch_proxy(conn->loop, conn->proxy);
+    } else if (share->careful && share->held_cost < bound / 4) {
+        share->careful = false;
+    }
 }
 
 static void finish(struct conn *conn)

@@ -7,7 +7,9 @@
  *
  * 1. While an operation is in flight the descriptors and the slot belong to the kernel: both are given up at `inflight` 0 only.
  * 2. One send is in flight per direction at most. Bytes go out in the order they came in.
- * 3. A receive is armed only while the link may hold more; bytes that come nevertheless (a cancel takes a turn) are kept.
+ * 3. A receive is armed only while the link may hold more; bytes that come nevertheless (a cancel takes a turn) are kept. The
+ *    bounds shrink with the memory left, and receives come one at a time when it is low, so that links whose readers are stuck
+ *    cannot starve those that move. A link that holds nothing may always read.
  * 4. An end travels behind the bytes before it; a peer's reset too. The other direction lives on (half-close).
  * 5. A reset is SO_LINGER {1, 0} and close, after the last operation has ended: otherwise the kernel sends a FIN.
  * 6. A close by a fault shuts both sides down and reads on for a while, so that no reset of the kernel's destroys bytes that
@@ -31,7 +33,7 @@ enum conn_state { CONN_FREE, CONN_DIALLING, CONN_OPEN, CONN_LINGER, CONN_FLUSH, 
 struct link {
     struct queue sending; /* bytes given to the kernel, or the next to be */
     struct chunk *tail;   /* its rest takes the next small receive; one reference is ours. NULL for none */
-    bool recv_busy, recv_cancelled, send_busy;
+    bool recv_busy, recv_cancelled, recv_repeats, send_busy;
     bool came_end; /* the source has ended */
     bool ended;    /* and the destination was told */
     bool broken;   /* the destination takes no more */

@@ -35,7 +35,8 @@ struct io_ops {
     void (*close)(struct io *io);
 
     void (*accept)(struct io *io, uint64_t tag, int fd); /* repeats: each result is a new descriptor */
-    void (*recv)(struct io *io, uint64_t tag, int fd);   /* repeats: 0 is the end, -ENOBUFS: no chunk was left */
+    /* 0 is the end, -ENOBUFS: no chunk was left. `repeat`: completes for every chunk that comes, else for one. */
+    void (*recv)(struct io *io, uint64_t tag, int fd, bool repeat);
     void (*send)(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count); /* parts: borrowed for the call;
                                                                                                       bytes: until completion */
     void (*connect)(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size); /* borrowed until then */

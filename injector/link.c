@@ -7,6 +7,8 @@
 #include <sys/param.h>
 #include <unistd.h>
 
+enum { WINDOW_SHARE = 8, HOLD_SHARE = 2 }; /* of the free memory, as divisors */
+
 /* ---- in --------------------------------------------------------------------------------------------------------------- */
 
 /* A chunk with `size` bytes of room behind its fill: the link's tail, or a new one that becomes it. NULL when none is left. */
@@ -112,23 +114,25 @@ static void pause_full(struct conn *conn, struct link *link, uint64_t held_bytes
     }
 }
 
-/* May the link take more bytes? Once paused, only when it has fallen to half of each bound. */
+/* May the link take more bytes? Once paused, only when it has fallen to half of each bound. A link may have at most a share of the
+ * memory that is free (dynamic thresholds: A. K. Choudhury, E. L. Hahne, IEEE/ACM Trans. Networking 6(2), 1998). */
 static bool has_room(struct conn *conn, int direction)
 {
     const struct injector_limits *limits = &conn->loop->limits;
     const struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
     struct link *link = &conn->links[direction];
-    uint64_t part = link->paused ? 2 : 1;
+    uint64_t part = link->paused ? 2 : 1, free_bytes = pool_bytes_free(conn->loop->pool);
+    uint64_t way_cost = queue_cost(&conn->chain.out[direction]) + queue_cost(&link->sending);
     uint64_t held_bytes, held_cost;
 
-    if (queue_cost(&conn->chain.out[direction]) + queue_cost(&link->sending) >= limits->window_bytes / part)
+    if (way_cost && way_cost >= MIN(limits->window_bytes, free_bytes / WINDOW_SHARE) / part)
         return false;
     chain_held(&conn->chain, direction, &held_bytes, &held_cost);
     if (!held_cost) {
         link->full = false;
         return true;
     }
-    if (held_cost >= limits->hold_connection_bytes_max / part) {
+    if (held_cost >= MIN(limits->hold_connection_bytes_max, free_bytes / HOLD_SHARE) / part) {
         pause_full(conn, link, held_bytes);
         return false;
     }
@@ -155,12 +159,19 @@ static bool wants_more(struct conn *conn, int direction)
     return !link->paused;
 }
 
+/* Near a bound that links share, a burst of receives between two looks would go far beyond it. */
+static bool must_be_careful(const struct conn *conn)
+{
+    return pool_is_low(conn->loop->pool) || conn->proxy->shares[conn->loop->index].careful;
+}
+
 void link_read(struct conn *conn, int direction)
 {
     struct link *link = &conn->links[direction];
     const struct io_ops *ops = conn->loop->ops;
+    bool one_by_one = must_be_careful(conn);
 
-    if (!wants_more(conn, direction)) {
+    if (!wants_more(conn, direction) || (link->recv_busy && link->recv_repeats && one_by_one)) {
         if (link->recv_busy && !link->recv_cancelled) {
             link->recv_cancelled = true;
             ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction));
@@ -174,8 +185,9 @@ void link_read(struct conn *conn, int direction)
         return;
     }
     link->recv_busy = true;
+    link->recv_repeats = !one_by_one;
     conn->inflight++;
-    ops->recv(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction), conn->fds[direction]);
+    ops->recv(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction), conn->fds[direction], link->recv_repeats);
 }
 
 /* ---- out -------------------------------------------------------------------------------------------------------------- */

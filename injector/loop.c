@@ -58,6 +58,13 @@ void loop_give_slot(struct loop *loop, struct conn *conn)
     __atomic_fetch_sub(&loop->connections_open, 1, __ATOMIC_RELAXED);
 }
 
+void loop_touch_proxy(struct loop *loop, const struct proxy *proxy)
+{
+    for (uint32_t i = 0; i < loop->slots_used; i++)
+        if (loop->conns[i].state != CONN_FREE && loop->conns[i].proxy == proxy)
+            conn_touch(&loop->conns[i]);
+}
+
 /* ---- plans ------------------------------------------------------------------------------------------------------------ */
 
 static void adopt(struct loop *loop, struct armed *armed)

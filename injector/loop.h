@@ -66,5 +66,6 @@ void loop_wake(struct loop *loop);
 /* For conn.c: slots. NULL when all are taken. */
 struct conn *loop_take_slot(struct loop *loop);
 void loop_give_slot(struct loop *loop, struct conn *conn);
+void loop_touch_proxy(struct loop *loop, const struct proxy *proxy); /* every connection of it is looked at again this turn */
 
 #endif

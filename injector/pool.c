@@ -128,9 +128,14 @@ void pool_unref(struct pool *pool, struct chunk *chunk)
     shelf->stack[shelf->free_count++] = chunk->index;
 }
 
-uint32_t pool_chunks_free(const struct pool *pool)
+uint64_t pool_bytes_free(const struct pool *pool)
 {
-    return pool->large.free_count;
+    return (uint64_t)pool->large.free_count * CHUNK_BYTES;
+}
+
+bool pool_is_low(const struct pool *pool)
+{
+    return pool->large.free_count < pool->large.count / 2;
 }
 
 uint32_t pool_chunks_used(const struct pool *pool)

@@ -61,7 +61,8 @@ struct chunk *pool_chunk(struct pool *pool);
 struct chunk *pool_chunk_small(struct pool *pool);
 struct chunk *pool_chunk_at(struct pool *pool, uint32_t index); /* a large one by index: borrowed */
 void pool_unref(struct pool *pool, struct chunk *chunk);       /* accepts NULL */
-uint32_t pool_chunks_free(const struct pool *pool);
+uint64_t pool_bytes_free(const struct pool *pool); /* of the large kind */
+bool pool_is_low(const struct pool *pool);         /* less than half of them is free */
 uint32_t pool_chunks_used(const struct pool *pool); /* of both kinds, for tests: 0 when nothing is held */
 
 /* A segment over bytes of a chunk (takes a reference), or over none. NULL when memory is out. */

@@ -18,7 +18,6 @@ enum {
     SQ_ENTRIES = 1024,
     CQ_ENTRIES = 16384,
     BUFFERS = 32, /* of CHUNK_BYTES: 1 MiB, half the second-level cache of a core */
-    BUFFERS_READY = 4,
     BUFFER_GROUP = 0,
     BATCH_MAX = 4096, /* completions handled in one turn */
 };
@@ -150,11 +149,14 @@ static void ring_accept(struct io *io, uint64_t tag, int fd)
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-static void ring_recv(struct io *io, uint64_t tag, int fd)
+static void ring_recv(struct io *io, uint64_t tag, int fd, bool repeat)
 {
     struct io_uring_sqe *sqe = get_sqe(io, tag);
 
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    if (repeat)
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, fd, NULL, CHUNK_BYTES, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     io_uring_sqe_set_data64(sqe, tag);
@@ -252,7 +254,7 @@ static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, 
 
 static bool ring_can_recv(const struct io *io)
 {
-    return io->buffers_held >= BUFFERS_READY;
+    return io->buffers_held > 0;
 }
 
 const struct io_ops io_ring = {

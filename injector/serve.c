@@ -297,7 +297,7 @@ static void drain(struct server *server)
 
         if (injector_connections(server->injector) || injector_is_armed(server->injector))
             idle_since_ns = now_ns;
-        if (now_ns - idle_since_ns >= server->grace_ns)
+        else if (now_ns - idle_since_ns >= server->grace_ns)
             break;
         serve_once(server, DRAIN_STEP_MS);
     }

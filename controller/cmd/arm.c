@@ -107,7 +107,8 @@ static int arm_page(const struct registry *registry, struct page *page, struct p
     int result = lever_read(registry, &halted);
 
     if (result < 0 || halted)
-        return errs_add(errs, ERR_WORLD, "arm", "%s", result < 0 ? strerror(-result) : "halted; `perturb resume` allows faults again");
+        return errs_add(errs, ERR_WORLD, "arm", "%s",
+                        result < 0 ? strerror(-result) : "halted; `perturb resume` allows faults again");
     page_state(page, &state);
     if (state.armed)
         return errs_add(errs, ERR_WORLD, page_name(page), "armed already, for %.1f s more; `perturb disarm` ends that",
@@ -118,9 +119,10 @@ static int arm_page(const struct registry *registry, struct page *page, struct p
     plan->epoch = state.epoch + 1;
     result = page_publish(page, plan, NULL, 0, (uint64_t)options->ttl_ns);
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, page_name(page), "%s", result == -ESTALE ? "somebody else armed it just now" : strerror(-result));
-    printf("armed %s: %u fault%s for %.3f s, seed %" PRId64 "\n", page_name(page), plan->rule_count, plan->rule_count == 1 ? "" : "s",
-           (double)options->ttl_ns / (double)NS_PER_S, options->seed);
+        return errs_add(errs, ERR_WORLD, page_name(page), "%s",
+                        result == -ESTALE ? "somebody else armed it just now" : strerror(-result));
+    printf("armed %s: %u fault%s for %.3f s, seed %" PRId64 "\n", page_name(page), plan->rule_count,
+           plan->rule_count == 1 ? "" : "s", (double)options->ttl_ns / (double)NS_PER_S, options->seed);
     return 0;
 }
 

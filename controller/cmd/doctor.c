@@ -32,7 +32,8 @@ static void print_facts(const struct inspection *inspection)
                    "; its C++ operator new goes to it directly, past the shim" :
                    "");
     if (inspection->pid)
-        printf("shim       %s\n", !inspection->has_shim ? "not loaded" : inspection->has_page ? "loaded, with a control page" : "loaded, without a page");
+        printf("shim       %s\n",
+               !inspection->has_shim ? "not loaded" : inspection->has_page ? "loaded, with a control page" : "loaded, without a page");
     if (inspection->uses_io_uring)
         printf("io_uring   used: what goes through rings passes no libc call; a proxy still sees its connections\n");
     if (inspection->loads_more && !inspection->pid)
@@ -71,7 +72,8 @@ static void print_faults(struct inspection *inspection)
             continue;
         if (!why)
             why = inspect_obstacle(inspection, fault_descs[i].id, fault_points[i], room, sizeof(room));
-        printf("  %-16s %s%s%s\n", fault_descs[i].name, why ? "no" : "yes", why ? ": " : "", !why ? "" : why == unreachable ? "see above" : why);
+        printf("  %-16s %s%s%s\n", fault_descs[i].name, why ? "no" : "yes", why ? ": " : "",
+               !why ? "" : why == unreachable ? "see above" : why);
     }
     printf("stream faults    with to=HOST:PORT on exec: %s; with a proxy of a playbook: yes\n", unreachable ? "no" : "yes");
     printf("host faults      yes\n");

@@ -326,7 +326,8 @@ static void summarise(struct exec *exec, int status)
     counts_print(stderr, list, count, exec->begin_ns);
     page_state(exec->page, &state);
     if (exec->taken_over)
-        fprintf(stderr, "  the faults ended before the program did: disarmed, armed anew by somebody else, or not renewed in time\n");
+        fprintf(stderr, "  the faults ended before the program did: disarmed,"
+                        " armed anew by somebody else, or not renewed in time\n");
     if (state.lost)
         fprintf(stderr, "  %" PRIu64 " calls passed unjudged: more threads than the shim's table holds\n", state.lost);
     explain_silence(exec, list, count, stderr);

@@ -20,7 +20,8 @@ enum { ANSWER_TIMEOUT_MS = 5000 };
 /* Asks and waits for the answer, letting events pass. 0 or the answer's negative result; *ret_answer is the caller's to end. */
 static int ask(struct exec_wire *wire, enum message_verb verb, const void *payload, size_t size, struct message *ret_answer)
 {
-    struct message_head head = { .verb = (uint16_t)verb, .size = (uint32_t)size, .seq = ++wire->seq, .epoch = 1, .ttl_ns = EXEC_TTL_NS };
+    struct message_head head = { .verb = (uint16_t)verb, .size = (uint32_t)size, .seq = ++wire->seq,
+                                 .epoch = 1, .ttl_ns = EXEC_TTL_NS };
     int result = message_send(wire->control_fd, &head, payload, ANSWER_TIMEOUT_MS);
 
     while (!result) {

@@ -26,15 +26,6 @@ void run_phase(struct run *run, const char *phase)
 
 /* ---- load ------------------------------------------------------------------------------------------------------------------ */
 
-static double base_bin_s(const struct run *run)
-{
-    int64_t pinned = run->playbook->expect.convergence.bin;
-
-    if (pinned != ABSENT)
-        return (double)pinned / 1e9;
-    return run->playbook->rigour ? 0.1 : 0.02;
-}
-
 static int parse_status(const struct workload *workload, struct load_spec *spec)
 {
     const struct text_list *status = &workload->http.status;
@@ -71,7 +62,7 @@ static int start_load(struct run *run, struct load_run *load)
         .rate_per_s = (double)workload->rate / 1000,
         .timeout_ns = (uint64_t)(is_http ? workload->http.timeout : workload->resp.timeout),
         .connections_max = (uint32_t)workload->connections,
-        .late_after_ns = (uint64_t)(base_bin_s(run) * 1e9),
+        .late_after_ns = (uint64_t)(run_base_bin_s(run) * 1e9),
     };
     char where[ERR_WHERE_MAX];
 
@@ -134,7 +125,7 @@ static bool baseline_fits(struct run *run)
         struct est_baseline baseline;
         const char *reason = "";
 
-        if (run_series(run, signal, base_bin_s(run), &series) < 0)
+        if (run_series(run, signal, run_base_bin_s(run), &series) < 0)
             snprintf(run->refusal, sizeof(run->refusal), "no data for %s", signal->name);
         else if (!est_baseline_fit(series, &pins, &instants, &baseline, &reason))
             snprintf(run->refusal, sizeof(run->refusal), "%s: %s", signal->name, reason);
@@ -145,7 +136,7 @@ static bool baseline_fits(struct run *run)
 
 static bool baseline(struct run *run)
 {
-    double needed_s = est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, base_bin_s(run),
+    double needed_s = est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, run_base_bin_s(run),
                                             (double)run->playbook->expect.convergence.hold / 1e9);
 
     run_phase(run, "baseline");
@@ -153,7 +144,7 @@ static bool baseline(struct run *run)
         return false;
     run->baseline_start_ns = clock_now_ns();
     run_count_hops(run, &run->hops[0]);
-    if (!run_wait(run, run->baseline_start_ns + (uint64_t)(needed_s * 1e9) + 2 * (uint64_t)(base_bin_s(run) * 1e9)))
+    if (!run_wait(run, run->baseline_start_ns + (uint64_t)(needed_s * 1e9) + 2 * (uint64_t)(run_base_bin_s(run) * 1e9)))
         return false;
     run->baseline_end_ns = clock_now_ns();
     run_count_hops(run, &run->hops[1]);

@@ -57,6 +57,8 @@ static cJSON *describe_run(const struct run *run)
     put_text(object, "started", text);
     snprintf(text, sizeof(text), "%" PRIu64, run->seed);
     put_text(object, "seed", text);
+    snprintf(text, sizeof(text), "%" PRIu64, run->zero_ns);
+    put_text(object, "zero_ns", text);
     put_text(object, "version", PERTURB_VERSION);
     put_text(object, "host", host);
     put_text(object, "kernel", name.release);
@@ -128,7 +130,7 @@ static cJSON *describe_convergence(const struct run *run, const struct judgement
     put_number(object, "from_injection_low_s", judged ? result->from_inject_interval.low : NAN);
     put_number(object, "from_injection_high_s", judged ? result->from_inject_interval.high : NAN);
     put_number(object, "bin_s", judged ? result->bin_s : NAN);
-    put_number(object, "base_bin_s", expected->bin != ABSENT ? (double)expected->bin / 1e9 : run->playbook->rigour ? 0.1 : 0.02);
+    put_number(object, "base_bin_s", run_base_bin_s(run));
     put_number(object, "band", (double)expected->band / 1e6);
     put_number(object, "hold_s", (double)expected->hold / 1e9);
     put_number(object, "resolvable_band", judged ? result->resolvable_band : NAN);

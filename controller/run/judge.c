@@ -11,13 +11,6 @@
 #include <string.h>
 #include <sys/param.h>
 
-static double base_bin_s(const struct run *run)
-{
-    int64_t pinned = run->playbook->expect.convergence.bin;
-
-    return pinned != ABSENT ? (double)pinned / 1e9 : run->playbook->rigour ? 0.1 : 0.02;
-}
-
 static uint64_t first_effect_ns(const struct run *run)
 {
     uint64_t first_ns = UINT64_MAX;
@@ -64,7 +57,7 @@ static void judge_signal(struct run *run, struct judged_signal *judged, const st
     char text[96];
 
     set_context(run, &context);
-    if (run_series(run, &judged->signal, base_bin_s(run), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
+    if (run_series(run, &judged->signal, run_base_bin_s(run), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
         judged->judged = true;
         credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
     } else {

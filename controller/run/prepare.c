@@ -6,6 +6,7 @@
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
+#include "shims/host/inspect.h"
 #include "shims/host/preload.h"
 
 #include <errno.h>
@@ -85,6 +86,22 @@ static bool wants_shim(const struct run *run, const struct target *target)
     for (size_t i = 0; i < run->playbook->method.count; i++)
         wants |= run->steps[i].step->layer == LAYER_CALL && !strcmp(run->steps[i].step->spec.rule.scope, target->name);
     return wants;
+}
+
+/* A fault that could never act is refused before anything is armed, with the reason (`perturb doctor` tells more). */
+static int check_reach(struct run *run, const struct target *target)
+{
+    struct inspection *inspection = NULL;
+    char path[4096], where[ERR_WHERE_MAX];
+    const char *why = NULL;
+    int result = 0;
+
+    if (inspect_find_program(target->command.items[0], path, sizeof(path)) == 0 && inspect_file(path, &inspection) == 0)
+        why = inspect_unreachable(inspection);
+    if (why)
+        result = errs_add(run->errs, ERR_WORLD, place(run, target->node, where), "no call fault can reach '%s': %s", target->command.items[0], why);
+    inspection_free(inspection);
+    return result;
 }
 
 /* The page is journalled before it exists. */
@@ -177,7 +194,7 @@ static int spawn_target(struct run *run, struct target_run *target)
         result = preload_find(library, sizeof(library));
         if (result < 0)
             return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "libperturb.so is not found beside perturb: %s", strerror(-result));
-        if (make_page(run, target) < 0)
+        if (check_reach(run, wanted) < 0 || make_page(run, target) < 0)
             return -EIO;
     }
     buf_init(&image, IMAGE_MAX);

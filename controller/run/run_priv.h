@@ -139,6 +139,7 @@ char *run_signal_text(const struct signal *signal, double value, char *text, siz
 double run_signal_bound(const struct signal *signal, int64_t bound);
 
 int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+double run_base_bin_s(const struct run *run); /* pinned, or of the rigour: 20 ms quick, 100 ms full */
 double run_seconds(const struct run *run, uint64_t ns);
 
 /* ---- steady.c ---- */

@@ -14,6 +14,13 @@ double run_seconds(const struct run *run, uint64_t ns)
     return ns && run->zero_ns ? ((double)ns - (double)run->zero_ns) / 1e9 : NAN;
 }
 
+double run_base_bin_s(const struct run *run)
+{
+    int64_t pinned = run->playbook->expect.convergence.bin;
+
+    return pinned != ABSENT ? (double)pinned / 1e9 : run->playbook->rigour ? 0.1 : 0.02;
+}
+
 double run_signal_bound(const struct signal *signal, int64_t bound)
 {
     switch (signal->unit) {

@@ -43,8 +43,8 @@ void errs_print(const struct errs *errs, FILE *out);
 /* The worst class of the list in the order 70, 69, 65, 64; 0 when the list is empty. */
 int errs_status(const struct errs *errs);
 
-/* Picks the candidate nearest to `name` by edit distance (a swap of neighbours is one edit), if near enough to be a slip of the hand (at most 1/3 of its length,
- * at least 1). Returns an index below `count`, or -1. `candidates[i]` may be NULL (skipped). */
+/* Picks the candidate nearest to `name` by edit distance (a swap of neighbours is one edit), if near enough to be a slip of the
+ * hand (at most 1/3 of its length, at least 1). Returns an index below `count`, or -1. `candidates[i]` may be NULL (skipped). */
 int err_nearest(const char *name, const char *const *candidates, size_t count);
 
 #endif

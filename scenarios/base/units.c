@@ -208,6 +208,12 @@ static bool print_exact(uint64_t value, const struct suffix *suffix, char *text,
     return true;
 }
 
+/* Shorter is better, and 100ms is better than 0.1s. */
+static size_t awkwardness(const char *text)
+{
+    return strlen(text) + (strncmp(text, "0.", 2) ? 0 : 32);
+}
+
 char *unit_print(enum unit unit, int64_t value, char *text, size_t size)
 {
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
@@ -220,7 +226,7 @@ char *unit_print(enum unit unit, int64_t value, char *text, size_t size)
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         if (suffixes[i].unit != unit || !suffixes[i].print || !print_exact(magnitude, &suffixes[i], candidate, sizeof(candidate)))
             continue;
-        if (!best[0] || strlen(candidate) < strlen(best))
+        if (!best[0] || awkwardness(candidate) < awkwardness(best))
             memcpy(best, candidate, sizeof(best));
     }
     if (!best[0])

@@ -35,7 +35,7 @@ const char *unit_example(enum unit unit);
 /* Parses all of `text`. 0, -EINVAL when it is no such value, -ERANGE when it overflows int64. `unit` is a numeric one. */
 int unit_parse(enum unit unit, const char *text, int64_t *ret_value);
 
-/* Prints the shortest exact form; returns `text`. `size` of 32 always suffices. */
+/* Prints the shortest exact form, 100ms rather than 0.1s; returns `text`. `size` of 32 always suffices. */
 char *unit_print(enum unit unit, int64_t value, char *text, size_t size);
 
 #endif

@@ -130,7 +130,8 @@ static const char *file_name(const char *path)
 
 static bool is_runtime(const char *path)
 {
-    static const char *const prefixes[] = { "libc.so", "libc-", "ld-linux", "ld-musl", "libpthread", "libperturb", "libdl.so", "libm.so" };
+    static const char *const prefixes[] = { "libc.so", "libc-", "ld-linux", "ld-musl",
+                                            "libpthread", "libperturb", "libdl.so", "libm.so" };
 
     for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
         if (!strncmp(file_name(path), prefixes[i], strlen(prefixes[i])))

@@ -414,7 +414,8 @@ size_t page_events(struct page *page, struct page_event *list, size_t max)
         if (!ns || page->told[i])
             continue;
         page->told[i] = true;
-        list[told] = (struct page_event){ .epoch = image->epoch, .ns = ns, .stream = counts[i].first_stream, .position = counts[i].first_position };
+        list[told] = (struct page_event){ .epoch = image->epoch, .ns = ns,
+                                          .stream = counts[i].first_stream, .position = counts[i].first_position };
         memcpy(list[told].name, image->rules[i].name, sizeof(list[told].name));
         told++;
     }

@@ -28,7 +28,8 @@ int page_remove(struct page *page);           /* releases, then unlinks; the han
 const char *page_name(const struct page *page); /* borrowed from the page */
 const char *page_path(const struct page *page); /* the value of PERTURB_PAGE for a target; borrowed */
 
-/* Arms the call-layer rules of `plan` (those of other layers are left out; scopes are the caller's business) and the redirects for ttl_ns from now. Replaces everything armed before; counts start at 0.
+/* Arms the call-layer rules of `plan` (those of other layers are left out; scopes are the caller's business) and the redirects for
+ * ttl_ns from now. Replaces everything armed before; counts start at 0.
  * 0; -EINVAL, -EPROTO (plan_check); -E2BIG too many redirects; -ESTALE epoch not above the page's last; -errno of flock. */
 int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
                  uint64_t ttl_ns);

@@ -62,7 +62,8 @@ bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, str
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&rules->generation, __ATOMIC_RELAXED) != generation)
             return false;
-        if (!redirect.match.present || redirect.match.prefix_bits > 128 || !address_matches(&redirect.match, (struct sockaddr *)&copy))
+        if (!redirect.match.present || redirect.match.prefix_bits > 128 ||
+            !address_matches(&redirect.match, (struct sockaddr *)&copy))
             continue;
         local_address(copy.ss_family, redirect.port, ret_address, ret_length);
         return true;

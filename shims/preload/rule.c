@@ -95,7 +95,8 @@ static bool fault_applies(const struct plan_rule *rule, struct occasion *occasio
     switch (rule->fault) {
     case FAULT_CALL_short_io:
         occasion_settle(occasion);
-        return occasion->size > (uint64_t)rule->params.CALL_short_io.size && occasion->kind != KIND_OTHER && occasion->kind != KIND_PACKETS;
+        return occasion->size > (uint64_t)rule->params.CALL_short_io.size && occasion->kind != KIND_OTHER &&
+               occasion->kind != KIND_PACKETS;
     case FAULT_CALL_drop_connection:
         occasion_settle(occasion);
         return occasion->kind == KIND_TCP;
@@ -120,7 +121,8 @@ static bool selectors_match(const struct plan_rule *rule, const struct occasion 
     return decide_matches(rule, event);
 }
 
-static uint64_t jittered(uint64_t seed, const struct plan_rule *rule, const struct decide_event *event, int64_t mean, int64_t jitter)
+static uint64_t jittered(uint64_t seed, const struct plan_rule *rule, const struct decide_event *event, int64_t mean,
+                         int64_t jitter)
 {
     uint64_t draw;
     int64_t value = mean;
@@ -168,10 +170,12 @@ static void apply(const struct view *view, const struct plan_rule *rule, const s
             ruling->size_max = (uint64_t)params->CALL_short_io.size;
         break;
     case FAULT_CALL_latency:
-        add_sleep(ruling, count, jittered(view->seed, rule, event, params->CALL_latency.latency, params->CALL_latency.jitter));
+        add_sleep(ruling, count,
+                  jittered(view->seed, rule, event, params->CALL_latency.latency, params->CALL_latency.jitter));
         break;
     case FAULT_CALL_lock_stall:
-        add_sleep(ruling, count, jittered(view->seed, rule, event, params->CALL_lock_stall.latency, params->CALL_lock_stall.jitter));
+        add_sleep(ruling, count,
+                  jittered(view->seed, rule, event, params->CALL_lock_stall.latency, params->CALL_lock_stall.jitter));
         break;
     default:
         break;

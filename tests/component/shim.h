@@ -46,7 +46,7 @@ extern char **environ;
 struct bench {
     char build[PATH_MAX];     /* where this test was built */
     char library[PATH_MAX + 32];
-    char folder[64];          /* the registry, removed at the end */
+    char folder[128];         /* the registry, removed at the end */
     struct registry registry;
     struct page *page;
     struct plan *plan;
@@ -83,7 +83,8 @@ static UNUSED_OK int bench_begin(void **state)
     for (int up = 0; up < 3; up++) /* BUILD/tests/component/test_x */
         *strrchr(bench->build, '/') = '\0';
     snprintf(bench->library, sizeof(bench->library), "%s/libperturb.so", bench->build);
-    snprintf(bench->folder, sizeof(bench->folder), "/tmp/perturb-test-XXXXXX");
+    snprintf(bench->folder, sizeof(bench->folder), "%s/shim-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    assert_true(strlen(bench->folder) < sizeof(bench->folder) - 1);
     assert_non_null(mkdtemp(bench->folder));
     setenv("PERTURB_REGISTRY", bench->folder, 1);
     assert_int_equal(registry_open(&bench->registry), 0);

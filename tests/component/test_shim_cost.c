@@ -10,7 +10,7 @@ static const char valgrind[] = "/usr/bin/valgrind";
 /* Instructions of alloc_pairs doing `pairs` under `preload`. */
 static unsigned long long instructions(struct bench *bench, const char *preload, const char *page, int pairs)
 {
-    char program[PATH_MAX + 64], library[PATH_MAX + 64], variable[128], number[16], text[256], out[128], count_line[256];
+    char program[PATH_MAX + 64], library[PATH_MAX + 64], variable[384], number[16], text[256], out[256], count_line[256];
     char *environment[] = { library, variable, NULL };
     unsigned long long count = 0;
     struct victim victim;

@@ -367,7 +367,7 @@ static void copy_as_static(const char *from, const char *to, bool go)
 static void static_programs_are_refused_and_explained(void **state)
 {
     struct bench *bench = *state;
-    char path[128];
+    char path[256];
 
     snprintf(path, sizeof(path), "%s/static", bench->folder);
     copy_as_static(fixture(bench, "alloc_pairs"), path, false);

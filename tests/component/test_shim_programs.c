@@ -156,7 +156,7 @@ static void nginx_answers_in_crumbs(void **state)
 {
     static char answer[65536];
     struct bench *bench = *state;
-    char config[256], path[128];
+    char config[300], path[256];
     struct page_process list[8];
     struct victim victim;
     const char *body;

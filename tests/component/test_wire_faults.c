@@ -149,7 +149,8 @@ static void test_released_latency_lets_held_bytes_go(void **state)
     assert_int_equal(wire_arm(&fixture->executor, 1, LEASE_NS, &rule, 1), 0);
     assert_int_equal(wire_send_all(fd, "abc", 3), 0);
     assert_true(wire_event(&fixture->executor, EVENT_fault_acted, "long", 1, NULL));
-    assert_true(wire_status(&fixture->executor, "long").in_flight >= 1);
+    while (!wire_status(&fixture->executor, "long").in_flight) /* counted a moment after the event is told */
+        (void)poll(NULL, 0, 1);
     assert_int_equal(wire_release(&fixture->executor, 1), 0);
     assert_int_equal(wire_recv_all(fd, bytes, 3), 3);
     assert_memory_equal(bytes, "abc", 3);
@@ -238,6 +239,32 @@ static void test_limit_data_is_exact(void **state)
         limit_once(*state, 2 * i + 1, limits[i], 0);
         limit_once(*state, 2 * i + 2, limits[i], 1);
     }
+}
+
+/* The client is still sending when the answer is cut: it gets every byte up to the limit and a clean end, no reset that would
+ * destroy what it has not read yet. */
+static void test_limit_data_ends_cleanly_while_the_client_sends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plan_rule rule = wire_rule("limit_data", "limit");
+    char *out = malloc(400000), *in = malloc(400000);
+    int fd = wire_connect(fixture->echo_at);
+
+    rule.selector.direction = DIRECTION_TO_CLIENT;
+    rule.params.STREAM_limit_data.bytes = 50001;
+    assert_int_equal(wire_arm(&fixture->executor, 1, LEASE_NS, &rule, 1), 0);
+    wire_fill(5, 0, out, 400000);
+    assert_int_equal(wire_send_all(fd, out, 400000), 0);
+    assert_true(wire_event(&fixture->executor, EVENT_fault_acted, "limit", 1, NULL));
+    (void)poll(NULL, 0, 20); /* a wrong reset would have come by now */
+    assert_int_equal(wire_send_all(fd, out, 1000), 0); /* to a proxy that has closed its writing side, and reads on */
+    assert_int_equal(wire_recv_all(fd, in, 400000), 50001);
+    assert_memory_equal(in, out, 50001);
+    assert_int_equal(wire_recv_some(fd, in, 1, (int)wire_timeout_ms()), 0);
+    assert_int_equal(wire_status(&fixture->executor, "limit").counts.fired, 1);
+    close(fd);
+    free(out);
+    free(in);
 }
 
 static void test_blackhole_swallows_and_gives_back(void **state)
@@ -467,6 +494,7 @@ int main(void)
         CASE(test_bandwidth_sets_the_rate),
         CASE(test_slicer_cuts),
         CASE(test_limit_data_is_exact),
+        CASE(test_limit_data_ends_cleanly_while_the_client_sends),
         CASE(test_blackhole_swallows_and_gives_back),
         CASE(test_blackhole_loses_no_byte_of_a_stream),
         CASE(test_reset_peer_resets_idle_and_open),

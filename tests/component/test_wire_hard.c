@@ -54,8 +54,18 @@ static int set_up_small(void **state)
 
     injector_limits_init(&limits);
     limits.hold_connection_bytes_max = MIB;
-    limits.hold_proxy_bytes_max = 2 * MIB;
-    limits.pool_bytes_max = 8 * MIB;
+    limits.hold_proxy_bytes_max = 4 * MIB;
+    limits.pool_bytes_max = 32 * MIB;
+    return set_up_with(state, &limits);
+}
+
+/* Less memory than the bounds would allow to hold. */
+static int set_up_starved(void **state)
+{
+    struct injector_limits limits;
+
+    injector_limits_init(&limits);
+    limits.pool_bytes_max = 3 * MIB;
     return set_up_with(state, &limits);
 }
 
@@ -518,24 +528,31 @@ static void test_held_bytes_are_bounded_and_reported(void **state)
     struct proxy_status status;
     struct event event;
     char at[ADDRESS_TEXT_MAX];
-    int fd;
+    int fds[8];
 
     wire_open(&fixture->executor, "source", wire_server_port(server), at, sizeof(at));
     rule.params.STREAM_latency.latency = 600 * (int64_t)NS_PER_S;
     rule.selector.direction = DIRECTION_TO_CLIENT;
     assert_int_equal(wire_arm(&fixture->executor, 1, LEASE_NS, &rule, 1), 0);
-    fd = wire_connect(at);
+    fds[0] = wire_connect(at);
     assert_true(wire_event(&fixture->executor, EVENT_hold_full, "source", 1, &event));
     assert_true(event.number[0] > MIB / 2);
     (void)stuck_at(&sent);
     status = wire_proxy(&fixture->executor, "source");
     assert_in_range(status.held_bytes_peak, MIB / 2, 2 * MIB + 64 * 1024); /* the bound, and one ring of receive buffers */
-    assert_true(status.hold_full >= 1);
-    assert_int_equal(status.held_bytes_max, 2 * MIB);
+    assert_int_equal(status.held_bytes_max, 4 * MIB);
+    for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
+        fds[i] = wire_connect(at);
+    (void)stuck_at(&sent);
+    status = wire_proxy(&fixture->executor, "source");
+    assert_in_range(status.held_bytes_peak, 3 * MIB, 5 * MIB + 64 * 1024); /* and the proxy's, though there are eight */
+    assert_true(status.hold_full >= 2);
     assert_int_equal(wire_event_count(&fixture->executor, EVENT_hold_full, NULL), 1);
     assert_int_equal(wire_release(&fixture->executor, 1), 0);
-    read_whole(fd);
-    close(fd);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        read_whole(fds[i]);
+        close(fds[i]);
+    }
     wait_no_connections(fixture, "source");
     wire_server_stop(server);
 }
@@ -621,7 +638,7 @@ int main(void)
         CASE(test_thousands_of_connections),
         CASE(test_a_slow_reader_pushes_back),
         cmocka_unit_test_setup_teardown(test_held_bytes_are_bounded_and_reported, set_up_small, tear_down),
-        cmocka_unit_test_setup_teardown(test_an_exhausted_pool_loses_nothing, set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_exhausted_pool_loses_nothing, set_up_starved, tear_down),
         CASE(test_faults_come_and_go_under_load),
     };
 

@@ -100,7 +100,7 @@ static void ignore(const char *name, bool defined, void *context)
 static void broken_files_are_read(void **state)
 {
     struct bench *bench = *state;
-    char from[PATH_MAX + 64], to[128];
+    char from[PATH_MAX + 64], to[256];
     static unsigned char data[1 << 17], copy[1 << 17];
     ssize_t size;
     int fd;
@@ -136,7 +136,7 @@ static void scripts_lead_to_their_interpreter(void **state)
 {
     struct bench *bench = *state;
     struct inspection *inspection;
-    char path[128];
+    char path[256];
     FILE *file;
 
     snprintf(path, sizeof(path), "%s/script", bench->folder);

@@ -143,7 +143,7 @@ static void unsafe_registries_are_refused(void **state)
 {
     struct bench *bench = *state;
     struct registry registry;
-    char path[128], long_path[400];
+    char path[256], long_path[400];
 
     snprintf(path, sizeof(path), "%s/wide", bench->folder);
     assert_int_equal(mkdir(path, 0700), 0);

@@ -45,6 +45,29 @@ static void round_numbers_and_bounds_survive(void **state)
     expect_round_trip(UNIT_BOOL, 1);
 }
 
+static void prints_what_people_write(void **state)
+{
+    static const struct {
+        enum unit unit;
+        int64_t value;
+        const char *text;
+    } rows[] = {
+        { UNIT_DURATION, 0, "0s" },           { UNIT_DURATION, 100000000, "100ms" },   { UNIT_DURATION, 1500000000, "1.5s" },
+        { UNIT_DURATION, 90000000000, "90s" }, { UNIT_DURATION, 600000000000, "10m" }, { UNIT_DURATION, 1, "1ns" },
+        { UNIT_SIZE, 1048576, "1MiB" },       { UNIT_SIZE, 64, "64B" },                { UNIT_SIZE, 1000000, "1MB" },
+        { UNIT_RATE, 1000000, "1MB/s" },      { UNIT_FREQUENCY, 200000, "200/s" },     { UNIT_FREQUENCY, 500, "0.5/s" },
+        { UNIT_SHARE, 1000, "0.1%" },         { UNIT_SHARE, 50000, "5%" },             { UNIT_RATIO, 1500, "1.5x" },
+        { UNIT_COUNT, -3, "-3" },             { UNIT_BOOL, 1, "true" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[32];
+
+        assert_string_equal(unit_print(rows[i].unit, rows[i].value, text, sizeof(text)), rows[i].text);
+    }
+}
+
 static void reads_what_people_write(void **state)
 {
     static const struct {
@@ -159,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(printing_is_the_inverse_of_parsing),
         cmocka_unit_test(round_numbers_and_bounds_survive),
+        cmocka_unit_test(prints_what_people_write),
         cmocka_unit_test(reads_what_people_write),
         cmocka_unit_test(refuses_what_is_no_value),
         cmocka_unit_test(every_unit_has_an_example),
