@@ -155,7 +155,7 @@ lint: ## clang-tidy over the sources
 	@clang-tidy --quiet $(filter %.c,$(srcs-scenarios) $(srcs-injector) $(srcs-host) $(srcs-controller)) -- -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) -DPERTURB_VERSION='"x"'
 
 hdr-check: ## Every header compiles alone
-	@for h in $$(git ls-files -co --exclude-standard '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
+	@for h in $$(find scenarios injector shims controller playbooks tests -name '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
 
 install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)

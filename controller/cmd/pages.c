@@ -9,9 +9,10 @@
 int pages_registry(const char *command, struct registry *ret_registry, struct errs *errs)
 {
     int result = registry_open(ret_registry);
+    char why[REGISTRY_FILE_MAX];
 
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, command, "the registry directory: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, command, "%s", registry_explain(result, why, sizeof(why)));
     return 0;
 }
 

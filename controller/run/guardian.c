@@ -70,12 +70,12 @@ static int plan_base_entries(struct guardian *guardian)
 static int set_up(struct guardian *guardian, struct errs *errs)
 {
     struct registry registry;
-    char part[160];
+    char part[160], why[REGISTRY_FILE_MAX];
     sigset_t signals;
     int result = registry_open(&registry);
 
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
     snprintf(part, sizeof(part), "runs/%s", guardian->spec->run_id);
     registry_path(&registry, part, guardian->registration, sizeof(guardian->registration));
     snprintf(part, sizeof(part), "runs/.%s", guardian->spec->run_id);

@@ -152,10 +152,11 @@ static void recover_one(const struct registration *registration, void *context)
 int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
 {
     struct recover_context state = { .out = out };
+    char why[REGISTRY_FILE_MAX];
     int result = each_registration(recover_one, tell_unreadable, &state);
 
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
     *ret_recovery = state.counts;
     return 0;
 }
@@ -186,11 +187,12 @@ static void count_one(const struct registration *registration, void *context)
 int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs)
 {
     struct halt_context state = { 0, 0 };
+    char why[REGISTRY_FILE_MAX];
     uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
     int result = each_registration(tell_one, NULL, &state);
 
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
     do {
         state.left = 0;
         each_registration(count_one, NULL, &state);

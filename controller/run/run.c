@@ -286,6 +286,7 @@ static int copy_playbook(const struct run *run, struct errs *errs)
 
 static int set_up(struct run *run, struct errs *errs)
 {
+    char why[REGISTRY_FILE_MAX];
     int result;
 
     run->started_wall_ns = clock_wall_ns();
@@ -294,7 +295,7 @@ static int set_up(struct run *run, struct errs *errs)
         return -EINVAL;
     result = registry_open(&run->registry);
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, "registry", "the registry directory cannot be used: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
     if (allocate(run) < 0)
         return errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
     if (store_run_create(run->request->out_directory, run->id, &run->directory, errs) < 0 || copy_playbook(run, errs) < 0)

@@ -97,7 +97,7 @@ struct run {
     const char *phase;
     char abort_reason[160]; /* "" while the plan is followed */
     bool refused_baseline, unproven;
-    char refusal[200];
+    char refusal[440];
     cJSON *undo, *verify, *notes; /* arrays of the result document */
 };
 

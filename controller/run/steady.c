@@ -30,12 +30,39 @@ static bool judge_line(struct run *run, struct steady_line *line)
     return line->held;
 }
 
+/* What one would look at first: a target that has ended, a proxy whose upstream does not take connections. */
+static void name_suspect(struct run *run)
+{
+    size_t used = strlen(run->refusal), size = sizeof(run->refusal) - used;
+    const struct proxy *proxies = run->playbook->proxies.items;
+    char where[ERR_WHERE_MAX];
+
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        const struct target_run *target = &run->targets[i];
+
+        if (!target->pid && target->exit_count) {
+            snprintf(run->refusal + used, size, "; target '%s' (%s) had ended with status %d", target->target->name,
+                     node_where(&run->playbook->document, target->target->node, where, sizeof(where)),
+                     (int)target->exits[target->exit_count - 1].status);
+            return;
+        }
+    }
+    for (size_t i = 0; i < run->playbook->proxies.count; i++)
+        if (run->proxies[i].connects_failed) {
+            snprintf(run->refusal + used, size, "; proxy '%s' (%s) could not connect to its upstream %s", proxies[i].name,
+                     node_where(&run->playbook->document, proxies[i].node, where, sizeof(where)), proxies[i].upstream);
+            return;
+        }
+}
+
 bool run_judge_steady(struct run *run)
 {
     bool held = true;
 
     for (size_t i = 0; i < run->playbook->hypothesis.count; i++)
         held &= judge_line(run, &run->steady[i]);
+    if (!held)
+        name_suspect(run);
     return held;
 }
 

@@ -71,6 +71,19 @@ int registry_open(struct registry *ret_registry)
     return 0;
 }
 
+char *registry_explain(int error, char *text, size_t size)
+{
+    char path[REGISTRY_PATH_MAX];
+
+    if (directory_name(path, sizeof(path)) < 0)
+        snprintf(text, size, "the registry directory's name is too long (PERTURB_REGISTRY)");
+    else if (error == -EPERM || error == -ELOOP)
+        snprintf(text, size, "the registry directory %s is refused: it has to be a directory of your own with mode 0700, no link", path);
+    else
+        snprintf(text, size, "the registry directory %s cannot be used: %s", path, strerror(-error));
+    return text;
+}
+
 void registry_close(struct registry *registry)
 {
     if (!registry || registry->fd < 0)

@@ -22,6 +22,9 @@ struct registry {
 int registry_open(struct registry *ret_registry);
 void registry_close(struct registry *registry); /* accepts NULL and a closed one */
 
+/* Where the directory is or would be, and what an error of registry_open means, for people. Returns text. */
+char *registry_explain(int error, char *text, size_t size);
+
 /* "REGISTRY/part" into `path` (REGISTRY_FILE_MAX suffices for parts below 100 bytes). 0 or -ENAMETOOLONG. */
 int registry_path(const struct registry *registry, const char *part, char *path, size_t size);
 

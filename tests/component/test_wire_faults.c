@@ -256,8 +256,10 @@ static void test_limit_data_ends_cleanly_while_the_client_sends(void **state)
     wire_fill(5, 0, out, 400000);
     assert_int_equal(wire_send_all(fd, out, 400000), 0);
     assert_true(wire_event(&fixture->executor, EVENT_fault_acted, "limit", 1, NULL));
-    (void)poll(NULL, 0, 20); /* a wrong reset would have come by now */
-    assert_int_equal(wire_send_all(fd, out, 1000), 0); /* to a proxy that has closed its writing side, and reads on */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(wire_send_all(fd, out, 1000), 0); /* to a proxy that has closed its writing side, and reads on */
+        (void)wire_is_silent(-1, 20); /* a wrong reset in answer comes meanwhile */
+    }
     assert_int_equal(wire_recv_all(fd, in, 400000), 50001);
     assert_memory_equal(in, out, 50001);
     assert_int_equal(wire_recv_some(fd, in, 1, (int)wire_timeout_ms()), 0);

@@ -170,9 +170,12 @@ static void tell(const struct truth *truths, unsigned count, unsigned needed, ui
             sizes[known++] = fabs(truth->error_ms);
         }
     }
-    if (known)
-        printf("# median error %+.1f ms, median size %.1f ms, largest %.1f ms; two bins are %.0f ms\n", median(errors, known),
-               median(sizes, known), sizes[known - 1], 2 * (double)BASE_BIN_NS / 1e6);
+    if (known) {
+        double middle = median(errors, known), middle_size = median(sizes, known);
+
+        printf("# median error %+.1f ms, median size %.1f ms, largest %.1f ms; two bins are %.0f ms\n", middle, middle_size,
+               sizes[known - 1], 2 * (double)BASE_BIN_NS / 1e6);
+    }
     printf("%sok 1 - the reported convergence is within two bins of the truth in %u of %u runs, %u needed\n", good >= needed ? "" : "not ",
            good, count, needed);
     printf("%sok 2 - the victim followed its closed form in %u of %u runs, %u needed\n", closed >= needed ? "" : "not ", closed, count, needed);

@@ -173,100 +173,100 @@ static void put_small(char *text, size_t size, size_t line, const char *edit)
         length += (size_t)snprintf(text + length, size - length, "%s\n", i + 1 == line ? edit : small[i]);
 }
 
+static const struct {
+    size_t line;
+    const char *edit, *where, *says;
+} wrong_playbooks[] = {
+    { 1, "perturb: 2", "p.yaml:1:10", "found version 2; this program reads version 1" },
+    { 1, "perturb: one", "p.yaml:1:10", "found version one" },
+    { 1, "perturb: [1]", "p.yaml:1:10", "found a list" },
+    { 1, "# none", "p.yaml:2:1", "playbook needs 'perturb'" },
+    { 2, "titel: t", "p.yaml:2:1", "has no key 'titel'; did you mean title?" },
+    { 2, "# none", "p.yaml:1:1", "playbook needs 'title'" },
+    { 2, "title:", "p.yaml:2:7", "found nothing, expected text" },
+    { 2, "title: t\ntitle: u", "p.yaml:3:1", "key 'title' is given twice; first at line 2" },
+    { 2, "title: t\nrigour: thorough", "p.yaml:3:9", "is none of: quick full" },
+    { 2, "title: t\nseed: many", "p.yaml:3:7", "is no whole number below 2^64" },
+    { 2, "title: t\nseed: -1", "p.yaml:3:7", "is no whole number below 2^64" },
+    { 2, "title: t\nseed: \"18446744073709551616\"", "p.yaml:3:7", "is no whole number below 2^64" },
+    { 2, "title: t\nlease: 100ms", "p.yaml:3:8", "lease: 100ms is below the minimum of 1s" },
+    { 2, "title: t\ntags: {a: b}", "p.yaml:3:7", "found a map, expected a list of texts" },
+    { 2, "title: \"${env.PERTURB_TEST_SURELY_UNSET}\"", "p.yaml:2:8", "the environment has no PERTURB_TEST_SURELY_UNSET" },
+    { 2, "title: \"${vars.rat}\"", "p.yaml:2:8", "unknown variable ${vars.rat}; did you mean ${vars.rate}?" },
+    { 2, "title: \"${whatever}\"", "p.yaml:2:8", "unknown variable ${whatever}; there are ${vars.NAME}" },
+    { 2, "title: \"${vars.rate\"", "p.yaml:2:8", "'${' without its '}'" },
+    { 2, "title: \"${proxies.wir.listen}\"", "p.yaml:2:8", "unknown variable ${proxies.wir.listen}" },
+    { 2, "title: \"${port.}\"", "p.yaml:2:8", "unknown variable ${port.}" },
+    { 3, "vars: {rate: \"${vars.upstream}\", upstream: \"${vars.rate}\"}", NULL, "refer to each other in a circle" },
+    { 4, "targets: {app: {command: [sleep], pid: 5}}", "p.yaml:4:16", "needs exactly one of command, pid, unit, cgroup, address" },
+    { 4, "targets: {app: {command: []}}", "p.yaml:4:26", "the command is empty" },
+    { 4, "targets: {app: {}}", "p.yaml:4:16", "needs exactly one of" },
+    { 4, "targets: [app]", "p.yaml:4:10", "found a list, expected a map by name" },
+    { 4, "targets: {app: {pid: 0}}", "p.yaml:4:22", "below the minimum of 1" },
+    { 4, "targets: {app: {address: nowhere}}", "p.yaml:4:26", "'nowhere' is no HOST:PORT" },
+    { 4, "targets: {app: {comand: [x]}}", "p.yaml:4:17", "target has no key 'comand'; did you mean command?" },
+    { 4, "targets: {app: {command: [x], ready: {tcp: \"x:1\", http: \"http://x/\"}}}", "p.yaml:4:38", "give tcp or http, not both" },
+    { 5, "proxies: {wire: {}}", "p.yaml:5:17", "proxy needs 'upstream': HOST:PORT it passes traffic to" },
+    { 5, "proxies: {wire: {upstream: \"127.0.0.1\"}}", "p.yaml:5:28", "'127.0.0.1' is no HOST:PORT" },
+    { 5, "proxies: {wire: {upstream: \"127.0.0.1:0\"}}", "p.yaml:5:28", "is no HOST:PORT" },
+    { 5, "proxies: {wire: {upstream: \"127.0.0.1:65536\"}}", "p.yaml:5:28", "is no HOST:PORT" },
+    { 5, "proxies: {wire: {listen: \"x\", upstream: \"127.0.0.1:1\"}}", "p.yaml:5:26", "listen: 'x' is no HOST:PORT" },
+    { 5, "proxies: {wire: {listen: \"${proxies.wire.listen}:1\", upstream: \"h:1\"}}", NULL, "refer to each other in a circle" },
+    { 6, "load: {main: {http: {url: \"http://h/\"}}}", "p.yaml:6:14", "load needs 'rate'" },
+    { 6, "load: {main: {rate: 5}}", "p.yaml:6:14", "load 'main' needs one of http and resp" },
+    { 6, "load: {main: {http: {url: \"http://h/\"}, resp: {url: \"redis://h\"}, rate: 5}}", "p.yaml:6:14", "needs one of http and resp" },
+    { 6, "load: {main: {http: {url: \"ftp://h/\"}, rate: 5}}", NULL, "does not start with http:// or https://" },
+    { 6, "load: {main: {http: {url: \"http://h/\"}, rate: 0}}", "p.yaml:6:47", "below the minimum" },
+    { 6, "load: {main: {http: {url: \"http://h/\"}, rate: fast}}", "p.yaml:6:47", "expected a frequency such as 200/s" },
+    { 6, "load: {}", NULL, "load is empty" },
+    { 7, "steady-state-hypothesis: [{signal: mian.goodput, min: 99%}]", "p.yaml:7:36", "no load is named 'mian'; there is 'main'" },
+    { 7, "steady-state-hypothesis: [{signal: main.goodputt, min: 99%}]", "p.yaml:7:36", "is no signal of load 'main'" },
+    { 7, "steady-state-hypothesis: [{signal: main.p0, min: 1ms}]", "p.yaml:7:36", "is no signal of load" },
+    { 7, "steady-state-hypothesis: [{signal: main.p100, min: 1ms}]", "p.yaml:7:36", "is no signal of load" },
+    { 7, "steady-state-hypothesis: [{signal: main.goodput}]", "p.yaml:7:27", "needs min or max" },
+    { 7, "steady-state-hypothesis: [{signal: main.goodput, min: 101%}]", "p.yaml:7:55", "above the maximum of 100%" },
+    { 7, "steady-state-hypothesis: [{signal: main.p99, max: 99%}]", "p.yaml:7:51", "expected a duration" },
+    { 8, "method: [{fault: latancy, proxy: wire, for: 5s}]", "p.yaml:8:18", "unknown fault 'latancy'; did you mean latency?" },
+    { 8, "method: [{fault: latency, proxy: wire, latency: 700s}]", "p.yaml:8:49", "latency: 700s is above the maximum of 10m" },
+    { 8, "method: [{fault: latency, proxy: wire, latensy: 5ms}]", NULL, "has no 'latensy'; did you mean latency?" },
+    { 8, "method: [{fault: latency, proxy: wirre}]", "p.yaml:8:34", "no proxy is named 'wirre'; there is 'wire'" },
+    { 8, "method: [{fault: latency}]", "p.yaml:8:10", "needs one of proxy and target" },
+    { 8, "method: [{fault: latency, proxy: wire, target: app}]", "p.yaml:8:10", "needs one of proxy and target" },
+    { 8, "method: [{fault: bandwidth, proxy: wire}]", "p.yaml:8:10", "stream.bandwidth needs 'rate'" },
+    { 8, "method: [{fault: pause, target: ap}]", "p.yaml:8:33", "no target is named 'ap'; there is 'app'" },
+    { 8, "method: [{fault: pause, target: old}]", "p.yaml:8:33", "host.pause acts on targets that the run spawned" },
+    { 8, "method: [{fault: fail, target: far}]", "p.yaml:8:32", "call.fail needs a target with a command or a pid" },
+    { 8, "method: [{fault: fail, target: app, point: lock}]", "p.yaml:8:44", "cannot be put at 'lock'" },
+    { 8, "method: [{fault: fail, target: app, error: ENOSPCC}]", "p.yaml:8:44", "did you mean ENOSPC?" },
+    { 8, "method: [{fault: kill, proxy: wire}]", "p.yaml:8:18", "unknown fault 'kill'" },
+    { 8, "method: [{fault: fail, target: app, name: a}, {fault: fail, target: app, name: a}]", "p.yaml:8:80", "given to two steps" },
+    { 8, "method: [{proxy: wire}]", "p.yaml:8:10", "step needs 'fault'" },
+    { 8, "method: [{fault: latency, proxy: wire, at: yesterday}]", "p.yaml:8:44", "expected a duration" },
+    { 8, "method: nothing", "p.yaml:8:9", "found text, expected a list" },
+    { 9, "expect: {loss: {max: 2}}", "p.yaml:9:22", "expected a duration" },
+    { 9, "expect: {convergence: {band: 95%}}", "p.yaml:9:30", "above the maximum of 90%" },
+    { 9, "expect: {convergence: {signals: [main.nothing]}}", NULL, "is no signal of load 'main'" },
+    { 9, "expect: {lose: {max: 2s}}", "p.yaml:9:10", "expect has no key 'lose'; did you mean loss?" },
+    { 9, "guards: [{signal: main.errors, above: 5%, then: dance}]", "p.yaml:9:49", "is none of: abort" },
+    { 9, "guards: [{signal: main.errors, above: 5%, below: 1%}]", "p.yaml:9:10", "needs one of above and below" },
+    { 9, "guards: [{signal: main.errors}]", "p.yaml:9:10", "needs one of above and below" },
+    { 9, "rollback: [{timeout: 1s}]", "p.yaml:9:12", "rollback needs 'command'" },
+};
+
 static void wrong_playbooks_are_refused_with_their_place(void **state)
 {
-    static const struct {
-        size_t line;
-        const char *edit, *where, *says;
-    } rows[] = {
-        { 1, "perturb: 2", "p.yaml:1:10", "found version 2; this program reads version 1" },
-        { 1, "perturb: one", "p.yaml:1:10", "found version one" },
-        { 1, "perturb: [1]", "p.yaml:1:10", "found a list" },
-        { 1, "# none", "p.yaml:2:1", "playbook needs 'perturb'" },
-        { 2, "titel: t", "p.yaml:2:1", "has no key 'titel'; did you mean title?" },
-        { 2, "# none", "p.yaml:1:1", "playbook needs 'title'" },
-        { 2, "title:", "p.yaml:2:7", "found nothing, expected text" },
-        { 2, "title: t\ntitle: u", "p.yaml:3:1", "key 'title' is given twice; first at line 2" },
-        { 2, "title: t\nrigour: thorough", "p.yaml:3:9", "is none of: quick full" },
-        { 2, "title: t\nseed: many", "p.yaml:3:7", "is no whole number below 2^64" },
-        { 2, "title: t\nseed: -1", "p.yaml:3:7", "is no whole number below 2^64" },
-        { 2, "title: t\nseed: \"18446744073709551616\"", "p.yaml:3:7", "is no whole number below 2^64" },
-        { 2, "title: t\nlease: 100ms", "p.yaml:3:8", "lease: 100ms is below the minimum of 1s" },
-        { 2, "title: t\ntags: {a: b}", "p.yaml:3:7", "found a map, expected a list of texts" },
-        { 2, "title: \"${env.PERTURB_TEST_SURELY_UNSET}\"", "p.yaml:2:8", "the environment has no PERTURB_TEST_SURELY_UNSET" },
-        { 2, "title: \"${vars.rat}\"", "p.yaml:2:8", "unknown variable ${vars.rat}; did you mean ${vars.rate}?" },
-        { 2, "title: \"${whatever}\"", "p.yaml:2:8", "unknown variable ${whatever}; there are ${vars.NAME}" },
-        { 2, "title: \"${vars.rate\"", "p.yaml:2:8", "'${' without its '}'" },
-        { 2, "title: \"${proxies.wir.listen}\"", "p.yaml:2:8", "unknown variable ${proxies.wir.listen}" },
-        { 2, "title: \"${port.}\"", "p.yaml:2:8", "unknown variable ${port.}" },
-        { 3, "vars: {rate: \"${vars.upstream}\", upstream: \"${vars.rate}\"}", NULL, "refer to each other in a circle" },
-        { 4, "targets: {app: {command: [sleep], pid: 5}}", "p.yaml:4:16", "needs exactly one of command, pid, unit, cgroup, address" },
-        { 4, "targets: {app: {command: []}}", "p.yaml:4:26", "the command is empty" },
-        { 4, "targets: {app: {}}", "p.yaml:4:16", "needs exactly one of" },
-        { 4, "targets: [app]", "p.yaml:4:10", "found a list, expected a map by name" },
-        { 4, "targets: {app: {pid: 0}}", "p.yaml:4:22", "below the minimum of 1" },
-        { 4, "targets: {app: {address: nowhere}}", "p.yaml:4:26", "'nowhere' is no HOST:PORT" },
-        { 4, "targets: {app: {comand: [x]}}", "p.yaml:4:17", "target has no key 'comand'; did you mean command?" },
-        { 4, "targets: {app: {command: [x], ready: {tcp: \"x:1\", http: \"http://x/\"}}}", "p.yaml:4:38", "give tcp or http, not both" },
-        { 5, "proxies: {wire: {}}", "p.yaml:5:17", "proxy needs 'upstream': HOST:PORT it passes traffic to" },
-        { 5, "proxies: {wire: {upstream: \"127.0.0.1\"}}", "p.yaml:5:28", "'127.0.0.1' is no HOST:PORT" },
-        { 5, "proxies: {wire: {upstream: \"127.0.0.1:0\"}}", "p.yaml:5:28", "is no HOST:PORT" },
-        { 5, "proxies: {wire: {upstream: \"127.0.0.1:65536\"}}", "p.yaml:5:28", "is no HOST:PORT" },
-        { 5, "proxies: {wire: {listen: \"x\", upstream: \"127.0.0.1:1\"}}", "p.yaml:5:26", "listen: 'x' is no HOST:PORT" },
-        { 5, "proxies: {wire: {listen: \"${proxies.wire.listen}:1\", upstream: \"h:1\"}}", NULL, "refer to each other in a circle" },
-        { 6, "load: {main: {http: {url: \"http://h/\"}}}", "p.yaml:6:14", "load needs 'rate'" },
-        { 6, "load: {main: {rate: 5}}", "p.yaml:6:14", "load 'main' needs one of http and resp" },
-        { 6, "load: {main: {http: {url: \"http://h/\"}, resp: {url: \"redis://h\"}, rate: 5}}", "p.yaml:6:14", "needs one of http and resp" },
-        { 6, "load: {main: {http: {url: \"ftp://h/\"}, rate: 5}}", NULL, "does not start with http:// or https://" },
-        { 6, "load: {main: {http: {url: \"http://h/\"}, rate: 0}}", "p.yaml:6:47", "below the minimum" },
-        { 6, "load: {main: {http: {url: \"http://h/\"}, rate: fast}}", "p.yaml:6:47", "expected a frequency such as 200/s" },
-        { 6, "load: {}", NULL, "load is empty" },
-        { 7, "steady-state-hypothesis: [{signal: mian.goodput, min: 99%}]", "p.yaml:7:36", "no load is named 'mian'; there is 'main'" },
-        { 7, "steady-state-hypothesis: [{signal: main.goodputt, min: 99%}]", "p.yaml:7:36", "is no signal of load 'main'" },
-        { 7, "steady-state-hypothesis: [{signal: main.p0, min: 1ms}]", "p.yaml:7:36", "is no signal of load" },
-        { 7, "steady-state-hypothesis: [{signal: main.p100, min: 1ms}]", "p.yaml:7:36", "is no signal of load" },
-        { 7, "steady-state-hypothesis: [{signal: main.goodput}]", "p.yaml:7:27", "needs min or max" },
-        { 7, "steady-state-hypothesis: [{signal: main.goodput, min: 101%}]", "p.yaml:7:55", "above the maximum of 100%" },
-        { 7, "steady-state-hypothesis: [{signal: main.p99, max: 99%}]", "p.yaml:7:51", "expected a duration" },
-        { 8, "method: [{fault: latancy, proxy: wire, for: 5s}]", "p.yaml:8:18", "unknown fault 'latancy'; did you mean latency?" },
-        { 8, "method: [{fault: latency, proxy: wire, latency: 700s}]", "p.yaml:8:49", "latency: 700s is above the maximum of 10m" },
-        { 8, "method: [{fault: latency, proxy: wire, latensy: 5ms}]", NULL, "has no 'latensy'; did you mean latency?" },
-        { 8, "method: [{fault: latency, proxy: wirre}]", "p.yaml:8:34", "no proxy is named 'wirre'; there is 'wire'" },
-        { 8, "method: [{fault: latency}]", "p.yaml:8:10", "needs one of proxy and target" },
-        { 8, "method: [{fault: latency, proxy: wire, target: app}]", "p.yaml:8:10", "needs one of proxy and target" },
-        { 8, "method: [{fault: bandwidth, proxy: wire}]", "p.yaml:8:10", "stream.bandwidth needs 'rate'" },
-        { 8, "method: [{fault: pause, target: ap}]", "p.yaml:8:33", "no target is named 'ap'; there is 'app'" },
-        { 8, "method: [{fault: pause, target: old}]", "p.yaml:8:33", "host.pause acts on targets that the run spawned" },
-        { 8, "method: [{fault: fail, target: far}]", "p.yaml:8:32", "call.fail needs a target with a command or a pid" },
-        { 8, "method: [{fault: fail, target: app, point: lock}]", "p.yaml:8:44", "cannot be put at 'lock'" },
-        { 8, "method: [{fault: fail, target: app, error: ENOSPCC}]", "p.yaml:8:44", "did you mean ENOSPC?" },
-        { 8, "method: [{fault: kill, proxy: wire}]", "p.yaml:8:18", "unknown fault 'kill'" },
-        { 8, "method: [{fault: fail, target: app, name: a}, {fault: fail, target: app, name: a}]", "p.yaml:8:80", "given to two steps" },
-        { 8, "method: [{proxy: wire}]", "p.yaml:8:10", "step needs 'fault'" },
-        { 8, "method: [{fault: latency, proxy: wire, at: yesterday}]", "p.yaml:8:44", "expected a duration" },
-        { 8, "method: nothing", "p.yaml:8:9", "found text, expected a list" },
-        { 9, "expect: {loss: {max: 2}}", "p.yaml:9:22", "expected a duration" },
-        { 9, "expect: {convergence: {band: 95%}}", "p.yaml:9:30", "above the maximum of 90%" },
-        { 9, "expect: {convergence: {signals: [main.nothing]}}", NULL, "is no signal of load 'main'" },
-        { 9, "expect: {lose: {max: 2s}}", "p.yaml:9:10", "expect has no key 'lose'; did you mean loss?" },
-        { 9, "guards: [{signal: main.errors, above: 5%, then: dance}]", "p.yaml:9:49", "is none of: abort" },
-        { 9, "guards: [{signal: main.errors, above: 5%, below: 1%}]", "p.yaml:9:10", "needs one of above and below" },
-        { 9, "guards: [{signal: main.errors}]", "p.yaml:9:10", "needs one of above and below" },
-        { 9, "rollback: [{timeout: 1s}]", "p.yaml:9:12", "rollback needs 'command'" },
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(wrong_playbooks); i++) {
         static struct playbook playbook;
         static struct errs errs;
         struct ports ports = { .last = 4000 };
         char text[2048];
 
         errs = (struct errs){ 0 };
-        put_small(text, sizeof(text), rows[i].line, rows[i].edit);
+        put_small(text, sizeof(text), wrong_playbooks[i].line, wrong_playbooks[i].edit);
         if (read_text(&playbook, text, NULL, 0, &ports, &errs) == 0)
-            fail_msg("was taken: %s", rows[i].edit);
-        expect_finding(&errs, rows[i].where, rows[i].says, rows[i].edit);
+            fail_msg("was taken: %s", wrong_playbooks[i].edit);
+        expect_finding(&errs, wrong_playbooks[i].where, wrong_playbooks[i].says, wrong_playbooks[i].edit);
         assert_int_equal(errs_status(&errs), ERR_INPUT);
         playbook_done(&playbook);
     }

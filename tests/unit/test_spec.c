@@ -238,83 +238,84 @@ static void lines_mean_what_they_say(void **state)
     parsed("stream.latency:5ms", BIT(LAYER_STREAM));
 }
 
+static const struct {
+    const char *line, *where, *says;
+} wrong_lines[] = {
+    { "", "-f:1", "unknown fault ''" },
+    { "latancy:5ms", "-f:1", "did you mean latency?" },
+    { "nosuchfault", "-f:1", "`perturb faults` lists them" },
+    { ":5ms", "-f:1", "unknown fault ''" },
+    { "latency@nowhere:5ms", "-f:9", "cannot be put at 'nowhere'; its points are open read" },
+    { "latency@:5ms", "-f:9", "cannot be put at ''" },
+    { "latency@lock:5ms", "-f:9", "cannot be put at 'lock'" },
+    { "kill@read", "-f:6", "it has no points" },
+    { "latency@averyveryverylongpointnamethatdoesnotfitanywhere", "-f:9", "cannot be put at" },
+    { "latency:5", "-f:9", "expected a duration such as 250ms" },
+    { "latency:5parsec", "-f:9", "found '5parsec'" },
+    { "latency:-5ms", "-f:9", "expected a duration" },
+    { "latency:601s", "-f:9", "is above the maximum of 10m" },
+    { "latency:99999999999999999999ms", "-f:9", "too large" },
+    { "latency:5ms,", "-f:9", "the line ends in ','" },
+    { "latency:,5ms", "-f:9", "an item is empty" },
+    { "latency:5ms,,p=1%", "-f:13", "an item is empty" },
+    { "latency:5ms,7ms", "-f:13", "expected KEY=VALUE" },
+    { "latency:latency=5ms,7ms", "-f:21", "expected KEY=VALUE" },
+    { "latency:5ms,latency=6ms", "-f:13", "latency is given twice" },
+    { "latency:5ms,nth=2,nth=3", "-f:19", "nth is given twice" },
+    { "latency:5ms,p=1%,probability=2%", "-f:18", "probability is given twice" },
+    { "alloc_fail:1%,size>=1kB,size>=2kB", "-f:25", "size is given twice" },
+    { "alloc_fail:1%,size=1kB,size<=2kB,size=3", "-f:24", "size is given twice" },
+    { "latency:5ms,jiter=1ms", "-f:13", "did you mean jitter?" },
+    { "latency:5ms,colour=red", "-f:13", "has no 'colour'; `perturb faults latency`" },
+    { "latency:5ms,=3", "-f:13", "found '3', expected KEY=VALUE" },
+    { "latency:5ms,direction=to_client", "-f:13", "takes no 'direction'" },
+    { "alloc_fail:1%,path=/x", "-f:15", "takes no 'path'" },
+    { "alloc_fail:101%", "-f:12", "is above the maximum of 100%" },
+    { "alloc_fail:p>=1%", "-f:12", "this comparison is not one it has" },
+    { "latency:latency>=5ms", "-f:9", "only '=' sets a parameter" },
+    { "latency:5ms,nth=0", "-f:13", "below the minimum of 1" },
+    { "latency:5ms,first=0", "-f:13", "below the minimum of 1" },
+    { "latency:5ms,nth=1.5", "-f:13", "expected a whole number" },
+    { "latency:5ms,once=maybe", "-f:13", "expected true or false" },
+    { "latency:5ms,fd=-1", "-f:13", "below the minimum" },
+    { "latency:5ms,peer=localhost", "-f:13", "'localhost' is no address" },
+    { "latency:5ms,peer=10.0.0.0/40", "-f:13", "is no address" },
+    { "latency:5ms,peer>=1.2.3.4", "-f:13", "this comparison" },
+    { "fail:EWHAT", "-f:6", "is no errno name" },
+    { "fail:ENOSPCC", "-f:6", "did you mean ENOSPC?" },
+    { "fail:5", "-f:6", "is no errno name" },
+    { "fail:EIO,path=\"/a", "-f:10", "the quote \" is not closed" },
+    { "fail:EIO,path='/a", "-f:10", "the quote ' is not closed" },
+    { "fail:EIO,thread=a-name-of-more-than-fifteen-bytes", "-f:10", "longer than 15 bytes" },
+    { "kill:signal=STOP", "-f:6", "is none of: KILL TERM ABRT SEGV" },
+    { "kill:KILL,nth=2", "-f:11", "takes no 'nth'" },
+    { "pause:5s", "-f:7", "found '5s', expected KEY=VALUE" },
+    { "bandwidth:to=:80", "-f", "needs 'rate', a rate such as 1MB/s" },
+    { "bandwidth:0B/s,to=:80", "-f:11", "below the minimum of 1B/s" },
+    { "bandwidth:1MB,to=:80", "-f:11", "expected a rate" },
+    { "slicer:64,direction=up,to=:80", "-f:11", "is none of: to_upstream to_client both" },
+    { "limit_data:5,close=maybe,to=:80", "-f:14", "is none of: fin rst" },
+    { "fail:EIO,first=9,last=3", "-f", "last comes before first" },
+    { "fail:EIO,first=9,after=3", "-f", "first and after say the same thing" },
+    { "fail:EIO,once=true,budget=3", "-f", "once is a budget of 1" },
+    { "fail:EIO,from=9s,until=3s", "-f", "until comes before from" },
+    { "alloc_fail:1%,size>=2kB,size<=1kB", "-f", "no size lies in that range" },
+    { "call.blackhole", "-f:1", "unknown fault 'call.blackhole'" },
+    { "hosst.kill", "-f:1", "unknown fault" },
+};
+
 static void wrong_lines_are_refused_with_their_column(void **state)
 {
-    static const struct {
-        const char *line, *where, *says;
-    } rows[] = {
-        { "", "-f:1", "unknown fault ''" },
-        { "latancy:5ms", "-f:1", "did you mean latency?" },
-        { "nosuchfault", "-f:1", "`perturb faults` lists them" },
-        { ":5ms", "-f:1", "unknown fault ''" },
-        { "latency@nowhere:5ms", "-f:9", "cannot be put at 'nowhere'; its points are open read" },
-        { "latency@:5ms", "-f:9", "cannot be put at ''" },
-        { "latency@lock:5ms", "-f:9", "cannot be put at 'lock'" },
-        { "kill@read", "-f:6", "it has no points" },
-        { "latency@averyveryverylongpointnamethatdoesnotfitanywhere", "-f:9", "cannot be put at" },
-        { "latency:5", "-f:9", "expected a duration such as 250ms" },
-        { "latency:5parsec", "-f:9", "found '5parsec'" },
-        { "latency:-5ms", "-f:9", "expected a duration" },
-        { "latency:601s", "-f:9", "is above the maximum of 10m" },
-        { "latency:99999999999999999999ms", "-f:9", "too large" },
-        { "latency:5ms,", "-f:9", "the line ends in ','" },
-        { "latency:,5ms", "-f:9", "an item is empty" },
-        { "latency:5ms,,p=1%", "-f:13", "an item is empty" },
-        { "latency:5ms,7ms", "-f:13", "expected KEY=VALUE" },
-        { "latency:latency=5ms,7ms", "-f:21", "expected KEY=VALUE" },
-        { "latency:5ms,latency=6ms", "-f:13", "latency is given twice" },
-        { "latency:5ms,nth=2,nth=3", "-f:19", "nth is given twice" },
-        { "latency:5ms,p=1%,probability=2%", "-f:18", "probability is given twice" },
-        { "alloc_fail:1%,size>=1kB,size>=2kB", "-f:25", "size is given twice" },
-        { "alloc_fail:1%,size=1kB,size<=2kB,size=3", "-f:24", "size is given twice" },
-        { "latency:5ms,jiter=1ms", "-f:13", "did you mean jitter?" },
-        { "latency:5ms,colour=red", "-f:13", "has no 'colour'; `perturb faults latency`" },
-        { "latency:5ms,=3", "-f:13", "found '3', expected KEY=VALUE" },
-        { "latency:5ms,direction=to_client", "-f:13", "takes no 'direction'" },
-        { "alloc_fail:1%,path=/x", "-f:15", "takes no 'path'" },
-        { "alloc_fail:101%", "-f:12", "is above the maximum of 100%" },
-        { "alloc_fail:p>=1%", "-f:12", "this comparison is not one it has" },
-        { "latency:latency>=5ms", "-f:9", "only '=' sets a parameter" },
-        { "latency:5ms,nth=0", "-f:13", "below the minimum of 1" },
-        { "latency:5ms,first=0", "-f:13", "below the minimum of 1" },
-        { "latency:5ms,nth=1.5", "-f:13", "expected a whole number" },
-        { "latency:5ms,once=maybe", "-f:13", "expected true or false" },
-        { "latency:5ms,fd=-1", "-f:13", "below the minimum" },
-        { "latency:5ms,peer=localhost", "-f:13", "'localhost' is no address" },
-        { "latency:5ms,peer=10.0.0.0/40", "-f:13", "is no address" },
-        { "latency:5ms,peer>=1.2.3.4", "-f:13", "this comparison" },
-        { "fail:EWHAT", "-f:6", "is no errno name" },
-        { "fail:ENOSPCC", "-f:6", "did you mean ENOSPC?" },
-        { "fail:5", "-f:6", "is no errno name" },
-        { "fail:EIO,path=\"/a", "-f:10", "the quote \" is not closed" },
-        { "fail:EIO,path='/a", "-f:10", "the quote ' is not closed" },
-        { "fail:EIO,thread=a-name-of-more-than-fifteen-bytes", "-f:10", "longer than 15 bytes" },
-        { "kill:signal=STOP", "-f:6", "is none of: KILL TERM ABRT SEGV" },
-        { "kill:KILL,nth=2", "-f:11", "takes no 'nth'" },
-        { "pause:5s", "-f:7", "found '5s', expected KEY=VALUE" },
-        { "bandwidth:to=:80", "-f", "needs 'rate', a rate such as 1MB/s" },
-        { "bandwidth:0B/s,to=:80", "-f:11", "below the minimum of 1B/s" },
-        { "bandwidth:1MB,to=:80", "-f:11", "expected a rate" },
-        { "slicer:64,direction=up,to=:80", "-f:11", "is none of: to_upstream to_client both" },
-        { "limit_data:5,close=maybe,to=:80", "-f:14", "is none of: fin rst" },
-        { "fail:EIO,first=9,last=3", "-f", "last comes before first" },
-        { "fail:EIO,first=9,after=3", "-f", "first and after say the same thing" },
-        { "fail:EIO,once=true,budget=3", "-f", "once is a budget of 1" },
-        { "fail:EIO,from=9s,until=3s", "-f", "until comes before from" },
-        { "alloc_fail:1%,size>=2kB,size<=1kB", "-f", "no size lies in that range" },
-        { "call.blackhole", "-f:1", "unknown fault 'call.blackhole'" },
-        { "hosst.kill", "-f:1", "unknown fault" },
-    };
     char longer[700];
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(wrong_lines); i++) {
         struct fault_spec spec = { .to = "untouched" };
         struct errs errs = { 0 };
 
-        if (fault_spec_parse(rows[i].line, ALL_LAYERS, "-f", &spec, &errs) == 0)
-            fail_msg("'%s' was taken", rows[i].line);
-        expect_finding(&errs, rows[i].where, rows[i].says, rows[i].line);
+        if (fault_spec_parse(wrong_lines[i].line, ALL_LAYERS, "-f", &spec, &errs) == 0)
+            fail_msg("'%s' was taken", wrong_lines[i].line);
+        expect_finding(&errs, wrong_lines[i].where, wrong_lines[i].says, wrong_lines[i].line);
         assert_string_equal(spec.to, "untouched");
     }
     memset(longer, 'x', sizeof(longer));
