@@ -47,6 +47,7 @@ struct conn {
     uint32_t slot, generation;
     uint8_t state, inflight;
     bool connected, connecting, dirty, starved;
+    bool client_spoke; /* the client, and not its upstream, was the last whose bytes came */
     int fds[2]; /* client, upstream; -1 for none */
     struct link links[DIRECTIONS];
     struct chain chain;

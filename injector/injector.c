@@ -220,6 +220,7 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->connections_open += __atomic_load_n(&share->connections_open, __ATOMIC_RELAXED);
         status->connects_failed += __atomic_load_n(&share->connects_failed, __ATOMIC_RELAXED);
         status->bytes_to_upstream += __atomic_load_n(&share->bytes[0], __ATOMIC_RELAXED);
+        status->exchanges += __atomic_load_n(&share->exchanges, __ATOMIC_RELAXED);
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
         status->held_bytes += __atomic_load_n(&share->held_bytes, __ATOMIC_RELAXED);
         status->held_bytes_peak += __atomic_load_n(&share->held_bytes_peak, __ATOMIC_RELAXED);

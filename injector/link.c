@@ -73,6 +73,14 @@ static void source_ended(struct conn *conn, int direction, uint32_t flags)
     take(conn, direction, segment);
 }
 
+/* Who speaks now? A turn of the client is one attempt of a request/response protocol without pipelining. */
+static void count_exchange(struct conn *conn, bool is_client)
+{
+    if (is_client && !conn->client_spoke)
+        share_add(&conn->proxy->shares[conn->loop->index].exchanges, 1);
+    conn->client_spoke = is_client;
+}
+
 void link_received(struct conn *conn, int direction, const struct io_completion *completion)
 {
     struct link *link = &conn->links[direction];
@@ -83,6 +91,7 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
         conn->inflight--;
     }
     if (completion->chunk) {
+        count_exchange(conn, direction == 0);
         if (conn->state > CONN_OPEN || link->broken)
             pool_unref(conn->loop->pool, completion->chunk);
         else

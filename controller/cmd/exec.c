@@ -151,14 +151,14 @@ struct plan *exec_plan(const struct exec_options *options, bool wire)
 
 static int open_registry(struct exec *exec, struct errs *errs)
 {
-    char name[CONTROL_NAME_MAX];
+    char name[CONTROL_NAME_MAX], why[REGISTRY_FILE_MAX];
     bool halted = false;
     int result = registry_open(&exec->registry);
 
     if (!result)
         result = lever_read(&exec->registry, &halted);
     if (result < 0)
-        return errs_add(errs, ERR_WORLD, "exec", "the registry directory: %s", strerror(-result));
+        return errs_add(errs, ERR_WORLD, "exec", "%s", registry_explain(result, why, sizeof(why)));
     if (halted)
         return errs_add(errs, ERR_WORLD, "exec", "halted; `perturb resume` allows faults again");
     snprintf(name, sizeof(name), "exec-%d", (int)getpid());

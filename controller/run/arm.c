@@ -37,15 +37,17 @@ static struct step_run *find_step(struct run *run, const char *name)
     return NULL;
 }
 
-/* Adds what an executor counted in the epoch that ends now. */
-static void add_counts(struct run *run, const struct rule_status *list, size_t count)
+/* Executors by message count a rule from its arming to its end, over epochs; a control page counts each publication anew. */
+static void take_counts(struct run *run, const struct rule_status *list, size_t count, bool adds)
 {
     for (size_t i = 0; i < count; i++) {
         struct step_run *step = find_step(run, list[i].name);
         const struct rule_counts *counts = &list[i].counts;
 
-        if (!step)
+        if (!step || !counts->matched)
             continue;
+        if (!adds)
+            step->counts = (struct rule_counts){ 0 };
         step->counts.matched += counts->matched;
         step->counts.eligible += counts->eligible;
         step->counts.fired += counts->fired;
@@ -62,7 +64,7 @@ static void collect(struct run *run, struct executor *executor)
     struct message answer = { .payload = NULL };
 
     if (executor_ask(executor, MESSAGE_STATUS, run->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) == 0)
-        add_counts(run, answer.payload, answer.head.size / sizeof(struct rule_status));
+        take_counts(run, answer.payload, answer.head.size / sizeof(struct rule_status), false);
     message_done(&answer);
 }
 
@@ -97,7 +99,7 @@ static int arm_page(struct run *run, struct target_run *target)
 
     run_poll_pages(run);
     if (list && target->page_epoch)
-        add_counts(run, list, page_status(target->page, list, STATUS_RULES_MAX));
+        take_counts(run, list, page_status(target->page, list, STATUS_RULES_MAX), true);
     free(list);
     plan = build_plan(run, LAYER_CALL, target->target->name, ++run->epoch);
     if (!plan)

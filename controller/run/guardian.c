@@ -83,10 +83,12 @@ static int set_up(struct guardian *guardian, struct errs *errs)
     registry_close(&registry);
     snprintf(guardian->journal_path, sizeof(guardian->journal_path), "%s/journal", guardian->spec->directory);
     result = journal_create(&guardian->journal, guardian->journal_path);
-    if (result == 0)
+    if (result == 0) {
         result = write_registration(guardian);
-    if (result == 0)
+        if (result < 0)
+            return errs_add(errs, ERR_WORLD, guardian->registration, "the run cannot be registered: %s", strerror(-result));
         result = plan_base_entries(guardian);
+    }
     if (result < 0)
         return errs_add(errs, ERR_WORLD, guardian->journal_path, "the undo journal cannot be written: %s", strerror(-result));
     prctl(PR_SET_CHILD_SUBREAPER, 1);

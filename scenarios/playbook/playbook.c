@@ -214,10 +214,12 @@ static void check_targets(const struct checker *checker)
     for (size_t i = 0; i < checker->playbook->targets.count; i++) {
         const struct target *target = &targets[i];
         int ways = (target->command.count > 0) + (target->pid != ABSENT) + !!target->unit + !!target->cgroup + !!target->address;
+        const struct node *command = node_member(target->node, "command");
+        bool unread = command && !target->command.count && (command->first || (command->text && command->text[0])); /* told already */
 
-        if (node_member(target->node, "command") && !target->command.count)
-            refuse(checker, member_or(target->node, "command"), "target '%s': the command is empty%s", target->name, "");
-        else if (ways != 1)
+        if (command && !target->command.count && !unread)
+            refuse(checker, command, "target '%s': the command is empty%s", target->name, "");
+        else if (ways != 1 && !unread)
             refuse(checker, target->node, "target '%s' needs exactly one of command, pid, unit, cgroup, address%s", target->name, "");
         if (target->address && !is_endpoint(target->address, false))
             refuse(checker, member_or(target->node, "address"), "address: '%s' is no HOST:PORT%s", target->address, "");
