@@ -73,7 +73,7 @@ $(BUILD)/%.o: %.S $(BUILD)/flags.stamp
 # The shim is its own world: position-independent objects, no stack protector in its hot path, its own copy of the vocabulary.
 $(BUILD)/pic/%.o: %.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	$(call say,CC,$< '(shim)')$(CC) -std=c11 -D_GNU_SOURCE -I. $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
+	$(call say,CC,'$< (shim)')$(CC) -std=c11 -D_GNU_SOURCE -I. $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	  -fno-builtin-malloc -fno-builtin-calloc -U_FORTIFY_SOURCE -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/libscenarios.a: $(call objects,$(srcs-scenarios))
@@ -162,7 +162,11 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
 	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
 	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
-	install -m 644 $(wildcard playbooks/*.yaml) $(DESTDIR)$(datadir)/playbooks
+	install -d $(DESTDIR)$(datadir)/playbooks/nginx
+	install -m 755 playbooks/nginx/start $(DESTDIR)$(datadir)/playbooks/nginx
+	for playbook in $(notdir $(wildcard playbooks/*.yaml)); do \
+	  sed 's#\./build/#$(libdir)/#g; s#playbooks/nginx/start#$(datadir)/playbooks/nginx/start#g' playbooks/$$playbook > $(DESTDIR)$(datadir)/playbooks/$$playbook; \
+	  chmod 644 $(DESTDIR)$(datadir)/playbooks/$$playbook; done
 	install -m 644 README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(DESTDIR)$(docdir)
 
 uninstall: ## Remove what install copied

@@ -92,13 +92,25 @@ undo:
     return -ENOMEM;
 }
 
+static void live_unref(struct rule_live *live)
+{
+    if (--live->references)
+        return;
+    while (live->shared) {
+        struct rule_shared *shared = live->shared;
+
+        live->shared = shared->next;
+        free(shared);
+    }
+    free(live);
+}
+
 void armed_free(struct armed *armed)
 {
     if (!armed)
         return;
     for (uint32_t i = 0; i < armed->count; i++)
-        if (!--armed->rules[i].live->references)
-            free(armed->rules[i].live);
+        live_unref(armed->rules[i].live);
     free(armed->plan);
     free(armed);
 }
@@ -157,6 +169,37 @@ uint64_t armed_next_boundary(const struct armed *armed, uint64_t now_ns)
     for (uint32_t i = 0; i < armed->count; i++)
         next_ns = MIN(next_ns, rule_next_boundary(&armed->rules[i], now_ns));
     return next_ns;
+}
+
+static struct rule_shared *find_shared(struct rule_shared *list, const struct rule_shared *end, uint64_t proxy_hash)
+{
+    while (list != end && list->proxy_hash != proxy_hash)
+        list = list->next;
+    return list == end ? NULL : list;
+}
+
+void *armed_shared(struct armed_rule *rule, uint64_t proxy_hash)
+{
+    struct rule_shared *seen = __atomic_load_n(&rule->live->shared, __ATOMIC_ACQUIRE);
+    struct rule_shared *shared = find_shared(seen, NULL, proxy_hash), *added;
+
+    if (shared)
+        return shared->words;
+    added = calloc(1, sizeof(*added) + 2 * rule->ops->shared_size);
+    if (!added)
+        return NULL;
+    added->proxy_hash = proxy_hash;
+    do {
+        const struct rule_shared *end = added->next;
+
+        added->next = seen;
+        shared = find_shared(seen, end, proxy_hash); /* another loop may have added it meanwhile */
+        if (shared) {
+            free(added);
+            return shared->words;
+        }
+    } while (!__atomic_compare_exchange_n(&rule->live->shared, &seen, added, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return added->words;
 }
 
 bool armed_take(struct armed_rule *rule)

@@ -15,10 +15,18 @@
 
 #define RULE_NONE UINT32_MAX
 
+/* What the connections of one proxy under a rule share. */
+struct rule_shared {
+    struct rule_shared *next;
+    uint64_t proxy_hash;
+    uint64_t words[]; /* shared_size of the fault, for each direction; (atomic) */
+};
+
 /* Counters, shared with the next plan when the rule is carried over. */
 struct rule_live {
     struct rule_counts counts; /* (atomic), each member */
     uint64_t held_bytes;       /* (atomic) */
+    struct rule_shared *shared; /* (atomic) owned; entries are only ever added, at the front */
     uint32_t references;       /* control thread */
 };
 
@@ -70,6 +78,15 @@ int armed_renew(struct armed *armed, uint64_t now_ns, uint64_t ttl_ns);
 
 /* The next instant after now_ns at which a rule's window opens or closes or its ramp rises a step; UINT64_MAX for none. */
 uint64_t armed_next_boundary(const struct armed *armed, uint64_t now_ns);
+
+/* What the proxy's connections share under the rule, made by the first that asks: borrowed. NULL without memory. */
+void *armed_shared(struct armed_rule *rule, uint64_t proxy_hash);
+
+/* When the rule's window opened, or will. */
+static inline uint64_t armed_rule_began_ns(const struct armed_rule *rule)
+{
+    return rule->armed_ns + rule->plan->selector.from_ns;
+}
 
 /* Takes one of the rule's budget: false (and `skipped` counted) when it is spent. */
 bool armed_take(struct armed_rule *rule);

@@ -21,7 +21,9 @@ struct stream_view chain_view(const struct chain *chain, const struct grip *grip
         .params = &rule->plan->params,
         .state = grip->stages[direction].state,
         .other = grip->stages[!direction].state,
+        .shared = grip->shared ? grip->shared + (size_t)direction * rule->ops->shared_size : NULL,
         .now_ns = now_ns,
+        .began_ns = armed_rule_began_ns(rule),
         .direction = UINT32_C(1) << direction,
         .fresh = fresh,
         .seed = chain->armed->plan->seed,
@@ -127,7 +129,7 @@ static bool ruling_is_effect(const struct ruling *ruling, const struct segment *
     return ruling->kind != RULING_HOLD || !segment || ruling->at_ns > segment->came_ns;
 }
 
-/* A close in order: an end that travels behind the bytes passed on. */
+/* A close, or the end of the direction, in order: it travels behind the bytes passed on. */
 static void stage_close(struct chain *chain, struct grip *grip, int direction, uint32_t flags)
 {
     struct stage *stage = &grip->stages[direction];
@@ -144,7 +146,7 @@ static void stage_close(struct chain *chain, struct grip *grip, int direction, u
     segment->came_ns = chain->now_ns;
     stage_hold(stage, segment, 0);
     stage->finished = true;
-    if (chain->close_rule == RULE_NONE)
+    if (flags & SEGMENT_CLOSE && chain->close_rule == RULE_NONE)
         chain->close_rule = grip->rule;
 }
 
@@ -161,12 +163,16 @@ static void grip_reset(struct chain *chain, const struct grip *grip)
 static bool replace(struct chain *chain, uint32_t index, int direction, const struct ruling *ruling, const struct segment *old)
 {
     int target = ruling->direction ? (ruling->direction == DIRECTION_TO_CLIENT ? TO_CLIENT : TO_UPSTREAM) : direction;
-    struct chunk *chunk = ruling->bytes_size ? pool_chunk(chain->pool) : NULL;
+    struct chunk *chunk = NULL;
     struct segment *segment;
 
     assert(ruling->bytes_size <= CHUNK_BYTES);
     if (!ruling->bytes_size)
         return true;
+    if (ruling->bytes_size <= CHUNK_SMALL_BYTES)
+        chunk = pool_chunk_small(chain->pool);
+    if (!chunk)
+        chunk = pool_chunk(chain->pool);
     segment = chunk ? pool_segment(chain->pool, chunk, 0, ruling->bytes_size) : NULL;
     pool_unref(chain->pool, chunk);
     if (!segment)
@@ -197,6 +203,9 @@ static enum step apply(struct chain *chain, uint32_t index, int direction, const
     case RULING_CLOSE_FIN:
     case RULING_CLOSE_RST:
         stage_close(chain, grip, direction, ruling->kind == RULING_CLOSE_FIN ? SEGMENT_CLOSE : SEGMENT_RST | SEGMENT_CLOSE);
+        return STEP_STOP;
+    case RULING_END:
+        stage_close(chain, grip, direction, SEGMENT_FIN);
         return STEP_STOP;
     default:
         break;
@@ -303,12 +312,20 @@ void chain_apply_bare(struct chain *chain, uint32_t index, int direction, const 
             grip->flags |= observes ? 0 : GRIP_OPEN_STALLED;
             continue;
         }
+        if (ruling->kind == RULING_HOLD && ruling->at_ns <= now_ns)
+            continue;
         if (!grip_fires(chain, grip)) {
             chain_flush_grip(chain, index);
             return;
         }
-        if (observes)
+        if (observes || ruling->kind == RULING_HOLD || ruling->kind == RULING_END)
             grip_stamp(chain, grip, now_ns, chain->offset[direction]);
+        if (observes)
+            continue;
+        if (ruling->kind == RULING_HOLD)
+            grip->open_ns = ruling->at_ns;
+        else if (ruling->kind == RULING_END)
+            stage_close(chain, grip, direction, SEGMENT_FIN);
         else if (ruling->kind == RULING_CLOSE_RST)
             grip_reset(chain, grip);
         else if (ruling->kind == RULING_CLOSE_FIN)
@@ -370,7 +387,9 @@ uint64_t chain_next_ns(const struct chain *chain)
 {
     uint64_t next_ns = chain->retry_ns ? chain->retry_ns : UINT64_MAX;
 
-    for (uint32_t i = 0; i < chain->count; i++)
+    for (uint32_t i = 0; i < chain->count; i++) {
+        if (chain->grips[i].flags & GRIP_ACTIVE && chain->grips[i].open_ns > chain->now_ns)
+            next_ns = MIN(next_ns, chain->grips[i].open_ns);
         for (int direction = 0; direction < DIRECTIONS; direction++) {
             const struct stage *stage = &chain->grips[i].stages[direction];
 
@@ -381,6 +400,7 @@ uint64_t chain_next_ns(const struct chain *chain)
             if (stage->held.first)
                 next_ns = MIN(next_ns, stage->held.first->at_ns);
         }
+    }
     return next_ns;
 }
 
@@ -398,7 +418,8 @@ bool chain_stalled(const struct chain *chain, int direction)
 bool chain_open_stalled(const struct chain *chain)
 {
     for (uint32_t i = 0; i < chain->count; i++)
-        if (chain->grips[i].flags & GRIP_OPEN_STALLED)
+        if (chain->grips[i].flags & GRIP_OPEN_STALLED ||
+            (chain->grips[i].flags & GRIP_ACTIVE && chain->grips[i].open_ns > chain->now_ns))
             return true;
     return false;
 }
@@ -406,6 +427,18 @@ bool chain_open_stalled(const struct chain *chain)
 bool chain_is_staged(const struct chain *chain, int direction)
 {
     return next_queue((struct chain *)(uintptr_t)chain, direction, -1) != &chain->out[direction];
+}
+
+bool chain_watches(const struct chain *chain, int direction)
+{
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const struct stage *stage = &chain->grips[i].stages[direction];
+
+        if (stage->active && (chain_rule(chain, &chain->grips[i])->ops->on_bytes || stage->finished || stage->stalled ||
+                              stage->inbox.count || stage->held.count))
+            return true;
+    }
+    return false;
 }
 
 void chain_held(const struct chain *chain, int direction, uint64_t *ret_bytes, uint64_t *ret_cost)

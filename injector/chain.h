@@ -47,6 +47,8 @@ struct grip {
     uint32_t rule; /* index in the plan */
     uint32_t flags;
     uint64_t ordinal; /* of the connection among the rule's matches, from 1 */
+    uint64_t open_ns; /* no dial before */
+    char *shared;     /* borrowed from the rule: what the proxy's connections share; NULL for none */
     struct stage stages[DIRECTIONS];
 };
 
@@ -87,6 +89,7 @@ uint64_t chain_next_ns(const struct chain *chain);                            /*
 bool chain_stalled(const struct chain *chain, int direction);                 /* something came and is stalled: stop reading */
 bool chain_open_stalled(const struct chain *chain);                           /* do not dial yet */
 bool chain_is_staged(const struct chain *chain, int direction);               /* a stage rules on this direction */
+bool chain_watches(const struct chain *chain, int direction);                 /* a rule may look at bytes, or has some */
 void chain_held(const struct chain *chain, int direction, uint64_t *ret_bytes, uint64_t *ret_cost); /* in stages */
 
 /* The close or reset the chain asked for was carried out at `ns`. */

@@ -131,6 +131,7 @@ static void cancel_all(struct conn *conn)
             ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction));
         if (conn->links[direction].send_busy)
             ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_SEND, direction));
+        bulk_cancel(conn, direction);
     }
 }
 

@@ -14,10 +14,11 @@
  * 5. A reset is SO_LINGER {1, 0} and close, after the last operation has ended: otherwise the kernel sends a FIN.
  * 6. A close by a fault shuts both sides down and reads on for a while, so that no reset of the kernel's destroys bytes that
  *    the peer has not read yet.
- * conn.c is the life of it, link.c moves the bytes. All on the loop's thread. */
+ * conn.c is the life of it, link.c moves the bytes, bulk.c those that nobody looks at. All on the loop's thread. */
 #ifndef PERTURB_INJECTOR_CONN_H
 #define PERTURB_INJECTOR_CONN_H
 
+#include "injector/bulk.h"
 #include "injector/chain.h"
 #include "injector/io.h"
 #include "injector/proxy.h"
@@ -39,6 +40,7 @@ struct link {
     bool broken;   /* the destination takes no more */
     bool reset_behind; /* its end is to be a reset: the source was found dead by the other link */
     bool paused, full;
+    struct bulk bulk; /* while it is on, no receive is armed and no send in flight */
 };
 
 struct conn {
@@ -87,13 +89,27 @@ void conn_starve(struct conn *conn);
 void conn_reset(struct conn *conn);
 void conn_stream_ended(struct conn *conn, int direction, uint32_t segment_flags);
 
+/* For bulk.c. */
+void link_source_ended(struct conn *conn, int direction, uint32_t segment_flags);
+void link_count_exchange(struct conn *conn, bool is_client);
+void link_break(struct conn *conn, int direction); /* the destination takes no more */
+
 /* For conn.c. */
 void link_send(struct conn *conn, int direction);
 void link_read(struct conn *conn, int direction);
 void link_drop(struct conn *conn, int direction); /* forgets what is not in the kernel's hands */
 
 /* Request tags: operation, direction, generation, slot. */
-enum operation { OPERATION_NONE, OPERATION_WAKE, OPERATION_ACCEPT, OPERATION_CONNECT, OPERATION_RECV, OPERATION_SEND };
+enum operation {
+    OPERATION_NONE,
+    OPERATION_WAKE,
+    OPERATION_ACCEPT,
+    OPERATION_CONNECT,
+    OPERATION_RECV,
+    OPERATION_SEND,
+    OPERATION_READABLE,
+    OPERATION_WRITABLE,
+};
 enum { GENERATION_MASK = 0xffffff };
 
 static inline uint64_t tag_of(enum operation operation, int direction, uint32_t generation, uint32_t slot)

@@ -114,8 +114,22 @@ static size_t state_size(const struct armed_rule *rule)
     return (rule->ops->state_size + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
 }
 
+/* The stages' states, one behind the other, and what the proxy's connections share. False without memory. */
+static bool grip_init(struct grip *grip, const struct chain *chain, struct armed *armed, uint32_t rule, char **state)
+{
+    grip->rule = rule;
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        grip->stages[direction].state = *state;
+        *state += state_size(&armed->rules[rule]);
+    }
+    if (!armed->rules[rule].ops->shared_size)
+        return true;
+    grip->shared = armed_shared(&armed->rules[rule], chain->proxy_hash);
+    return grip->shared != NULL;
+}
+
 /* Room for the grips of the rules that concern the proxy, their states behind them. NULL without memory or without rules. */
-static struct grip *grips_new(const struct chain *chain, const struct armed *armed, uint32_t *ret_count)
+static struct grip *grips_new(const struct chain *chain, struct armed *armed, uint32_t *ret_count)
 {
     size_t states = 0;
     uint32_t count = 0;
@@ -136,12 +150,10 @@ static struct grip *grips_new(const struct chain *chain, const struct armed *arm
     for (uint32_t i = 0; i < armed->count; i++) {
         if (!armed_rule_concerns(&armed->rules[i], chain->proxy_hash))
             continue;
-        grips[count].rule = i;
-        for (int direction = 0; direction < DIRECTIONS; direction++) {
-            grips[count].stages[direction].state = state;
-            state += state_size(&armed->rules[i]);
+        if (!grip_init(&grips[count++], chain, armed, i, &state)) {
+            free(grips);
+            return NULL;
         }
-        count++;
     }
     return grips;
 }
@@ -151,7 +163,7 @@ static void grip_carry(struct grip *grip, const struct grip *old, size_t size)
     void *states[DIRECTIONS] = { grip->stages[0].state, grip->stages[1].state };
     uint32_t rule = grip->rule;
 
-    *grip = *old;
+    *grip = *old; /* `shared` too: it belongs to what the two rules have in common */
     grip->rule = rule;
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         grip->stages[direction].state = states[direction];

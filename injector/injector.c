@@ -16,7 +16,7 @@
 #include <sys/param.h>
 #include <sys/resource.h>
 
-enum { LOOPS_MAX = 64, BACKLOG = 4096, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 64 };
+enum { LOOPS_MAX = 64, BACKLOG = 4096, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
 #define MIB (UINT64_C(1) << 20)
@@ -220,6 +220,7 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->connections_open += __atomic_load_n(&share->connections_open, __ATOMIC_RELAXED);
         status->connects_failed += __atomic_load_n(&share->connects_failed, __ATOMIC_RELAXED);
         status->bytes_to_upstream += __atomic_load_n(&share->bytes[0], __ATOMIC_RELAXED);
+        status->bulks += __atomic_load_n(&share->bulks, __ATOMIC_RELAXED);
         status->exchanges += __atomic_load_n(&share->exchanges, __ATOMIC_RELAXED);
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
         status->held_bytes += __atomic_load_n(&share->held_bytes, __ATOMIC_RELAXED);

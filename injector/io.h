@@ -41,6 +41,7 @@ struct io_ops {
                                                                                                       bytes: until completion */
     void (*connect)(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size); /* borrowed until then */
     void (*readable)(struct io *io, uint64_t tag, int fd);                                               /* repeats */
+    void (*poll)(struct io *io, uint64_t tag, int fd, short events); /* once: POLLIN or POLLOUT of poll(2) */
     void (*cancel)(struct io *io, uint64_t tag); /* the request of that tag ends soon, with -ECANCELED or by itself */
 
     /* Submits, waits at most until `timeout_ns` from now (UINT64_MAX: for ever), and hands over what completed. 0, -errno. */

@@ -59,7 +59,7 @@ static void take(struct conn *conn, int direction, struct segment *segment)
     chain_push(&conn->chain, direction, segment);
 }
 
-static void source_ended(struct conn *conn, int direction, uint32_t flags)
+void link_source_ended(struct conn *conn, int direction, uint32_t flags)
 {
     struct link *link = &conn->links[direction];
     struct segment *segment;
@@ -67,6 +67,10 @@ static void source_ended(struct conn *conn, int direction, uint32_t flags)
     link->came_end = true;
     if (conn->state > CONN_OPEN || link->broken)
         return;
+    if (link->ended && flags & SEGMENT_RST) {
+        conn_reset(conn); /* a fault ended the direction before: no end can travel in order any more */
+        return;
+    }
     segment = pool_segment(conn->loop->pool, NULL, 0, 0);
     if (segment)
         segment->flags = flags;
@@ -74,7 +78,7 @@ static void source_ended(struct conn *conn, int direction, uint32_t flags)
 }
 
 /* Who speaks now? A turn of the client is one attempt of a request/response protocol without pipelining. */
-static void count_exchange(struct conn *conn, bool is_client)
+void link_count_exchange(struct conn *conn, bool is_client)
 {
     if (is_client && !conn->client_spoke)
         share_add(&conn->proxy->shares[conn->loop->index].exchanges, 1);
@@ -91,17 +95,18 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
         conn->inflight--;
     }
     if (completion->chunk) {
-        count_exchange(conn, direction == 0);
+        bulk_note_receive(&link->bulk, completion->chunk->filled);
+        link_count_exchange(conn, direction == 0);
         if (conn->state > CONN_OPEN || link->broken)
             pool_unref(conn->loop->pool, completion->chunk);
         else
             take(conn, direction, segment_of(conn, direction, completion->chunk));
     } else if (!completion->result) {
-        source_ended(conn, direction, SEGMENT_FIN);
+        link_source_ended(conn, direction, SEGMENT_FIN);
     } else if (completion->result == -ENOBUFS) {
         conn_starve(conn);
     } else if (completion->result != -ECANCELED && completion->result != -EAGAIN && completion->result != -EINTR) {
-        source_ended(conn, direction, SEGMENT_RST);
+        link_source_ended(conn, direction, SEGMENT_RST);
     }
     conn_touch(conn);
 }
@@ -174,13 +179,28 @@ static bool must_be_careful(const struct conn *conn)
     return pool_is_low(conn->loop->pool) || conn->proxy->shares[conn->loop->index].careful;
 }
 
+/* Splices, or waits for what was received to be gone. False: the direction is to receive. */
+static bool read_in_bulk(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+    bool idle = !link->recv_busy && !link->send_busy && !link->sending.count && !conn->chain.out[direction].count;
+
+    if (!link->bulk.on && bulk_wanted(conn, direction) && idle)
+        (void)bulk_begin(conn, direction);
+    if (link->bulk.on)
+        bulk_advance(conn, direction);
+    return link->bulk.on;
+}
+
 void link_read(struct conn *conn, int direction)
 {
     struct link *link = &conn->links[direction];
     const struct io_ops *ops = conn->loop->ops;
     bool one_by_one = must_be_careful(conn);
 
-    if (!wants_more(conn, direction) || (link->recv_busy && link->recv_repeats && one_by_one)) {
+    if (read_in_bulk(conn, direction))
+        return;
+    if (!wants_more(conn, direction) || bulk_wanted(conn, direction) || (link->recv_busy && link->recv_repeats && one_by_one)) {
         if (link->recv_busy && !link->recv_cancelled) {
             link->recv_cancelled = true;
             ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction));
@@ -205,6 +225,7 @@ void link_drop(struct conn *conn, int direction)
 {
     struct link *link = &conn->links[direction];
 
+    bulk_drop(conn, direction);
     queue_clear(&conn->chain.out[direction], conn->loop->pool);
     if (!link->send_busy)
         queue_clear(&link->sending, conn->loop->pool);
@@ -212,8 +233,8 @@ void link_drop(struct conn *conn, int direction)
     link->tail = NULL;
 }
 
-/* The destination takes no more: what is left for it is lost, its own stream ends in a reset. */
-static void break_link(struct conn *conn, int direction)
+/* What is left for the destination is lost, its own stream ends in a reset. */
+void link_break(struct conn *conn, int direction)
 {
     struct link *link = &conn->links[direction], *other = &conn->links[!direction];
 
@@ -244,7 +265,7 @@ void link_sent(struct conn *conn, int direction, int result)
     if (conn->state >= CONN_CLOSING)
         queue_clear(&link->sending, pool);
     else if (result < 0 && result != -EAGAIN && result != -EINTR && conn->state <= CONN_OPEN)
-        break_link(conn, direction);
+        link_break(conn, direction);
     if (!link->sending.count && !conn->chain.out[direction].count) {
         pool_unref(pool, link->tail);
         link->tail = NULL;
@@ -272,11 +293,11 @@ void link_send(struct conn *conn, int direction)
     struct iovec parts[IO_PARTS_MAX];
     uint32_t count;
 
-    if (link->broken) {
+    if (link->broken || link->ended) {
         link_drop(conn, direction);
         return;
     }
-    if (link->send_busy || (direction == TO_UPSTREAM && !conn->connected))
+    if (link->send_busy || link->bulk.on || (direction == TO_UPSTREAM && !conn->connected))
         return;
     count = gather(conn, direction, parts);
     if (count) {

@@ -163,6 +163,8 @@ static void completed(void *context, const struct io_completion *completion)
         link_received(conn, direction, completion);
     else if (operation == OPERATION_SEND)
         link_sent(conn, direction, completion->result);
+    else if (operation == OPERATION_READABLE || operation == OPERATION_WRITABLE)
+        bulk_ready(conn, direction, operation == OPERATION_WRITABLE);
     else
         conn_connect_done(conn, completion->result);
 }
@@ -352,6 +354,7 @@ static void release_memory(struct loop *loop)
     free(loop->slots_free);
     free(loop->listeners);
     timer_done(&loop->timers);
+    bulk_pool_done(&loop->pipes);
     pool_free(loop->pool);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);

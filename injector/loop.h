@@ -28,6 +28,7 @@ struct loop {
     const struct io_ops *ops;
     struct io *io;
     struct pool *pool;
+    struct bulk_pool pipes;
     struct timer_heap timers;
     uint64_t now_ns; /* of this turn */
     bool woke;       /* the turn's first completion is to look at the clock and the lease */

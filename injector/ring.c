@@ -195,6 +195,14 @@ static void ring_readable(struct io *io, uint64_t tag, int fd)
     io_uring_sqe_set_data64(sqe, tag);
 }
 
+static void ring_poll(struct io *io, uint64_t tag, int fd, short events)
+{
+    struct io_uring_sqe *sqe = get_sqe(io, tag);
+
+    io_uring_prep_poll_add(sqe, fd, (unsigned)events);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
 static void ring_cancel(struct io *io, uint64_t tag)
 {
     struct io_uring_sqe *sqe = get_sqe(io, 0);
@@ -266,6 +274,7 @@ const struct io_ops io_ring = {
     .send = ring_send,
     .connect = ring_connect,
     .readable = ring_readable,
+    .poll = ring_poll,
     .cancel = ring_cancel,
     .wait = ring_wait,
     .can_recv = ring_can_recv,

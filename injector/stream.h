@@ -13,13 +13,14 @@
 
 enum ruling_kind {
     RULING_PASS,      /* `size` bytes go on, after those before them */
-    RULING_HOLD,      /* `size` bytes go on at at_ns; never before bytes ruled on earlier */
+    RULING_HOLD,      /* `size` bytes go on at at_ns; never before bytes ruled on earlier. From on_open: do not dial before */
     RULING_SPLIT,     /* as HOLD, and the segment ends behind them: what follows travels apart */
     RULING_REPLACE,   /* `size` bytes vanish; `bytes` go on in `direction` instead, at at_ns */
     RULING_DISCARD,   /* `size` bytes vanish */
     RULING_STALL,     /* nothing more is taken until the fault ends; what has come waits. From on_open: do not dial */
     RULING_CLOSE_FIN, /* close in order, behind what was passed on */
     RULING_CLOSE_RST, /* reset: in order from on_bytes and on_eof, at once from on_open and on_timer */
+    RULING_END,       /* the direction ends in order, the rest of it vanishes; the other direction lives */
 };
 
 enum { RULINGS_MAX = 16, GRID_CELL_BYTES = 1024 };
@@ -54,7 +55,9 @@ struct stream_view {
     const union fault_params *params;
     void *state;             /* this direction's, state_size bytes, zeroed before on_open */
     void *other;             /* the other direction's state of the same fault on the same connection */
+    void *shared;            /* shared_size bytes of this direction, of all the proxy's connections under the rule; 0 at first */
     uint64_t now_ns;
+    uint64_t began_ns;       /* when the rule's window opened, the same for every connection */
     uint32_t direction;      /* one enum direction */
     bool fresh;              /* on_open: the connection was just accepted; else the fault was armed on an open one */
     uint64_t seed, name_hash, stream;
@@ -63,6 +66,7 @@ struct stream_view {
 /* Any may be NULL: bytes and end pass on, nothing happens. */
 struct stream_ops {
     size_t state_size;
+    size_t shared_size; /* loops run at once: touched through __atomic only */
     void (*on_open)(const struct stream_view *view, struct rulings *ret_rulings);
     void (*on_bytes)(const struct stream_view *view, const struct range *range, struct rulings *ret_rulings);
     void (*on_eof)(const struct stream_view *view, const struct range *range, struct rulings *ret_rulings);

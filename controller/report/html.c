@@ -192,7 +192,7 @@ static void put_loss(struct buf *out, const cJSON *signal)
 
     if (isfinite(low_s) && isfinite(high_s))
         snprintf(interval, sizeof(interval), " (%s to %s)", fmt_seconds(low_s).text, fmt_seconds(high_s).text);
-    snprintf(note, sizeof(note), "of full outage it was worth, to the end%s%s", held ? " of the hold" : "", interval);
+    snprintf(note, sizeof(note), "of full outage, of the signal that decided, to the end%s%s", held ? " of the hold" : "", interval);
     put_stat(out, "Loss", fmt_seconds(doc_number(signal, held ? "loss_to_hold_s" : "loss_to_end_s")), note);
 }
 

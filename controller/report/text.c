@@ -196,7 +196,7 @@ static void put_sizes(struct sheet *sheet, const cJSON *result)
     if (!isfinite(loss_s))
         loss_s = doc_number(signal, "loss_to_end_s");
     if (isfinite(loss_s)) {
-        buf_printf(&line, "worth %s of full outage to the %s", fmt_seconds(loss_s).text, until);
+        buf_printf(&line, "%.40s: worth %s of full outage to the %s", doc_text(signal, "signal"), fmt_seconds(loss_s).text, until);
         if (isfinite(doc_number(signal, "dip_depth")))
             buf_printf(&line, "; deepest dip %s", fmt_share(doc_number(signal, "dip_depth")).text);
         put_field(sheet, "Loss", line.data);

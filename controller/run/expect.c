@@ -91,12 +91,14 @@ static enum outcome judge_loss(const struct run *run, struct judgement *judgemen
     for (size_t i = 0; i < judgement->signal_count; i++) {
         const struct judged_signal *signal = &judgement->signals[i];
         const struct est_result *result = &signal->result;
+        char what[96];
 
         if (!signal->judged || signal->signal.kind == SIGNAL_QUANTILE)
             continue;
+        snprintf(what, sizeof(what), "loss of %.80s", signal->signal.name);
         if (!isnan(result->loss_to_hold_s))
-            return note(judgement, "loss", "s", result->loss_to_hold_s, result->loss_to_hold_interval.low, result->loss_to_hold_interval.high, bound);
-        return note(judgement, "loss", "s", result->loss_to_end_s, result->loss_to_end_interval.low, result->loss_to_end_interval.high, bound);
+            return note(judgement, what, "s", result->loss_to_hold_s, result->loss_to_hold_interval.low, result->loss_to_hold_interval.high, bound);
+        return note(judgement, what, "s", result->loss_to_end_s, result->loss_to_end_interval.low, result->loss_to_end_interval.high, bound);
     }
     return note(judgement, "loss", "s", NAN, NAN, NAN, bound);
 }

@@ -104,15 +104,22 @@ static int check_reach(struct run *run, const struct target *target)
     return result;
 }
 
+static int journal_page(struct run *run, const char *verb, const char *name)
+{
+    char record[160];
+
+    snprintf(record, sizeof(record), "%s %s", verb, name);
+    return executor_ask(&run->guardian, MESSAGE_JOURNAL, 0, 0, record, strlen(record), EXECUTOR_TIMEOUT_MS, NULL);
+}
+
 /* The page is journalled before it exists. */
 static int make_page(struct run *run, struct target_run *target)
 {
-    char name[CONTROL_NAME_MAX], record[160], where[ERR_WHERE_MAX];
+    char name[CONTROL_NAME_MAX], where[ERR_WHERE_MAX];
     int result;
 
     snprintf(name, sizeof(name), "%.36s.%.24s", run->id, target->target->name);
-    snprintf(record, sizeof(record), UNDO_PAGE " %s", name);
-    result = executor_ask(&run->guardian, MESSAGE_JOURNAL, 0, 0, record, strlen(record), EXECUTOR_TIMEOUT_MS, NULL);
+    result = journal_page(run, UNDO_PAGE, name);
     if (result == 0)
         result = page_create(&run->registry, name, &target->page);
     return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
@@ -243,7 +250,8 @@ static int wait_ready(struct run *run, struct target_run *target)
     return 0;
 }
 
-/* A target that already runs: it has to be there, and, for call faults, to carry the shim. */
+/* A target that already runs: it has to be there, and, for call faults, to carry the shim. Its page is not ours to remove, but to
+ * release, whatever becomes of the run engine. */
 static int find_running(struct run *run, struct target_run *target)
 {
     const struct target *wanted = target->target;
@@ -258,7 +266,9 @@ static int find_running(struct run *run, struct target_run *target)
     if (ready_find_page(&run->registry, pid, name, sizeof(name)) < 0 || page_open(&run->registry, name, &target->page) < 0)
         return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                         "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
-    return 0;
+    return journal_page(run, UNDO_RELEASE, name) < 0 ? errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
+                                                                "the undo of the page of '%s' cannot be journalled", wanted->name)
+                                                     : 0;
 }
 
 static int start_targets(struct run *run)

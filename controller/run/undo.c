@@ -92,7 +92,7 @@ static int undo_wire(const char *argument)
     return signal_identity(argument, SIGTERM);
 }
 
-static int undo_page(const char *argument)
+static int on_page(const char *name, int (*act)(struct page *page))
 {
     struct registry registry;
     struct page *page;
@@ -100,13 +100,23 @@ static int undo_page(const char *argument)
 
     if (result < 0)
         return result;
-    result = page_open(&registry, argument, &page);
+    result = page_open(&registry, name, &page);
     if (result == 0) {
-        result = page_remove(page);
+        result = act(page);
         page_close(page);
     }
     registry_close(&registry);
     return result == -ENOENT ? 1 : result;
+}
+
+static int undo_page(const char *argument)
+{
+    return on_page(argument, page_remove);
+}
+
+static int undo_release(const char *argument)
+{
+    return on_page(argument, page_release);
 }
 
 static int undo_nothing(const char *argument)
@@ -118,6 +128,7 @@ static int undo_nothing(const char *argument)
 static const struct undo_verb verbs[] = {
     { UNDO_GROUP, undo_group }, { UNDO_PROCESS, undo_process }, { UNDO_MARKED, undo_marked }, { UNDO_FREEZE, undo_freeze },
     { UNDO_STOP, undo_stop },   { UNDO_PAGE, undo_page },       { UNDO_WIRE, undo_wire },     { UNDO_KILLED, undo_nothing },
+    { UNDO_RELEASE, undo_release },
 };
 
 static int undo_entry(struct journal *journal, const struct journal_entry *entry)

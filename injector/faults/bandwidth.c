@@ -1,28 +1,45 @@
-/* stream.bandwidth: a token bucket for each connection and direction.
+/* stream.bandwidth: a token bucket a direction, of one connection or of all the proxy's.
  *
- * 1. The bucket is kept as one instant, `paid_ns`: when all bytes let through so far are paid for at the rate. A byte may go
- *    `burst` ahead of that. Lateness of the loop is made good, so the mean is exact.
- * 2. Bytes go in pieces of about one millisecond, so that the rate is even and not in bursts of a read. */
+ * 1. The bucket is kept as one instant: when all bytes let through so far are paid for at the rate. A byte may go `burst` ahead
+ *    of that. Lateness of the loop is made good, so the mean is exact.
+ * 2. Bytes go in pieces of about one millisecond, so that the rate is even and not in bursts of a read.
+ * 3. A shared bucket is one queue: whoever's piece is ruled on first goes first. It is one atomic word, for loops run at once. */
 #include "injector/stream.h"
 
 #include "scenarios/base/clock.h"
 
 #include <sys/param.h>
 
-enum { PIECES_PER_S = 1000, BURSTS_PER_S = 100 };
+enum { PIECES_PER_S = 1000, BURSTS_PER_S = 100, FRACTIONS = 16 /* of a nanosecond, in a shared bucket */ };
+enum scope { SCOPE_CONNECTION, SCOPE_PROXY };
 
 struct bucket {
     uint64_t paid_ns;
     uint64_t remainder; /* of the division by the rate: no byte's time is lost to rounding */
 };
 
-/* Time of `bytes` at `rate`, and the bucket moved on by it. */
-static void pay(struct bucket *bucket, uint64_t bytes, uint64_t rate)
+/* The instant at which `bytes` that came at came_ns are paid for. */
+static uint64_t pay(struct bucket *bucket, uint64_t came_ns, uint64_t bytes, uint64_t rate)
 {
-    uint128 ns_times_rate = (uint128)bytes * NS_PER_S + bucket->remainder;
+    uint128 ns_times_rate;
 
+    if (bucket->paid_ns < came_ns)
+        *bucket = (struct bucket){ .paid_ns = came_ns };
+    ns_times_rate = (uint128)bytes * NS_PER_S + bucket->remainder;
     bucket->paid_ns += (uint64_t)(ns_times_rate / rate);
     bucket->remainder = (uint64_t)(ns_times_rate % rate);
+    return bucket->paid_ns;
+}
+
+static uint64_t pay_shared(uint64_t *paid, uint64_t came_ns, uint64_t bytes, uint64_t rate)
+{
+    uint64_t price = (uint64_t)(((uint128)bytes * NS_PER_S * FRACTIONS + rate / 2) / rate);
+    uint64_t seen = __atomic_load_n(paid, __ATOMIC_RELAXED), next;
+
+    do
+        next = MAX(seen, came_ns * FRACTIONS) + price;
+    while (!__atomic_compare_exchange_n(paid, &seen, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return next / FRACTIONS;
 }
 
 static void on_bytes(const struct stream_view *view, const struct range *range, struct rulings *rulings)
@@ -32,18 +49,16 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
     uint64_t burst = params->burst ? (uint64_t)params->burst : rate / BURSTS_PER_S;
     uint64_t burst_ns = (uint64_t)((uint128)burst * NS_PER_S / rate);
     uint64_t piece = MAX(rate / PIECES_PER_S, (uint64_t)1);
-    struct bucket *bucket = view->state;
     uint64_t left = range->size;
 
     while (left && !rulings_full(rulings)) {
-        uint64_t size = MIN(left, piece), due_ns;
+        uint64_t size = MIN(left, piece), paid_ns, due_ns;
 
-        if (bucket->paid_ns < range->came_ns) {
-            bucket->paid_ns = range->came_ns;
-            bucket->remainder = 0;
-        }
-        pay(bucket, size, rate);
-        due_ns = bucket->paid_ns > burst_ns ? bucket->paid_ns - burst_ns : 0;
+        if (params->scope == SCOPE_PROXY)
+            paid_ns = pay_shared(view->shared, range->came_ns, size, rate);
+        else
+            paid_ns = pay(view->state, range->came_ns, size, rate);
+        due_ns = paid_ns > burst_ns ? paid_ns - burst_ns : 0;
         if (due_ns > range->came_ns)
             rulings_add(rulings, RULING_HOLD, size, due_ns);
         else
@@ -53,4 +68,8 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
 }
 
 extern const struct stream_ops stream_bandwidth;
-const struct stream_ops stream_bandwidth = { .state_size = sizeof(struct bucket), .on_bytes = on_bytes };
+const struct stream_ops stream_bandwidth = {
+    .state_size = sizeof(struct bucket),
+    .shared_size = sizeof(uint64_t),
+    .on_bytes = on_bytes,
+};

@@ -3,17 +3,36 @@
  * 1. The delay counts from when the byte came, so that chained delays add up and do not drift.
  * 2. Jitter is drawn once a cell of the byte grid. Order is kept, so a byte never overtakes one before it: under bulk traffic
  *    the delay is a running maximum of the draws.
+ * 3. A correlated cell repeats the draw of the cell before it, with that chance: the distribution stays what it is, and two cells
+ *    that lie k apart correlate by the k-th power. Which cell began a run follows from the draws alone.
+ * 4. A wave runs from when the rule's window opened: all connections feel it in step.
  * The shapes are netem's (tc-netem(8); the tables' generators in iproute2's netem/ folder): mean `latency`, spread `jitter`;
  * pareto has shape 3, is moved to mean 0 and scaled by 4/3; paretonormal is a quarter normal, three quarters pareto; all are
- * cut at four spreads, as the tables are. A negative sum is no delay. */
+ * cut at four spreads, as the tables are. A table of percentiles is read along straight lines from 0 at 0 %. A negative sum is no
+ * delay. */
 #include "injector/stream.h"
 
 #include <math.h>
 #include <sys/param.h>
 
-enum distribution { DISTRIBUTION_UNIFORM, DISTRIBUTION_NORMAL, DISTRIBUTION_PARETO, DISTRIBUTION_PARETONORMAL };
+enum distribution {
+    DISTRIBUTION_UNIFORM,
+    DISTRIBUTION_NORMAL,
+    DISTRIBUTION_PARETO,
+    DISTRIBUTION_PARETONORMAL,
+    DISTRIBUTION_TABLE,
+};
+enum wave { WAVE_NONE, WAVE_SINE, WAVE_SQUARE, WAVE_TRIANGLE, WAVE_SAW };
+enum { TABLE_POINTS = 5 };
 
 #define SPREADS_MAX 4.0
+
+static const double table_shares[TABLE_POINTS] = { 0.5, 0.9, 0.99, 0.999, 1.0 };
+
+/* The cell whose draw the last cell asked about repeats. */
+struct latency {
+    uint64_t cell, origin; /* plus 1; 0 for none */
+};
 
 /* Box-Muller over the two halves of one draw. */
 static double normal(uint64_t draw)
@@ -50,14 +69,84 @@ static double spreads(int64_t distribution, uint64_t draw)
     return MAX(-SPREADS_MAX, MIN(SPREADS_MAX, value));
 }
 
-static uint64_t delay_ns(const struct stream_view *view, uint64_t offset)
+/* Where the share `at` of the table's delays lies, ns. Points left out (0) are skipped; behind the last it stays level. */
+static double from_table(const struct params_STREAM_latency *params, double at)
+{
+    const int64_t points[TABLE_POINTS] = { params->p50, params->p90, params->p99, params->p999, params->p100 };
+    double share = 0, value = 0;
+
+    for (int i = 0; i < TABLE_POINTS; i++) {
+        if (!points[i])
+            continue;
+        if (at < table_shares[i])
+            return value + ((double)points[i] - value) * (at - share) / (table_shares[i] - share);
+        share = table_shares[i];
+        value = (double)points[i];
+    }
+    return value;
+}
+
+/* The wave's height at `ns` after its begin, -1 to 1. */
+static double wave_at(int64_t wave, uint64_t ns, uint64_t period_ns)
+{
+    double phase = (double)(ns % period_ns) / (double)period_ns;
+
+    switch (wave) {
+    case WAVE_SINE:
+        return sin(2.0 * M_PI * phase);
+    case WAVE_SQUARE:
+        return phase < 0.5 ? 1.0 : -1.0;
+    case WAVE_TRIANGLE:
+        return phase < 0.25 ? 4.0 * phase : phase < 0.75 ? 2.0 - 4.0 * phase : 4.0 * phase - 4.0;
+    case WAVE_SAW:
+        return 2.0 * phase - 1.0;
+    default:
+        return 0;
+    }
+}
+
+/* The cell whose draw counts for `cell`: back over cells that repeat the one before, down to one that does not. */
+static uint64_t origin_of(const struct stream_view *view, uint64_t cell)
+{
+    uint32_t chance = (uint32_t)view->params->STREAM_latency.correlation;
+    struct latency *latency = view->state;
+    uint64_t origin = cell;
+
+    if (!chance)
+        return cell;
+    while (origin && rng_chance(rng_mix(stream_draw(view, origin), 2), chance)) {
+        if (latency->cell == origin + 1) {
+            origin = latency->origin - 1;
+            break;
+        }
+        origin--;
+    }
+    *latency = (struct latency){ .cell = cell + 1, .origin = origin + 1 };
+    return origin;
+}
+
+static bool varies(const struct params_STREAM_latency *params)
+{
+    return params->jitter || params->distribution == DISTRIBUTION_TABLE;
+}
+
+static uint64_t delay_ns(const struct stream_view *view, uint64_t offset, uint64_t came_ns)
 {
     const struct params_STREAM_latency *params = &view->params->STREAM_latency;
     double delay = (double)params->latency;
 
-    if (!params->jitter)
+    if (!varies(params) && params->wave == WAVE_NONE)
         return (uint64_t)params->latency;
-    delay += (double)params->jitter * spreads(params->distribution, stream_draw(view, offset / GRID_CELL_BYTES));
+    if (varies(params)) {
+        uint64_t draw = stream_draw(view, origin_of(view, offset / GRID_CELL_BYTES));
+
+        if (params->distribution == DISTRIBUTION_TABLE)
+            delay = from_table(params, rng_unit(draw));
+        else
+            delay += (double)params->jitter * spreads(params->distribution, draw);
+    }
+    if (came_ns > view->began_ns)
+        delay += (double)params->amplitude * wave_at(params->wave, came_ns - view->began_ns, (uint64_t)params->period);
     return delay > 0 ? (uint64_t)delay : 0;
 }
 
@@ -65,23 +154,23 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
 {
     uint64_t offset = range->offset, end = range->offset + range->size;
 
-    if (!view->params->STREAM_latency.jitter) {
-        rulings_add(rulings, RULING_HOLD, range->size, range->came_ns + delay_ns(view, offset));
+    if (!varies(&view->params->STREAM_latency)) {
+        rulings_add(rulings, RULING_HOLD, range->size, range->came_ns + delay_ns(view, offset, range->came_ns));
         return;
     }
     while (offset < end && !rulings_full(rulings)) {
         uint64_t cell_end = (offset / GRID_CELL_BYTES + 1) * GRID_CELL_BYTES;
         uint64_t size = MIN(cell_end, end) - offset;
 
-        rulings_add(rulings, RULING_HOLD, size, range->came_ns + delay_ns(view, offset));
+        rulings_add(rulings, RULING_HOLD, size, range->came_ns + delay_ns(view, offset, range->came_ns));
         offset += size;
     }
 }
 
 static void on_eof(const struct stream_view *view, const struct range *range, struct rulings *rulings)
 {
-    rulings_add(rulings, RULING_HOLD, 0, range->came_ns + delay_ns(view, range->offset));
+    rulings_add(rulings, RULING_HOLD, 0, range->came_ns + delay_ns(view, range->offset, range->came_ns));
 }
 
 extern const struct stream_ops stream_latency;
-const struct stream_ops stream_latency = { .on_bytes = on_bytes, .on_eof = on_eof };
+const struct stream_ops stream_latency = { .state_size = sizeof(struct latency), .on_bytes = on_bytes, .on_eof = on_eof };

@@ -176,7 +176,10 @@ static void choose_signals(const struct checker *checker)
     const struct bound *bounds = playbook->hypothesis.items;
     size_t count = named->count ? named->count : playbook->hypothesis.count;
     const struct node *convergence = node_member(node_member(playbook->document.root, "expect"), "convergence");
+    bool only_latency = true; /* then it is all there is to decide by */
 
+    for (size_t i = 0; i < playbook->hypothesis.count; i++)
+        only_latency &= bounds[i].signal.unit == UNIT_DURATION;
     playbook->signals = document_alloc(&playbook->document, (count + 1) * sizeof(struct signal));
     for (size_t i = 0; i < count; i++) {
         struct signal signal = { 0 };
@@ -184,7 +187,7 @@ static void choose_signals(const struct checker *checker)
 
         if (named->count && playbook_signal(playbook, member_or(convergence, "signals"), named->items[i], &signal, checker->errs) < 0)
             continue;
-        if (!named->count && bounds[i].signal.unit != UNIT_DURATION)
+        if (!named->count && (bounds[i].signal.unit != UNIT_DURATION || only_latency))
             signal = bounds[i].signal;
         for (size_t j = 0; j < playbook->signal_count && signal.name; j++)
             known |= !strcmp(playbook->signals[j].name, signal.name);

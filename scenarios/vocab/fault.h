@@ -23,7 +23,7 @@ enum fault_id {
 
 /* Parameters: one struct a fault, each member int64 in the base of its unit, over one array of slots. Slot 0 is reserved,
  * which keeps no struct empty. */
-enum { FAULT_PARAMS_MAX = 8, FAULT_CHOICES_MAX = 16 };
+enum { FAULT_PARAMS_MAX = 16, FAULT_CHOICES_MAX = 16 };
 
 #define FAULT(layer, name, ...) struct params_##layer##_##name { int64_t reserved;
 #define PARAM(layer, fault, name, ...) int64_t name;

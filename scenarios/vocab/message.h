@@ -71,6 +71,7 @@ struct proxy_spec {
 struct proxy_status {
     struct proxy_spec spec; /* with the address that it really listens on */
     uint64_t connections, connections_open, connects_failed;
+    uint64_t bulks;     /* times a direction began to be spliced */
     uint64_t exchanges; /* times the client began to speak, first or after the upstream had spoken: the attempts of a
                          * request/response protocol without pipelining */
     uint64_t bytes_to_upstream, bytes_to_client; /* passed on */

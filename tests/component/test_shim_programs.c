@@ -160,6 +160,7 @@ static void nginx_answers_in_crumbs(void **state)
     struct page_process list[8];
     struct victim victim;
     const char *body;
+    uint64_t end_ns;
     uint16_t port;
     FILE *file;
     int fd;
@@ -192,7 +193,11 @@ static void nginx_answers_in_crumbs(void **state)
     for (int i = 0; i < 4000; i++)
         assert_int_equal(strtol(body + 4 + (ptrdiff_t)i * 8, NULL, 10), i);
     assert_true(bench_status(bench, 0).counts.fired >= 31);
-    assert_int_equal(page_processes(bench->page, list, 8), 3);
+    end_ns = clock_now_ns() + (uint64_t)deadline_ms() * NS_PER_MS;
+    while (page_processes(bench->page, list, 8) != 3) { /* the second worker may come after the first has answered */
+        assert_true(clock_now_ns() < end_ns);
+        sched_yield();
+    }
     stop(&victim);
     close(fd);
 }

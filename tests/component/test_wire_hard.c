@@ -600,7 +600,7 @@ static void test_faults_come_and_go_under_load(void **state)
     pthread_t threads[2];
     int fds[2];
 
-    rules[0].params.STREAM_latency = (struct params_STREAM_latency){ 0, MS, MS, 2 };
+    rules[0].params.STREAM_latency = (struct params_STREAM_latency){ .latency = MS, .jitter = MS, .distribution = 2, .period = NS_PER_S };
     rules[1].params.STREAM_slicer = (struct params_STREAM_slicer){ 0, 900, 800, 0 };
     rules[2].params.STREAM_bandwidth.rate = 200000000;
     wire_open(&fixture->executor, "source", wire_server_port(server), at, sizeof(at));

@@ -102,10 +102,10 @@ echo "1..38"
 
 # ---- the file ----
 broken "an unknown fault" 65 "^perturb: broken.yaml:16:13: unknown fault 'latencie'; did you mean latency" 's/fault: latency/fault: latencie/'
-broken "a value out of range" 65 '^perturb: broken.yaml:16:42: latency: 700s is above the maximum of 10m' 's/latency: 5ms/latency: 700s/'
-broken "a value that is no duration" 65 "^perturb: broken.yaml:16:42: latency: .*'soon'" 's/latency: 5ms/latency: soon/'
+broken "a value out of range" 65 '^perturb: broken.yaml:16:44: latency: 700s is above the maximum of 10m' 's/latency: 5ms/latency: 700s/'
+broken "a value that is no duration" 65 "^perturb: broken.yaml:16:44: latency: .*'soon'" 's/latency: 5ms/latency: soon/'
 broken "an unknown parameter" 65 '^perturb: broken.yaml:16:[0-9]*: .*latncy.*latency' 's/latency: 5ms/latncy: 5ms/'
-broken "an unknown key" 65 "^perturb: broken.yaml:2:1: .*'titel'.*title" 's/^title: /title: x\ntitel: /;1,2{/^title: A/d}'
+broken "an unknown key" 65 "^perturb: broken.yaml:3:1: .*'titel'; did you mean title" 's/^title: /title: x\ntitel: /'
 broken "malformed YAML" 65 '^perturb: broken.yaml:1[0-9]:[0-9]*: not YAML' 's/- {signal: main/- {signal: [main/'
 broken "a key given twice" 65 "^perturb: broken.yaml:3:1: key 'title' is given twice" 's/^title: .*/&\ntitle: again/'
 broken "an unknown variable" 65 '^perturb: broken.yaml:[0-9]*:[0-9]*: unknown variable ..vars.rat.' 's/vars.rate}/vars.rat}/'

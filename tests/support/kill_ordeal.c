@@ -2,14 +2,13 @@
  * paused target; one or two of its processes are killed or stopped at an instant out of the journal's or the event log's
  * boundaries or at a random one. A lease and a little later everything is judged from outside.
  *
- * The probe: a connection of ours through the run's proxy to an upstream of ours, opened before the kill where the proxy was
- * already there. The victim: a process of ours under the shim that keeps its own time. */
+ * The bystanders are the test's own; the probe's connection is opened before the blow where the proxy was already there. */
 #include "tests/support/kill_ordeal.h"
 
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
+#include "tests/support/bystander.h"
 #include "tests/support/watched_run.h"
-#include "tests/support/wire_peer.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,20 +18,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEASE_MS = 1000, SLACK_MS = 1000, QUICK_MS = 200, PROBES = 5, JOURNAL_LINES = 17, EVENT_LINES = 44, RANDOM_MS = 6500 };
+enum { LEASE_MS = 1000, SLACK_MS = 1000, QUICK_MS = 200, PROBES = 5, JOURNAL_LINES = 17, EVENT_LINES = 44, RANDOM_MS = 6500, ACTING_MS = 1500 };
 
 enum blow { RUNNER_KILLED, RUNNER_STOPPED, GUARDIAN_KILLED, BOTH_KILLED, RUNNER_STOPPED_GUARDIAN_KILLED, BLOWS };
 
 static const char *const blow_names[BLOWS] = { "SIGKILL of the runner", "SIGSTOP of the runner", "SIGKILL of the guardian",
                                                "SIGKILL of both", "SIGSTOP of the runner and SIGKILL of the guardian" };
 
-enum trigger { AT_JOURNAL_LINE, AT_EVENT_LINE, AT_MS, TRIGGERS };
+enum trigger { AT_JOURNAL_LINE, AT_EVENT_LINE, AT_MS, WHILE_ACTING, TRIGGERS };
 
-static const char *const trigger_names[TRIGGERS] = { "after line %u of the journal", "after line %u of the event log", "after %u ms" };
+static const char *const trigger_names[TRIGGERS] = { "after line %u of the journal", "after line %u of the event log", "after %u ms",
+                                                     "%u ms after every fault was armed" };
 
 struct ordeal {
     enum blow blow;
@@ -41,13 +42,11 @@ struct ordeal {
     char what[160];
     struct watched_run run;
     char id[64];
-    struct wire_server *upstream;
-    pid_t exec_pid, victim_pid, runner_pid, wire_pid;
-    char victim_log[WATCHED_PATH_MAX];
-    int probe_fd; /* -1: the proxy was not there yet */
+    struct bystander bystander;
+    pid_t runner_pid, wire_pid;
     bool ended_first;
     int ended_status;
-    uint64_t struck_ns;
+    uint64_t armed_ns, struck_ns;
     int faults_found;
     FILE *log;
 };
@@ -76,14 +75,14 @@ uint64_t ordeal_seed(void)
     return getrandom(&seed, sizeof(seed), 0) == (ssize_t)sizeof(seed) ? seed & 0xffffffffu : 1;
 }
 
-/* The first ones of a series cover every blow and trigger; instants are drawn. */
+/* Every blow in turn; every other one, whichever the blow, falls while all faults act, the others wherever they are drawn. */
 static void draw(struct ordeal *ordeal, uint64_t seed, unsigned number)
 {
-    static const unsigned spans[TRIGGERS] = { JOURNAL_LINES, EVENT_LINES, RANDOM_MS };
+    static const unsigned spans[TRIGGERS] = { JOURNAL_LINES, EVENT_LINES, RANDOM_MS, ACTING_MS };
     char when[64];
 
     ordeal->blow = (enum blow)(number % BLOWS);
-    ordeal->trigger = (enum trigger)((number % BLOWS + number / BLOWS) % TRIGGERS);
+    ordeal->trigger = number % 2 ? WHILE_ACTING : (enum trigger)(number / 2 % WHILE_ACTING);
     ordeal->when = 1 + (unsigned)(((__uint128_t)rng_mix(seed, number) * spans[ordeal->trigger]) >> 64);
     snprintf(when, sizeof(when), trigger_names[ordeal->trigger], ordeal->when);
     snprintf(ordeal->what, sizeof(ordeal->what), "%s %s (seed %llu, number %u)", blow_names[ordeal->blow], when, (unsigned long long)seed,
@@ -92,50 +91,30 @@ static void draw(struct ordeal *ordeal, uint64_t seed, unsigned number)
 
 /* ---- setting the scene ------------------------------------------------------------------------------------------------ */
 
-static void start_victim(struct ordeal *ordeal)
-{
-    char program[WATCHED_PATH_MAX + 40], file[WATCHED_PATH_MAX];
-    const char *args[] = { "exec", "--", program, ordeal->victim_log, "2000", file, NULL };
-    uint64_t deadline_ns = clock_now_ns() + (uint64_t)watched_scale(10000) * NS_PER_MS;
-
-    snprintf(program, sizeof(program), "%s/tests/fixtures/victim_clock", watched_build());
-    snprintf(file, sizeof(file), "%s/written", ordeal->run.base);
-    snprintf(ordeal->victim_log, sizeof(ordeal->victim_log), "%s/victim.log", ordeal->run.base);
-    ordeal->exec_pid = watched_start(&ordeal->run, false, args);
-    while (!ordeal->victim_pid && clock_now_ns() < deadline_ns) {
-        char *said = watched_read(ordeal->victim_log);
-
-        if (sscanf(said, "pid %d\n", &ordeal->victim_pid) != 1)
-            poll(NULL, 0, 5);
-        free(said);
-    }
-    if (!ordeal->victim_pid)
-        blame(ordeal, "the outside victim did not start");
-}
-
 static void open_probe(struct ordeal *ordeal)
 {
-    char line[1024], listen[64] = "";
-    const char *at;
+    const char *wrong = bystander_probe(&ordeal->bystander, &ordeal->run);
 
-    if (ordeal->probe_fd >= 0 || !watched_event(&ordeal->run, "proxy_opened", NULL, line, sizeof(line)))
-        return;
-    at = strstr(line, "127.0.0.1:");
-    if (at)
-        snprintf(listen, sizeof(listen), "%.*s", (int)strcspn(at, "\""), at);
-    ordeal->probe_fd = wire_connect(listen);
-    if (ordeal->probe_fd < 0)
-        blame(ordeal, "the proxy on %s cannot be reached", listen);
-    else if (wire_send_all(ordeal->probe_fd, "open", 4) < 0 || wire_recv_all(ordeal->probe_fd, line, 4) != 4)
-        blame(ordeal, "the probe was not echoed before the blow");
+    if (wrong)
+        blame(ordeal, "%s", wrong);
 }
 
-static bool is_due(const struct ordeal *ordeal)
+static bool has_passed(uint64_t since_ns, unsigned ms)
 {
-    char path[WATCHED_PATH_MAX];
+    return clock_now_ns() >= since_ns + (uint64_t)watched_scale((int)ms) * NS_PER_MS;
+}
+
+static bool is_due(struct ordeal *ordeal)
+{
+    char path[WATCHED_PATH_MAX], line[1024];
 
     if (ordeal->trigger == AT_MS)
-        return clock_now_ns() >= ordeal->run.started_ns + (uint64_t)watched_scale((int)ordeal->when) * NS_PER_MS;
+        return has_passed(ordeal->run.started_ns, ordeal->when);
+    if (ordeal->trigger == WHILE_ACTING) {
+        if (!ordeal->armed_ns && watched_event(&ordeal->run, "fault_armed", "latency-3", line, sizeof(line)))
+            ordeal->armed_ns = clock_now_ns();
+        return ordeal->armed_ns && has_passed(ordeal->armed_ns, ordeal->when);
+    }
     snprintf(path, sizeof(path), "%s/%s", ordeal->run.out, ordeal->trigger == AT_JOURNAL_LINE ? "journal" : "events.jsonl");
     return watched_lines(path) >= ordeal->when;
 }
@@ -157,7 +136,7 @@ static void await_instant(struct ordeal *ordeal)
         open_probe(ordeal);
         if (is_due(ordeal))
             break;
-        poll(&(struct pollfd){ .fd = watch, .events = POLLIN }, 1, ordeal->trigger == AT_MS ? 2 : 20);
+        poll(&(struct pollfd){ .fd = watch, .events = POLLIN }, 1, ordeal->trigger >= AT_MS ? 2 : 20);
         while (read(watch, room, sizeof(room)) > 0)
             ;
     }
@@ -209,23 +188,21 @@ static void await_lease(const struct ordeal *ordeal)
 static void judge_probe(struct ordeal *ordeal)
 {
     uint64_t best_ns = UINT64_MAX;
-    char sent[64], echoed[64];
 
-    for (unsigned i = 0; ordeal->probe_fd >= 0 && i < PROBES; i++) {
-        uint64_t begin_ns = clock_now_ns();
+    if (ordeal->bystander.probe_fd < 0) {
+        fprintf(ordeal->log, "# no proxy yet\n");
+        return;
+    }
+    for (unsigned i = 0; i < PROBES; i++) {
+        uint64_t took_ns = bystander_echo(&ordeal->bystander, ordeal->struck_ns + i);
 
-        wire_fill(ordeal->struck_ns, i * sizeof(sent), sent, sizeof(sent));
-        if (wire_send_all(ordeal->probe_fd, sent, sizeof(sent)) < 0 ||
-            wire_recv_all(ordeal->probe_fd, echoed, sizeof(echoed)) != (ssize_t)sizeof(echoed) || memcmp(sent, echoed, sizeof(sent)) != 0) {
+        if (took_ns == UINT64_MAX) {
             blame(ordeal, "the connection through the proxy is dead or damaged (probe %u)", i);
             return;
         }
-        if (clock_now_ns() - begin_ns < best_ns)
-            best_ns = clock_now_ns() - begin_ns;
+        best_ns = MIN(best_ns, took_ns);
     }
-    if (ordeal->probe_fd < 0)
-        fprintf(ordeal->log, "# no proxy yet\n");
-    else if (best_ns > (uint64_t)watched_scale(QUICK_MS) * NS_PER_MS)
+    if (best_ns > (uint64_t)watched_scale(QUICK_MS) * NS_PER_MS)
         blame(ordeal, "the wire fault acts still: the quickest of %d probes took %.1f ms", PROBES, (double)best_ns / 1e6);
     else
         fprintf(ordeal->log, "# probe %.2f ms\n", (double)best_ns / 1e6);
@@ -234,27 +211,17 @@ static void judge_probe(struct ordeal *ordeal)
 /* After the lease its calls are quick again, by its own clock. */
 static void judge_victim(struct ordeal *ordeal)
 {
-    char *said, *at, *rest = NULL;
-    uint64_t last_ns = 0;
+    uint64_t last_ns;
     unsigned hit = 0;
 
-    poll(NULL, 0, 300);
-    said = watched_read(ordeal->victim_log);
-    for (at = strtok_r(said, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest)) {
-        unsigned long long begin_ns, end_ns;
-
-        if (sscanf(at, "call %llu %llu", &begin_ns, &end_ns) == 2 && end_ns - begin_ns > 60 * NS_PER_MS) {
-            hit++;
-            last_ns = end_ns;
-        }
-    }
-    free(said);
+    poll(NULL, 0, 300); /* three slow calls' time, were there any */
+    last_ns = bystander_last_slow(&ordeal->bystander, &hit);
     fprintf(ordeal->log, "# victim: %u slow calls, the last ended %.0f ms after the blow\n", hit,
             hit ? (double)(int64_t)(last_ns - ordeal->struck_ns) / 1e6 : 0);
     if (last_ns > safe_ns(ordeal))
         blame(ordeal, "the call fault acts still: a slow call ended %.0f ms after the lease and slack",
               (double)(last_ns - safe_ns(ordeal)) / 1e6);
-    if (!watched_alive(ordeal->victim_pid))
+    if (!watched_alive(ordeal->bystander.victim_pid))
         blame(ordeal, "the outside victim is gone");
 }
 
@@ -266,6 +233,18 @@ static void judge_pages(struct ordeal *ordeal)
         blame(ordeal, "perturb ps fails: %s", said);
     if (strstr(said, "armed, epoch"))
         blame(ordeal, "perturb ps shows something armed: %s", said);
+}
+
+/* Had it measured all it wanted to before the blow? Then its own verdict stands. */
+static bool had_measured(const struct ordeal *ordeal)
+{
+    char line[1024];
+    const char *ns;
+
+    if (!watched_event(&ordeal->run, "phase", "rollback", line, sizeof(line)))
+        return false;
+    ns = strstr(line, "\"ns\":\"");
+    return ns && strtoull(ns + 6, NULL, 10) <= ordeal->struck_ns;
 }
 
 /* The guardian tells 3 when the runner was struck, unless the run had already told its end. */
@@ -285,7 +264,7 @@ static void judge_status(struct ordeal *ordeal)
         fprintf(ordeal->log, "# the run had ended before the blow\n");
     else if (guardian_lives && status != 3)
         blame(ordeal, "the guardian's exit status is %d, not 3", status);
-    else if ((guardian_lives || (ordeal->blow == GUARDIAN_KILLED && ordeal->runner_pid)) &&
+    else if ((guardian_lives || (ordeal->blow == GUARDIAN_KILLED && ordeal->runner_pid && !had_measured(ordeal))) &&
              (strcmp(watched_text(result, "verdict/verdict"), "aborted") != 0 || watched_number(result, "verdict/status") != 3))
         blame(ordeal, "the report does not say aborted, 3");
     cJSON_Delete(result);
@@ -327,36 +306,20 @@ static void judge_rest(struct ordeal *ordeal)
 /* With the last connection gone the wire executor goes too. */
 static void judge_wire(struct ordeal *ordeal)
 {
-    if (ordeal->probe_fd >= 0)
-        close(ordeal->probe_fd);
+    bystander_close_probe(&ordeal->bystander);
     if (!watched_gone(ordeal->wire_pid, watched_scale(5000)))
         blame(ordeal, "the wire executor stays without a connection");
 }
 
-static void end_victim(struct ordeal *ordeal)
-{
-    kill(ordeal->exec_pid, SIGTERM);
-    if (watched_wait(ordeal->exec_pid, watched_scale(10000)) < 0) {
-        blame(ordeal, "the outside victim does not end");
-        kill(ordeal->exec_pid, SIGKILL);
-        waitpid(ordeal->exec_pid, NULL, 0);
-    }
-}
-
 static int endure(struct ordeal *ordeal, uint64_t seed)
 {
-    char upstream[64], victim[32];
-    const char *more[] = { "--var", upstream, "--var", victim, NULL };
-
     if (watched_make(&ordeal->run, "kill") < 0) {
         blame(ordeal, "no place to work in");
         return 1;
     }
-    ordeal->upstream = wire_server_start(wire_echo, NULL);
-    start_victim(ordeal);
-    snprintf(upstream, sizeof(upstream), "upstream=127.0.0.1:%u", wire_server_port(ordeal->upstream));
-    snprintf(victim, sizeof(victim), "victim=%d", ordeal->victim_pid);
-    watched_start_run(&ordeal->run, "tests/e2e/playbooks/kills.yaml", seed, more);
+    if (!bystander_start(&ordeal->bystander, &ordeal->run))
+        blame(ordeal, "the outside victim did not start");
+    bystander_run(&ordeal->bystander, &ordeal->run, seed, "1s");
     await_instant(ordeal);
     strike(ordeal);
     await_lease(ordeal);
@@ -367,8 +330,8 @@ static int endure(struct ordeal *ordeal, uint64_t seed)
     judge_recovery(ordeal);
     judge_rest(ordeal);
     judge_wire(ordeal);
-    end_victim(ordeal);
-    wire_server_stop(ordeal->upstream);
+    if (!bystander_end(&ordeal->bystander))
+        blame(ordeal, "the outside victim does not end");
     if (ordeal->faults_found) {
         char *said = watched_read(ordeal->run.output), *rest = NULL;
 
@@ -428,7 +391,6 @@ int kill_ordeals(unsigned count, unsigned parallel, uint64_t seed)
         pid_t pid;
 
         for (; started < count && started - ended < parallel; started++) {
-            ordeals[started].probe_fd = -1;
             draw(&ordeals[started], seed, started);
             pids[started] = start_ordeal(&ordeals[started], rng_mix(seed, started));
         }

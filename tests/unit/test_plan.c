@@ -45,7 +45,7 @@ static void another_faults_point(struct plan *plan) { plan->rules[FAULT_CALL_all
 static void nth_of_zero(struct plan *plan) { plan->rules[1].selector.nth = 0; }
 static void first_of_zero(struct plan *plan) { plan->rules[1].selector.first = 0; }
 static void more_than_always(struct plan *plan) { plan->rules[1].selector.probability_ppm = PPM + 1; }
-static void word_that_is_none(struct plan *plan) { plan->rules[FAULT_STREAM_latency].params.STREAM_latency.distribution = 4; }
+static void word_that_is_none(struct plan *plan) { plan->rules[FAULT_STREAM_latency].params.STREAM_latency.distribution = 5; }
 static void prefix_beyond_ipv4(struct plan *plan)
 {
     plan->rules[1].selector.peer = (struct address_match){ .family = AF_INET, .prefix_bits = 33, .present = 1 };

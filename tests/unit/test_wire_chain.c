@@ -419,7 +419,7 @@ static void test_observe_counts_and_passes(void **state)
 
         rule.selector.observe = 1;
         if (!strcmp(faults[i], "bandwidth"))
-            rule.params.STREAM_bandwidth = (struct params_STREAM_bandwidth){ 0, 10, 1 };
+            rule.params.STREAM_bandwidth = (struct params_STREAM_bandwidth){ .rate = 10, .burst = 1 };
         armed = arm(NULL, 1, 0, &rule, 1);
         buf_init(&out, 4096);
         chain_init(&chain, pool, 99, 1);

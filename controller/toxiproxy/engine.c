@@ -1,0 +1,399 @@
+/* The model in force. */
+#include "controller/toxiproxy/engine.h"
+
+#include "controller/toxiproxy/log.h"
+#include "controller/toxiproxy/lookup.h"
+#include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/param.h>
+
+#define LEASE_NS (5 * NS_PER_S)
+#define LOOK_STEP_NS (1 * NS_PER_S)
+
+enum { UPSTREAM_LOOKUP_MS = 250 };
+
+/* Nobody listens on port 0: a dial is refused at once. */
+static const char nowhere[] = "127.0.0.1:0";
+
+int engine_init(struct engine *engine, struct model *model, const struct injector_limits *limits, uint64_t seed, bool strict)
+{
+    memset(engine, 0, sizeof(*engine));
+    engine->model = model;
+    engine->seed = seed;
+    engine->strict = strict;
+    engine->renew_at_ns = engine->look_at_ns = UINT64_MAX;
+    return injector_new(limits, &engine->injector);
+}
+
+void engine_done(struct engine *engine)
+{
+    injector_free(engine->injector);
+    free(engine->plan);
+    engine->injector = NULL;
+    engine->plan = NULL;
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------------- */
+
+static void keep_event(struct engine *engine, struct event *event)
+{
+    event->seq = ++engine->last_seq;
+    engine->events[event->seq % ENGINE_EVENTS_MAX] = *event;
+}
+
+static void full_name(char *text, size_t size, const struct proxy_config *proxy, const struct toxic *toxic)
+{
+    snprintf(text, size, "%s%s%s", proxy->name, toxic ? "/" : "", toxic ? toxic->name : "");
+}
+
+void engine_note(struct engine *engine, enum event_kind kind, const struct proxy_config *proxy, const struct toxic *toxic,
+                 const char *text)
+{
+    char name[EVENT_TEXT_MAX];
+    struct event event;
+
+    full_name(name, sizeof(name), proxy, toxic);
+    event_init(&event, kind, SOURCE_WIRE, clock_now_ns(), name, text);
+    event.epoch = engine->epoch;
+    keep_event(engine, &event);
+}
+
+/* The executor's names are not the clients'. */
+static void rename_event(const struct engine *engine, struct event *event)
+{
+    char *name = event->text[0];
+    struct plan_rule rule;
+
+    for (size_t i = 0; i < engine->model->count; i++) {
+        const struct proxy_config *proxy = engine->model->proxies[i];
+
+        if (event->kind == EVENT_hold_full && !strcmp(proxy->scope, name)) {
+            full_name(name, EVENT_TEXT_MAX, proxy, NULL);
+            return;
+        }
+        for (size_t t = 0; event->kind == EVENT_fault_acted && t < proxy->toxic_count; t++) {
+            if (!toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, &rule) || strcmp(rule.name, name) != 0)
+                continue;
+            full_name(name, EVENT_TEXT_MAX, proxy, proxy->toxics[t]);
+            return;
+        }
+    }
+}
+
+static void take_events(struct engine *engine)
+{
+    struct event event;
+
+    while (injector_next_event(engine->injector, &event)) {
+        rename_event(engine, &event);
+        keep_event(engine, &event);
+    }
+}
+
+/* ---- proxies ---------------------------------------------------------------------------------------------------------- */
+
+static int refuse_listen(struct buf *why, const char *address, int error)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "%s", strerror(-error));
+    text[0] = (char)tolower((unsigned char)text[0]);
+    if (error == -EMFILE || error == -EEXIST)
+        buf_printf(why, "listen tcp %s: the executor takes no more proxies", address);
+    else
+        buf_printf(why, "listen tcp %s: bind: %s", address, text);
+    return error;
+}
+
+/* The numeric form of the upstream, or the address that refuses while the name is not known. */
+static const char *upstream_of(struct engine *engine, struct proxy_config *proxy, char address[ADDRESS_TEXT_MAX])
+{
+    int result;
+
+    if (!proxy->lookup)
+        proxy->lookup = lookup_begin(proxy->upstream);
+    result = proxy->lookup ? lookup_await(proxy->lookup, UPSTREAM_LOOKUP_MS, address) : -ENOMEM;
+    if (result != -EAGAIN) {
+        lookup_end(proxy->lookup);
+        proxy->lookup = result == -ENOENT ? lookup_begin(proxy->upstream) : NULL;
+    }
+    if (!result)
+        return address;
+    if (result != -EINVAL)
+        engine->look_at_ns = MIN(engine->look_at_ns, clock_now_ns() + LOOK_STEP_NS);
+    log_line(LOG_LEVEL_WARN, "Upstream cannot be resolved, its clients are turned away until it can", "proxy", proxy->name, "upstream",
+             proxy->upstream, NULL);
+    return nowhere;
+}
+
+static int open_at(struct engine *engine, struct proxy_config *proxy, const char *listen, const char *upstream, struct buf *why)
+{
+    struct proxy_status status;
+    struct proxy_spec spec;
+    int result;
+
+    memset(&spec, 0, sizeof(spec));
+    snprintf(spec.name, sizeof(spec.name), "%s", proxy->scope);
+    snprintf(spec.listen, sizeof(spec.listen), "%s", listen);
+    snprintf(spec.upstream, sizeof(spec.upstream), "%s", upstream);
+    result = injector_open_proxy(engine->injector, &spec, &status);
+    if (result < 0)
+        return refuse_listen(why, listen, result);
+    if (model_set_text(&proxy->listen, status.spec.listen) < 0) {
+        (void)injector_close_proxy(engine->injector, proxy->scope);
+        return refuse_listen(why, listen, -ENOMEM);
+    }
+    proxy->enabled = true;
+    for (size_t i = 0; i < proxy->toxic_count; i++)
+        if (proxy->toxics[i]->deadline_ns) /* its rule counts from arming, which is now */
+            proxy->toxics[i]->until_ns = MAX(proxy->toxics[i]->deadline_ns, clock_now_ns() + 1) - clock_now_ns();
+    return 0;
+}
+
+int engine_open(struct engine *engine, struct proxy_config *proxy, struct buf *why)
+{
+    char listen[ADDRESS_TEXT_MAX], upstream[ADDRESS_TEXT_MAX];
+    struct buf reason;
+    int result;
+
+    buf_init(&reason, 1024);
+    if (address_to_listen(proxy->listen, engine->strict, listen, &reason) < 0)
+        buf_printf(why, "listen tcp: %s", reason.data), result = -EINVAL;
+    else
+        result = open_at(engine, proxy, listen, upstream_of(engine, proxy, upstream), why);
+    buf_done(&reason);
+    if (result < 0)
+        return result;
+    log_line(LOG_LEVEL_INFO, "Started proxy", "name", proxy->name, "proxy", proxy->listen, "upstream", proxy->upstream, NULL);
+    engine_note(engine, EVENT_proxy_opened, proxy, NULL, proxy->listen);
+    return 0;
+}
+
+static void add_status(struct proxy_status *sum, const struct proxy_status *more)
+{
+    sum->connections += more->connections;
+    sum->connects_failed += more->connects_failed;
+    sum->exchanges += more->exchanges;
+    sum->bytes_to_upstream += more->bytes_to_upstream;
+    sum->bytes_to_client += more->bytes_to_client;
+    sum->hold_full += more->hold_full;
+    sum->held_bytes_peak = MAX(sum->held_bytes_peak, more->held_bytes_peak);
+    sum->held_bytes_max = more->held_bytes_max;
+}
+
+static bool find_status(const struct engine *engine, const struct proxy_config *proxy, struct proxy_status *ret_status)
+{
+    size_t count = injector_proxy_status(engine->injector, NULL, 0);
+    AUTO_FREE struct proxy_status *list = calloc(count + 1, sizeof(*list));
+
+    if (!list)
+        return false;
+    count = MIN(count, injector_proxy_status(engine->injector, list, count));
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(list[i].spec.name, proxy->scope)) {
+            *ret_status = list[i];
+            return true;
+        }
+    return false;
+}
+
+void engine_close(struct engine *engine, struct proxy_config *proxy)
+{
+    struct proxy_status status;
+
+    if (!proxy->enabled)
+        return;
+    if (find_status(engine, proxy, &status))
+        add_status(&proxy->counted, &status);
+    (void)injector_close_proxy(engine->injector, proxy->scope);
+    proxy->enabled = false;
+    lookup_end(proxy->lookup);
+    proxy->lookup = NULL;
+    log_line(LOG_LEVEL_INFO, "Terminated proxy", "name", proxy->name, "proxy", proxy->listen, "upstream", proxy->upstream, NULL);
+}
+
+struct proxy_status engine_status(const struct engine *engine, const struct proxy_config *proxy)
+{
+    struct proxy_status sum = proxy->counted, status;
+
+    if (proxy->enabled && find_status(engine, proxy, &status)) {
+        add_status(&sum, &status);
+        sum.connections_open = status.connections_open;
+        sum.held_bytes = status.held_bytes;
+    }
+    return sum;
+}
+
+/* ---- toxics ----------------------------------------------------------------------------------------------------------- */
+
+static int make_plan(struct engine *engine, struct plan **ret_plan)
+{
+    const struct model *model = engine->model;
+    struct plan *plan;
+    size_t count = 0;
+
+    for (size_t i = 0; i < model->count; i++)
+        count += model->proxies[i]->enabled ? model->proxies[i]->toxic_count : 0;
+    if (count > PLAN_RULES_MAX)
+        return -E2BIG;
+    plan = calloc(1, PLAN_SIZE(count));
+    if (!plan)
+        return -ENOMEM;
+    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule),
+                           .epoch = ++engine->epoch, .seed = engine->seed };
+    for (size_t i = 0; i < model->count; i++) {
+        const struct proxy_config *proxy = model->proxies[i];
+
+        for (size_t t = 0; proxy->enabled && t < proxy->toxic_count; t++)
+            plan->rule_count += toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, &plan->rules[plan->rule_count]);
+    }
+    *ret_plan = plan;
+    return 0;
+}
+
+int engine_publish(struct engine *engine)
+{
+    struct plan *plan;
+    int result = make_plan(engine, &plan);
+
+    if (result < 0)
+        return result;
+    if (plan->rule_count)
+        result = injector_publish(engine->injector, plan, PLAN_SIZE(plan->rule_count), LEASE_NS);
+    else
+        result = injector_release(engine->injector, plan->epoch);
+    if (result < 0) {
+        free(plan);
+        return result;
+    }
+    free(engine->plan);
+    engine->plan = plan;
+    engine->armed = plan->rule_count != 0;
+    engine->renew_at_ns = engine->armed ? clock_now_ns() + LEASE_NS / 3 : UINT64_MAX;
+    take_events(engine);
+    return 0;
+}
+
+bool engine_counts(const struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic,
+                   struct rule_status *ret_status)
+{
+    AUTO_FREE struct rule_status *list = calloc(PLAN_RULES_MAX, sizeof(*list));
+    struct plan_rule rule;
+    size_t count;
+
+    if (!list || !engine->armed || !proxy->enabled || !toxic_rule(toxic, proxy->name, proxy->scope, &rule))
+        return false;
+    count = injector_rule_status(engine->injector, list, PLAN_RULES_MAX);
+    for (size_t i = 0; i < count && i < engine->plan->rule_count; i++)
+        if (!strcmp(list[i].name, rule.name) && !strcmp(engine->plan->rules[i].scope, rule.scope)) {
+            *ret_status = list[i];
+            return true;
+        }
+    return false;
+}
+
+/* ---- as time goes on -------------------------------------------------------------------------------------------------- */
+
+static void renew(struct engine *engine, uint64_t now_ns)
+{
+    if (!engine->armed || now_ns < engine->renew_at_ns)
+        return;
+    engine->renew_at_ns = now_ns + LEASE_NS / 3;
+    if (injector_renew(engine->injector, engine->epoch, LEASE_NS) >= 0)
+        return;
+    log_line(LOG_LEVEL_WARN, "The lease had run out; toxics are armed again", NULL);
+    if (engine_publish(engine) < 0)
+        log_line(LOG_LEVEL_ERROR, "Toxics could not be armed again", NULL);
+}
+
+static bool end_overdue(struct engine *engine, uint64_t now_ns)
+{
+    bool ended = false;
+
+    for (size_t i = 0; i < engine->model->count; i++) {
+        struct proxy_config *proxy = engine->model->proxies[i];
+
+        for (size_t t = proxy->toxic_count; t-- > 0;) {
+            struct toxic *toxic = proxy->toxics[t];
+
+            if (!toxic->deadline_ns || now_ns < toxic->deadline_ns)
+                continue;
+            engine_note(engine, EVENT_fault_released, proxy, toxic, NULL);
+            log_line(LOG_LEVEL_INFO, "Toxic's duration is over", "proxy", proxy->name, "toxic", toxic->name, NULL);
+            model_take_toxic(proxy, toxic);
+            toxic_free(toxic);
+            ended = true;
+        }
+    }
+    if (ended && engine_publish(engine) < 0)
+        log_line(LOG_LEVEL_ERROR, "The plan without ended toxics could not be published", NULL);
+    return ended;
+}
+
+/* A name that has become known: nobody was served so far, so the proxy may be opened anew. */
+static void look_up_again(struct engine *engine, uint64_t now_ns)
+{
+    bool opened = false;
+    struct buf why;
+
+    if (now_ns < engine->look_at_ns)
+        return;
+    engine->look_at_ns = UINT64_MAX;
+    buf_init(&why, 1024);
+    for (size_t i = 0; i < engine->model->count; i++) {
+        struct proxy_config *proxy = engine->model->proxies[i];
+        char upstream[ADDRESS_TEXT_MAX];
+        int result = proxy->lookup ? lookup_await(proxy->lookup, 0, upstream) : -ENOENT;
+
+        if (!proxy->lookup)
+            continue;
+        if (result != -EAGAIN) {
+            lookup_end(proxy->lookup);
+            proxy->lookup = result ? lookup_begin(proxy->upstream) : NULL;
+        }
+        if (proxy->lookup)
+            engine->look_at_ns = now_ns + LOOK_STEP_NS;
+        if (result || !proxy->enabled)
+            continue;
+        engine_close(engine, proxy);
+        opened = true;
+        if (open_at(engine, proxy, proxy->listen, upstream, &why) < 0)
+            log_line(LOG_LEVEL_ERROR, "The proxy could not be opened again", "proxy", proxy->name, "error", why.data, NULL);
+    }
+    buf_done(&why);
+    if (opened && engine_publish(engine) < 0)
+        log_line(LOG_LEVEL_ERROR, "Toxics could not be armed again", NULL);
+}
+
+bool engine_tick(struct engine *engine)
+{
+    uint64_t now_ns = clock_now_ns();
+    bool ended;
+
+    take_events(engine);
+    ended = end_overdue(engine, now_ns);
+    renew(engine, now_ns);
+    look_up_again(engine, now_ns);
+    return ended;
+}
+
+int engine_fd(const struct engine *engine)
+{
+    return injector_event_fd(engine->injector);
+}
+
+uint64_t engine_next_ns(const struct engine *engine)
+{
+    uint64_t next_ns = MIN(engine->renew_at_ns, engine->look_at_ns);
+
+    for (size_t i = 0; i < engine->model->count; i++)
+        for (size_t t = 0; t < engine->model->proxies[i]->toxic_count; t++)
+            if (engine->model->proxies[i]->toxics[t]->deadline_ns)
+                next_ns = MIN(next_ns, engine->model->proxies[i]->toxics[t]->deadline_ns);
+    return next_ns;
+}

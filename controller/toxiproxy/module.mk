@@ -1,0 +1,2 @@
+srcs-toxiproxy := $(filter-out controller/toxiproxy/main.c,$(wildcard controller/toxiproxy/*.c))
+srcs-controller += $(srcs-toxiproxy)
