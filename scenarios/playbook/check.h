@@ -1,0 +1,38 @@
+/* Inside of the checking of playbooks: what tables of keys cannot say, the references between sections above all. */
+#ifndef PERTURB_PLAYBOOK_CHECK_H
+#define PERTURB_PLAYBOOK_CHECK_H
+
+#include "scenarios/playbook/playbook.h"
+
+struct checker {
+    struct playbook *playbook;
+    struct errs *errs;
+};
+
+/* Adds an error at `node`; the format takes two texts. Returns -EINVAL. */
+int check_refuse(const struct checker *checker, const struct node *node, const char *format, const char *a, const char *b);
+
+/* "no WHAT is named 'x'; there is 'y'", the nearest named. Returns -EINVAL. */
+int check_refuse_name(const struct checker *checker, const struct node *node, const char *what, const char *name,
+                      const struct section_list *list, size_t size, size_t name_offset);
+
+/* The member, or the map itself where it is absent: a place for an error. */
+const struct node *check_member(const struct node *map, const char *key);
+
+/* An item of a named map; NULL when absent. */
+const void *check_find(const struct section_list *list, size_t size, size_t name_offset, const char *name);
+
+/* check_signals.c */
+void check_hypothesis(const struct checker *checker);
+void check_guards(const struct checker *checker);
+void choose_signals(const struct checker *checker);
+
+/* check_things.c */
+void check_targets(const struct checker *checker);
+void check_proxies(const struct checker *checker);
+void check_loads(const struct checker *checker);
+
+/* check_method.c */
+void check_method(const struct checker *checker);
+
+#endif

@@ -1,0 +1,117 @@
+/* The method: faults, their places and their names. */
+#include "scenarios/playbook/check.h"
+
+#include "scenarios/base/rng.h"
+#include "scenarios/playbook/section.h"
+#include "scenarios/playbook/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys that are not the step's own are the fault's; a value may open with its comparison (">=1MiB"). */
+static void set_fault_keys(const struct checker *checker, struct step *step)
+{
+    static const char own[] = "fault point proxy target at for";
+    const struct section_reader reader = { &checker->playbook->document, &checker->playbook->variables, checker->errs };
+
+    for (const struct node *item = step->node->first; item; item = item->next) {
+        enum operator_bits op = OP_EQ;
+        char place[ERR_WHERE_MAX];
+        const char *text;
+
+        if (words_index(own, item->key) >= 0)
+            continue;
+        text = section_text(&reader, item, item->key);
+        if (!text)
+            continue;
+        if (!strncmp(text, ">=", 2) || !strncmp(text, "<=", 2) || !strncmp(text, "!=", 2)) {
+            op = text[0] == '>' ? OP_GE : text[0] == '<' ? OP_LE : OP_NE;
+            text += 2;
+        }
+        fault_set(&step->spec, item->key, op, text, node_where(&checker->playbook->document, item, place, sizeof(place)), checker->errs);
+    }
+}
+
+static void check_scope(const struct checker *checker, struct step *step)
+{
+    const struct playbook *playbook = checker->playbook;
+    const struct target *target;
+
+    if (step->proxy && !playbook_proxy(playbook, step->proxy)) {
+        check_refuse_name(checker, check_member(step->node, "proxy"), "proxy", step->proxy, &playbook->proxies, sizeof(struct proxy),
+                    offsetof(struct proxy, name));
+        return;
+    }
+    if (!step->target)
+        return;
+    target = playbook_target(playbook, step->target);
+    if (!target)
+        check_refuse_name(checker, check_member(step->node, "target"), "target", step->target, &playbook->targets, sizeof(struct target),
+                    offsetof(struct target, name));
+    else if (step->layer == LAYER_HOST && !target->command.count)
+        check_refuse(checker, check_member(step->node, "target"), "host.%s acts on targets that the run spawned; '%s' already runs",
+               fault_descs[step->spec.rule.fault].name, step->target);
+    else if (step->layer == LAYER_CALL && !target->command.count && target->pid == ABSENT)
+        check_refuse(checker, check_member(step->node, "target"), "call.%s needs a target with a command or a pid; '%s' has neither",
+               fault_descs[step->spec.rule.fault].name, step->target);
+}
+
+/* Instance names are unique: the second latency is latency-2. Draws hang on the name. */
+static void name_rule(const struct checker *checker, struct step *step, size_t index)
+{
+    struct step *steps = checker->playbook->method.items;
+    char base[RULE_NAME_MAX];
+    bool chosen = node_member(step->node, "name") != NULL;
+
+    memcpy(base, step->spec.rule.name, sizeof(base));
+    for (size_t copy = 2, i = 0; i < index; i++) {
+        if (strcmp(steps[i].spec.rule.name, step->spec.rule.name) != 0)
+            continue;
+        if (chosen) {
+            check_refuse(checker, check_member(step->node, "name"), "the name '%s' is given to two steps%s", base, "");
+            return;
+        }
+        snprintf(step->spec.rule.name, RULE_NAME_MAX, "%.40s-%zu", base, copy++);
+        i = (size_t)-1;
+    }
+    step->spec.rule.name_hash = rng_hash(step->spec.rule.name);
+}
+
+static void check_step(const struct checker *checker, struct step *step, size_t index)
+{
+    uint64_t layers = step->proxy ? BIT(LAYER_STREAM) : BIT(LAYER_CALL) | BIT(LAYER_HOST);
+    char place[ERR_WHERE_MAX];
+    const struct fault_desc *fault;
+    size_t errors_before = checker->errs->count;
+
+    if (!step->fault)
+        return;
+    if (!step->proxy == !step->target) {
+        check_refuse(checker, step->node, "the step with fault '%s' needs one of proxy and target%s", step->fault, "");
+        return;
+    }
+    node_where(&checker->playbook->document, check_member(step->node, "fault"), place, sizeof(place));
+    fault = fault_spec_begin(&step->spec, step->fault, layers, place, checker->errs);
+    if (!fault)
+        return;
+    step->layer = fault->layer;
+    snprintf(step->spec.rule.scope, RULE_SCOPE_MAX, "%s", step->proxy ? step->proxy : step->target);
+    node_where(&checker->playbook->document, check_member(step->node, "point"), place, sizeof(place));
+    if (step->point)
+        fault_spec_point(&step->spec, step->point, place, checker->errs);
+    set_fault_keys(checker, step);
+    node_where(&checker->playbook->document, step->node, place, sizeof(place));
+    if (checker->errs->count == errors_before)
+        fault_spec_finish(&step->spec, place, checker->errs);
+    check_scope(checker, step);
+    name_rule(checker, step, index);
+}
+
+void check_method(const struct checker *checker)
+{
+    struct step *steps = checker->playbook->method.items;
+
+    for (size_t i = 0; i < checker->playbook->method.count; i++)
+        check_step(checker, &steps[i], i);
+}

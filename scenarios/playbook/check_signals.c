@@ -1,0 +1,129 @@
+/* Signals, the hypothesis, guards, and which signals decide. */
+#include "scenarios/playbook/check.h"
+
+#include "scenarios/base/rng.h"
+#include "scenarios/playbook/section.h"
+#include "scenarios/playbook/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int parse_kind(const char *text, struct signal *signal)
+{
+    char *end;
+
+    if (!strcmp(text, "goodput") || !strcmp(text, "errors")) {
+        signal->kind = text[0] == 'g' ? SIGNAL_GOODPUT : SIGNAL_ERRORS;
+        signal->unit = UNIT_SHARE;
+        return 0;
+    }
+    if (!strcmp(text, "rate")) {
+        signal->kind = SIGNAL_RATE;
+        signal->unit = UNIT_FREQUENCY;
+        return 0;
+    }
+    if (text[0] != 'p' || text[1] < '0' || text[1] > '9')
+        return -EINVAL;
+    signal->kind = SIGNAL_QUANTILE;
+    signal->unit = UNIT_DURATION;
+    signal->quantile = strtod(text + 1, &end) / 100;
+    return *end || signal->quantile <= 0 || signal->quantile >= 1 ? -EINVAL : 0;
+}
+
+int playbook_signal(const struct playbook *playbook, const struct node *node, const char *text, struct signal *ret_signal,
+                    struct errs *errs)
+{
+    const struct checker checker = { (struct playbook *)(uintptr_t)playbook, errs };
+    struct signal signal = { .name = text };
+    const char *dot = strchr(text, '.');
+    char name[64];
+    const struct workload *load;
+
+    snprintf(name, sizeof(name), "%.*s", dot ? (int)(dot - text) : (int)strlen(text), text);
+    load = check_find(&playbook->loads, sizeof(struct workload), offsetof(struct workload, name), name);
+    if (!load)
+        return check_refuse_name(&checker, node, "load", name, &playbook->loads, sizeof(struct workload), offsetof(struct workload, name));
+    signal.load = (size_t)(load - (const struct workload *)playbook->loads.items);
+    if (!dot || parse_kind(dot + 1, &signal) < 0)
+        return check_refuse(&checker, node, "'%s' is no signal of load '%s'; there are goodput, errors, rate and p50 to p99.9", text, name);
+    *ret_signal = signal;
+    return 0;
+}
+
+static int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key,
+                            const char *text, int64_t *ret_value)
+{
+    char place[ERR_WHERE_MAX];
+
+    *ret_value = ABSENT;
+    if (!text)
+        return 0;
+    return value_parse(key, signal->unit, NULL, 0, signal->unit == UNIT_SHARE ? PPM : INT64_MAX, text,
+                       node_where(&checker->playbook->document, check_member(node, key), place, sizeof(place)), checker->errs, ret_value);
+}
+
+void check_hypothesis(const struct checker *checker)
+{
+    struct bound *bounds = checker->playbook->hypothesis.items;
+
+    for (size_t i = 0; i < checker->playbook->hypothesis.count; i++) {
+        struct bound *bound = &bounds[i];
+
+        if (!bound->signal_text || playbook_signal(checker->playbook, check_member(bound->node, "signal"), bound->signal_text, &bound->signal,
+                                                   checker->errs) < 0)
+            continue;
+        if (!bound->min_text && !bound->max_text)
+            check_refuse(checker, bound->node, "the line for %s needs min or max%s", bound->signal_text, "");
+        check_bound_text(checker, bound->node, &bound->signal, "min", bound->min_text, &bound->min);
+        check_bound_text(checker, bound->node, &bound->signal, "max", bound->max_text, &bound->max);
+    }
+}
+
+void check_guards(const struct checker *checker)
+{
+    struct guard *guards = checker->playbook->guards.items;
+
+    for (size_t i = 0; i < checker->playbook->guards.count; i++) {
+        struct guard *guard = &guards[i];
+
+        if (guard->then && strcmp(guard->then, "abort") != 0)
+            check_refuse(checker, check_member(guard->node, "then"), "then: '%s' is none of: %s", guard->then, "abort");
+        if (!guard->signal_text || playbook_signal(checker->playbook, check_member(guard->node, "signal"), guard->signal_text, &guard->signal,
+                                                   checker->errs) < 0)
+            continue;
+        if (!guard->above_text == !guard->below_text)
+            check_refuse(checker, guard->node, "the guard on %s needs one of above and below%s", guard->signal_text, "");
+        check_bound_text(checker, guard->node, &guard->signal, "above", guard->above_text, &guard->above);
+        check_bound_text(checker, guard->node, &guard->signal, "below", guard->below_text, &guard->below);
+    }
+}
+
+/* The deciding signals: those named, else the shares and rates of the hypothesis, each once. Latency decides only where it is
+ * named: a band of a few per cent of a latency is rarely resolvable, and slow answers past the deadline fail goodput anyhow. */
+void choose_signals(const struct checker *checker)
+{
+    struct playbook *playbook = checker->playbook;
+    const struct text_list *named = &playbook->expect.convergence.signals;
+    const struct bound *bounds = playbook->hypothesis.items;
+    size_t count = named->count ? named->count : playbook->hypothesis.count;
+    const struct node *convergence = node_member(node_member(playbook->document.root, "expect"), "convergence");
+    bool only_latency = true; /* then it is all there is to decide by */
+
+    for (size_t i = 0; i < playbook->hypothesis.count; i++)
+        only_latency &= bounds[i].signal.unit == UNIT_DURATION;
+    playbook->signals = document_alloc(&playbook->document, (count + 1) * sizeof(struct signal));
+    for (size_t i = 0; i < count; i++) {
+        struct signal signal = { 0 };
+        bool known = false;
+
+        if (named->count && playbook_signal(playbook, check_member(convergence, "signals"), named->items[i], &signal, checker->errs) < 0)
+            continue;
+        if (!named->count && (bounds[i].signal.unit != UNIT_DURATION || only_latency))
+            signal = bounds[i].signal;
+        for (size_t j = 0; j < playbook->signal_count && signal.name; j++)
+            known |= !strcmp(playbook->signals[j].name, signal.name);
+        if (signal.name && !known)
+            playbook->signals[playbook->signal_count++] = signal;
+    }
+}

@@ -1,0 +1,82 @@
+/* Targets, proxies and loads. */
+#include "scenarios/playbook/check.h"
+
+#include "scenarios/base/cleanup.h"
+#include "scenarios/playbook/section.h"
+#include "scenarios/playbook/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_endpoint(const char *text, bool zero_allowed)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+    long port;
+
+    if (!colon || colon == text || !colon[1])
+        return false;
+    port = strtol(colon + 1, &end, 10);
+    return !*end && port >= (zero_allowed ? 0 : 1) && port <= 65535;
+}
+
+void check_targets(const struct checker *checker)
+{
+    const struct target *targets = checker->playbook->targets.items;
+
+    for (size_t i = 0; i < checker->playbook->targets.count; i++) {
+        const struct target *target = &targets[i];
+        int ways = (target->command.count > 0) + (target->pid != ABSENT) + !!target->unit + !!target->cgroup + !!target->address;
+        const struct node *command = node_member(target->node, "command");
+        bool unread = command && !target->command.count && (command->first || (command->text && command->text[0])); /* told already */
+
+        if (command && !target->command.count && !unread)
+            check_refuse(checker, command, "target '%s': the command is empty%s", target->name, "");
+        else if (ways != 1 && !unread)
+            check_refuse(checker, target->node, "target '%s' needs exactly one of command, pid, unit, cgroup, address%s", target->name, "");
+        if (target->address && !is_endpoint(target->address, false))
+            check_refuse(checker, check_member(target->node, "address"), "address: '%s' is no HOST:PORT%s", target->address, "");
+        if (target->ready.tcp && !is_endpoint(target->ready.tcp, false))
+            check_refuse(checker, check_member(target->node, "ready"), "ready.tcp: '%s' is no HOST:PORT%s", target->ready.tcp, "");
+        if (target->ready.tcp && target->ready.http)
+            check_refuse(checker, check_member(target->node, "ready"), "target '%s': give tcp or http, not both%s", target->name, "");
+    }
+}
+
+void check_proxies(const struct checker *checker)
+{
+    struct proxy *proxies = checker->playbook->proxies.items;
+
+    for (size_t i = 0; i < checker->playbook->proxies.count; i++) {
+        struct proxy *proxy = &proxies[i];
+        char variable[96];
+
+        if (strlen(proxy->name) >= RULE_SCOPE_MAX)
+            check_refuse(checker, proxy->node, "the name '%s' is too long%s", proxy->name, "");
+        if (proxy->upstream && !is_endpoint(proxy->upstream, false))
+            check_refuse(checker, check_member(proxy->node, "upstream"), "upstream: '%s' is no HOST:PORT%s", proxy->upstream, "");
+        if (proxy->listen && !is_endpoint(proxy->listen, true))
+            check_refuse(checker, check_member(proxy->node, "listen"), "listen: '%s' is no HOST:PORT%s", proxy->listen, "");
+        snprintf(variable, sizeof(variable), "${proxies.%s.listen}", proxy->name);
+        proxy->listen = variables_expand(&checker->playbook->variables, proxy->node, variable, checker->errs);
+    }
+}
+
+void check_loads(const struct checker *checker)
+{
+    const struct workload *loads = checker->playbook->loads.items;
+
+    if (!checker->playbook->loads.count)
+        check_refuse(checker, checker->playbook->document.root, "load is empty: without load there is nothing to measure%s%s", "", "");
+    for (size_t i = 0; i < checker->playbook->loads.count; i++) {
+        const struct workload *load = &loads[i];
+        const char *url = load->http.url ? load->http.url : load->resp.url;
+
+        if (!node_member(load->node, "http") == !node_member(load->node, "resp"))
+            check_refuse(checker, load->node, "load '%s' needs one of http and resp%s", load->name, "");
+        else if (url && strncmp(url, load->http.url ? "http://" : "redis://", load->http.url ? 7 : 8) != 0 &&
+                 strncmp(url, load->http.url ? "https://" : "redis://", 8) != 0)
+            check_refuse(checker, load->node, "url: '%s' does not start with %s", url, load->http.url ? "http:// or https://" : "redis://");
+    }
+}
