@@ -39,12 +39,16 @@ packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
+ifeq ($(filter-out $(BUILD)/perturb-proxy,$(build_goals)),)
+packages := $(filter libcjson:% liburing:%,$(packages)) # it needs no more
+endif
+package_names := $(foreach p,$(packages),$(firstword $(subst :, ,$(p))))
 missing := $(foreach p,$(packages),$(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(p))) 2>/dev/null || echo $(lastword $(subst :, ,$(p)))))
 ifneq ($(strip $(missing)),)
 $(error missing libraries; on Debian: apt-get install $(missing)  (or: make deps))
 endif
-lib_flags  := $(shell $(PKG_CONFIG) --cflags libcurl libcjson liburing sqlite3 yaml-0.1)
-libs       := $(shell $(PKG_CONFIG) --libs libcurl libcjson sqlite3 yaml-0.1) -lm
+lib_flags  := $(shell $(PKG_CONFIG) --cflags $(package_names))
+libs       := $(shell $(PKG_CONFIG) --libs $(filter-out liburing,$(package_names))) -lm
 uring_libs := $(shell $(PKG_CONFIG) --libs liburing)
 cmocka_libs := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 endif
@@ -53,7 +57,7 @@ endif
 objects = $(patsubst %.c,$(BUILD)/%.o,$(filter %.c,$(1))) $(patsubst %.S,$(BUILD)/%.o,$(filter %.S,$(1)))
 archives := $(BUILD)/libcontroller.a $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
 
-all: $(BUILD)/perturb $(BUILD)/libperturb.so $(addprefix $(BUILD)/,$(programs)) ## Build everything (the default)
+all: $(BUILD)/perturb $(BUILD)/perturb-proxy $(BUILD)/libperturb.so $(addprefix $(BUILD)/,$(programs)) ## Build everything (the default)
 
 # A change of compiler or flags rebuilds.
 flags_line = $(CC) $(all_cflags) $(all_ldflags)
@@ -85,6 +89,12 @@ $(BUILD)/libcontroller.a: $(call objects,$(srcs-controller))
 
 $(BUILD)/perturb: $(BUILD)/controller/main.o $(archives)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) -lpthread
+
+# `perturb proxy` as a program of its own, of libc, liburing and cJSON. STATIC=1 links it statically.
+proxy_static := $(if $(STATIC),$(foreach l,cjson uring,$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(l).a)),,lib$(l).a)))
+$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy)) $(BUILD)/libinjector.a $(BUILD)/libscenarios.a
+	$(if $(strip $(proxy_static)),$(error STATIC=1 needs static libraries that are not installed: $(strip $(proxy_static))))
+	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $^ -lcjson $(uring_libs) -lm -lpthread
 
 $(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
 	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
@@ -160,6 +170,7 @@ hdr-check: ## Every header compiles alone
 install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)
 	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
+	install -m 755 $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)/perturb-proxy
 	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
 	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -d $(DESTDIR)$(datadir)/playbooks/nginx
@@ -170,7 +181,7 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -m 644 README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(DESTDIR)$(docdir)
 
 uninstall: ## Remove what install copied
-	rm -f $(DESTDIR)$(bindir)/perturb
+	rm -f $(DESTDIR)$(bindir)/perturb $(DESTDIR)$(bindir)/perturb-proxy
 	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir)
 
 clean: ## Remove $(BUILD)

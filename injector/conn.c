@@ -50,22 +50,52 @@ void conn_starve(struct conn *conn)
 
 /* ---- begin ------------------------------------------------------------------------------------------------------------ */
 
-static void dial(struct conn *conn)
+static void dial_failed(struct conn *conn)
 {
-    const struct proxy *proxy = conn->proxy;
-    int fd = socket(proxy->upstream.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    share_add(&share_of(conn)->connects_failed, 1);
+    conn_reset(conn);
+}
+
+static void dial_to(struct conn *conn, const struct sockaddr_storage *address, socklen_t size)
+{
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
-        share_add(&share_of(conn)->connects_failed, 1);
-        conn_reset(conn);
+        dial_failed(conn);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+    if (address->ss_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     conn->fds[1] = fd;
     conn->connecting = true;
     conn->inflight++;
-    conn->loop->ops->connect(conn->loop->io, conn_tag(conn, OPERATION_CONNECT, 0), fd, (const struct sockaddr *)&proxy->upstream,
-                             proxy->upstream_size);
+    conn->loop->ops->connect(conn->loop->io, conn_tag(conn, OPERATION_CONNECT, 0), fd, (const struct sockaddr *)address, size);
+}
+
+static void dial(struct conn *conn)
+{
+    const struct proxy *proxy = conn->proxy;
+
+    if (proxy->upstream_size) {
+        dial_to(conn, &proxy->upstream, proxy->upstream_size);
+        return;
+    }
+    if (resolver_ask(conn->loop->resolver, conn_tag(conn, OPERATION_CONNECT, 0), proxy->spec.upstream) < 0)
+        dial_failed(conn);
+    else
+        conn->resolving = true;
+}
+
+void conn_resolved(struct conn *conn, const struct resolved *resolved)
+{
+    conn->resolving = false;
+    if (conn->state != CONN_DIALLING)
+        return;
+    if (resolved->result < 0)
+        dial_failed(conn);
+    else
+        dial_to(conn, &resolved->address, resolved->size);
+    conn_touch(conn);
 }
 
 static void learn_client(struct conn *conn)
@@ -108,8 +138,7 @@ void conn_connect_done(struct conn *conn, int result)
     conn->inflight--;
     conn->connecting = false;
     if (conn->state == CONN_DIALLING && result < 0) {
-        share_add(&share_of(conn)->connects_failed, 1);
-        conn_reset(conn);
+        dial_failed(conn);
     } else if (result >= 0) {
         conn->connected = true;
         if (conn->state == CONN_DIALLING)
@@ -279,7 +308,7 @@ static void advance_open(struct conn *conn)
         conn_reset(conn);
         return;
     }
-    if (conn->fds[1] < 0 && !chain_open_stalled(&conn->chain))
+    if (conn->fds[1] < 0 && !conn->resolving && !chain_open_stalled(&conn->chain))
         dial(conn);
     for (int direction = 0; direction < DIRECTIONS && conn->state <= CONN_OPEN; direction++)
         link_send(conn, direction);

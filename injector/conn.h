@@ -27,6 +27,7 @@
 #include <netinet/in.h>
 
 struct loop;
+struct resolved;
 
 enum conn_state { CONN_FREE, CONN_DIALLING, CONN_OPEN, CONN_LINGER, CONN_FLUSH, CONN_CLOSING, CONN_RESETTING };
 
@@ -49,6 +50,7 @@ struct conn {
     uint32_t slot, generation;
     uint8_t state, inflight;
     bool connected, connecting, dirty, starved;
+    bool resolving; /* the upstream's name is being looked up; the answer carries the tag of the connect */
     bool client_spoke; /* the client, and not its upstream, was the last whose bytes came */
     int fds[2]; /* client, upstream; -1 for none */
     struct link links[DIRECTIONS];
@@ -69,6 +71,7 @@ struct conn {
 void conn_accepted(struct loop *loop, struct proxy *proxy, int fd);
 
 /* Completions. */
+void conn_resolved(struct conn *conn, const struct resolved *resolved);
 void conn_connect_done(struct conn *conn, int result);
 void link_received(struct conn *conn, int direction, const struct io_completion *completion);
 void link_sent(struct conn *conn, int direction, int result);

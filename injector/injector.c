@@ -1,6 +1,7 @@
 /* The handle: proxies, plans and counters over the loops. Control thread only. */
 #include "injector/injector.h"
 
+#include "injector/listen.h"
 #include "injector/loop.h"
 #include "injector/resolve.h"
 #include "scenarios/base/cleanup.h"
@@ -16,7 +17,7 @@
 #include <sys/param.h>
 #include <sys/resource.h>
 
-enum { LOOPS_MAX = 64, BACKLOG = 4096, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
+enum { LOOPS_MAX = 64, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
 #define MIB (UINT64_C(1) << 20)
@@ -52,7 +53,8 @@ void injector_limits_init(struct injector_limits *limits)
 static bool limits_are_sound(const struct injector_limits *limits)
 {
     return limits->loops && limits->loops <= LOOPS_MAX && limits->connections_max && limits->proxies_max && limits->window_bytes &&
-           limits->hold_connection_bytes_max && limits->hold_proxy_bytes_max && limits->pool_bytes_max;
+           limits->hold_connection_bytes_max && limits->hold_proxy_bytes_max && limits->pool_bytes_max &&
+           limits->spin_ns <= NS_PER_MS;
 }
 
 int injector_new(const struct injector_limits *limits, struct injector **ret_injector)
@@ -94,8 +96,10 @@ void injector_free(struct injector *injector)
     for (uint32_t i = 0; injector->loops && i < injector->limits.loops; i++)
         loop_stop(&injector->loops[i]);
     for (uint32_t i = 0; injector->proxies && i < injector->limits.proxies_max; i++)
-        if (injector->proxies[i])
+        if (injector->proxies[i]) {
+            listen_remove(injector->proxies[i]->unlink_path);
             proxy_unref(injector->proxies[i]);
+        }
     armed_free(injector->armed);
     armed_free(injector->counted);
     if (injector->event_fd >= 0)
@@ -162,21 +166,6 @@ static struct proxy *find_proxy(const struct injector *injector, const char *nam
     return NULL;
 }
 
-/* A listening socket. TCP_NODELAY is inherited by what it accepts (tcp(7)). */
-static int listen_at(const struct sockaddr_storage *address, socklen_t size, int *ret_fd)
-{
-    AUTO_CLOSE int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &(int){ 1 }, sizeof(int)) < 0 ||
-        bind(fd, (const struct sockaddr *)address, size) < 0 || listen(fd, BACKLOG) < 0)
-        return -errno;
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
-
 static int proxy_new(const struct injector *injector, const struct proxy_spec *spec, struct proxy **ret_proxy)
 {
     AUTO_FREE struct proxy *proxy = calloc(1, sizeof(*proxy) + injector->limits.loops * sizeof(proxy->shares[0]));
@@ -188,7 +177,7 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
         return -ENOMEM;
     proxy->spec = *spec;
     proxy->hash = rng_hash(spec->name);
-    result = resolve_address(spec->upstream, false, &proxy->upstream, &proxy->upstream_size);
+    result = resolve_without_names(spec->upstream, &proxy->upstream, &proxy->upstream_size);
     if (result >= 0)
         result = resolve_address(spec->listen, true, &listen_address, &size);
     if (result >= 0)
@@ -198,6 +187,7 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
     size = sizeof(listen_address);
     (void)getsockname(proxy->listen_fd, (struct sockaddr *)&listen_address, &size);
     resolve_print((struct sockaddr *)&listen_address, proxy->spec.listen, sizeof(proxy->spec.listen));
+    listen_path((struct sockaddr *)&listen_address, proxy->unlink_path, sizeof(proxy->unlink_path));
     proxy->references = 1 + injector->limits.loops;
     *ret_proxy = TAKE_PTR(proxy);
     return 0;
@@ -262,6 +252,7 @@ int injector_close_proxy(struct injector *injector, const char *name)
 
     if (!proxy)
         return -ENOENT;
+    listen_remove(proxy->unlink_path);
     (void)shutdown(proxy->listen_fd, SHUT_RDWR); /* refuses from here on */
     result = ask_all(injector, LOOP_CLOSE, NULL, proxy);
     if (result < 0)

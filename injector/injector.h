@@ -20,9 +20,12 @@ struct injector_limits {
     uint64_t hold_connection_bytes_max; /* a direction, held by faults: reaching it stops reading and is reported */
     uint64_t hold_proxy_bytes_max;   /* a proxy and loop, held by faults */
     uint64_t pool_bytes_max;         /* a loop, all receive memory */
+    uint64_t spin_ns; /* how long before a held byte's deadline the loop stops sleeping and spins for it, up to 1 ms; 0 never: a
+                       * sleeper wakes some tens of us late (tests/bench/bench_wire.c). 100 us make a deadline precise */
 };
 
-/* The defaults: 1 loop, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB. */
+/* The defaults: 1 loop, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB, no
+ * spinning. */
 void injector_limits_init(struct injector_limits *limits);
 
 struct injector;
@@ -35,7 +38,9 @@ int injector_new(const struct injector_limits *limits, struct injector **ret_inj
 void injector_free(struct injector *injector);
 
 /* Listens; the status tells the address chosen. 0; -EINVAL for a malformed spec; -EEXIST for a name in use; -EADDRINUSE and
- * other errors of bind(2); -ENOENT when a name cannot be resolved; -EMFILE above proxies_max. */
+ * other errors of bind(2); -ENOENT when the name to listen on or a service cannot be resolved; -EMFILE above proxies_max.
+ * Either address may be "unix:PATH". The upstream's name is looked up at each dial: one that does not exist yet is accepted, and its
+ * connections are reset and counted as failed until it does. */
 int injector_open_proxy(struct injector *injector, const struct proxy_spec *spec, struct proxy_status *ret_status);
 
 /* Stops listening (connects are refused when this returns) and closes the connections in order. 0, -ENOENT. */

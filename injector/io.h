@@ -39,7 +39,7 @@ struct io_ops {
     void (*recv)(struct io *io, uint64_t tag, int fd, bool repeat);
     void (*send)(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count); /* parts: borrowed for the call;
                                                                                                       bytes: until completion */
-    void (*connect)(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size); /* borrowed until then */
+    void (*connect)(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size); /* borrowed for the call */
     void (*readable)(struct io *io, uint64_t tag, int fd);                                               /* repeats */
     void (*poll)(struct io *io, uint64_t tag, int fd, short events); /* once: POLLIN or POLLOUT of poll(2) */
     void (*cancel)(struct io *io, uint64_t tag); /* the request of that tag ends soon, with -ECANCELED or by itself */

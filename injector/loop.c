@@ -148,6 +148,7 @@ static void completed(void *context, const struct io_completion *completion)
     }
     if (operation == OPERATION_WAKE) {
         (void)!read(loop->wake_fd, &drained, sizeof(drained));
+        loop->answers_may_wait = true;
         if (!completion->more)
             loop->ops->readable(loop->io, completion->tag, loop->wake_fd);
         return;
@@ -252,6 +253,23 @@ static void run_timers(struct loop *loop)
     }
 }
 
+/* Upstream names that were looked up: the connection may have gone meanwhile. */
+static void take_resolved(struct loop *loop)
+{
+    struct resolved resolved;
+
+    if (!loop->answers_may_wait)
+        return;
+    loop->answers_may_wait = false;
+    while (resolver_take(loop->resolver, &resolved)) {
+        uint32_t slot = (uint32_t)resolved.tag;
+        struct conn *conn = &loop->conns[slot];
+
+        if (conn->state != CONN_FREE && conn_tag(conn, OPERATION_CONNECT, 0) == resolved.tag)
+            conn_resolved(conn, &resolved);
+    }
+}
+
 static void feed_starved(struct loop *loop)
 {
     struct conn *list = loop->starved;
@@ -284,7 +302,7 @@ static void advance_dirty(struct loop *loop)
 
 static uint64_t timeout_ns(const struct loop *loop)
 {
-    uint64_t next_ns = MIN(timer_next_ns(&loop->timers), loop->boundary_ns), now_ns;
+    uint64_t due_ns = timer_next_ns(&loop->timers), next_ns = loop->boundary_ns, now_ns;
 
     if (loop->armed)
         next_ns = MIN(next_ns, __atomic_load_n(&loop->armed->deadline_ns, __ATOMIC_RELAXED));
@@ -294,10 +312,12 @@ static uint64_t timeout_ns(const struct loop *loop)
         next_ns = MIN(next_ns, loop->starved_ns + STARVED_STEP_NS);
     if (loop->stopping)
         next_ns = MIN(next_ns, loop->now_ns + STOP_STEP_NS);
+    if (due_ns != UINT64_MAX)
+        next_ns = MIN(next_ns, due_ns > loop->limits.spin_ns ? due_ns - loop->limits.spin_ns : 0);
     if (next_ns == UINT64_MAX)
         return UINT64_MAX;
     now_ns = clock_now_ns();
-    return next_ns > now_ns ? next_ns - now_ns : 0;
+    return next_ns > now_ns ? next_ns - now_ns : 0; /* 0 spins: the next turn comes at once */
 }
 
 static int turn(struct loop *loop)
@@ -310,6 +330,7 @@ static int turn(struct loop *loop)
     look_at_time(loop);
     take_command(loop);
     run_timers(loop);
+    take_resolved(loop);
     feed_starved(loop);
     advance_dirty(loop);
     return result;
@@ -355,6 +376,8 @@ static void release_memory(struct loop *loop)
     free(loop->listeners);
     timer_done(&loop->timers);
     bulk_pool_done(&loop->pipes);
+    resolver_free(loop->resolver);
+    loop->resolver = NULL;
     pool_free(loop->pool);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
@@ -379,6 +402,8 @@ static int take_memory(struct loop *loop)
     loop->slots_free = calloc(slots, sizeof(*loop->slots_free));
     loop->listeners = calloc(loop->limits.proxies_max, sizeof(*loop->listeners));
     if (!loop->conns || !loop->slots_free || !loop->listeners || timer_init(&loop->timers, slots) < 0)
+        return -ENOMEM;
+    if (resolver_new(loop->wake_fd, &loop->resolver) < 0)
         return -ENOMEM;
     return pool_new(loop->limits.pool_bytes_max, &loop->pool);
 }

@@ -10,6 +10,7 @@
 
 #include "injector/conn.h"
 #include "injector/injector.h"
+#include "injector/resolve.h"
 
 #include <pthread.h>
 
@@ -29,8 +30,10 @@ struct loop {
     struct io *io;
     struct pool *pool;
     struct bulk_pool pipes;
+    struct resolver *resolver;
     struct timer_heap timers;
     uint64_t now_ns; /* of this turn */
+    bool answers_may_wait; /* the wake-up came: perhaps from the resolver */
     bool woke;       /* the turn's first completion is to look at the clock and the lease */
 
     struct conn *conns; /* conns_max slots, touched as needed */

@@ -26,8 +26,9 @@ struct proxy {
     uint32_t index;         /* in the injector's table */
     uint64_t hash;          /* rng_hash(spec.name) */
     int listen_fd;
+    char unlink_path[ADDRESS_TEXT_MAX]; /* control thread: of a Unix socket we bound, "" for none */
     struct sockaddr_storage upstream;
-    socklen_t upstream_size;
+    socklen_t upstream_size;   /* 0: a name, looked up at each dial */
     uint64_t sequence;         /* (atomic) of the last connection */
     uint32_t references;       /* (atomic) */
     uint64_t hold_full_told;   /* control thread: epoch whose event was handed out */

@@ -6,8 +6,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
+
+#define UNIX_PREFIX "unix:"
 
 enum { HOST_MAX = 128, PORT_MAX = 32 };
 
@@ -47,23 +51,34 @@ static int look_up(const char *host, const char *port, int flags, struct addrinf
     return failure == EAI_AGAIN || failure == EAI_MEMORY || failure == EAI_SYSTEM ? -EAGAIN : -ENOENT;
 }
 
-int resolve_address(const char *text, bool listen, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+static bool is_unix(const char *text)
 {
-    char host[HOST_MAX], port[PORT_MAX];
-    struct addrinfo *list = NULL, *chosen;
-    int passive = listen ? AI_PASSIVE : 0;
-    int result = split(text, host, port);
+    return !strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX));
+}
 
-    if (result < 0 || (!listen && !host[0]))
+static int unix_address(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t length = strlen(path);
+
+    if (!length || length >= sizeof(address.sun_path) || (*path != '/' && *path != '@') || !path[1])
         return -EINVAL;
-    if (look_up(host, port, passive | AI_NUMERICHOST, &list) < 0) {
-        result = look_up(host, port, passive, &list);
-        if (result < 0)
-            return result;
-    }
-    chosen = list;
+    memcpy(address.sun_path, path, length);
+    if (*path == '@')
+        address.sun_path[0] = '\0';
+    memset(ret_address, 0, sizeof(*ret_address));
+    memcpy(ret_address, &address, sizeof(address));
+    *ret_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path == '/'));
+    return 0;
+}
+
+/* Takes the list. */
+static void choose(struct addrinfo *list, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    const struct addrinfo *chosen = list;
+
     assert(list);
-    for (struct addrinfo *entry = list; entry; entry = entry->ai_next)
+    for (const struct addrinfo *entry = list; entry; entry = entry->ai_next)
         if (entry->ai_family == AF_INET) {
             chosen = entry;
             break;
@@ -71,6 +86,48 @@ int resolve_address(const char *text, bool listen, struct sockaddr_storage *ret_
     memcpy(ret_address, chosen->ai_addr, chosen->ai_addrlen);
     *ret_size = chosen->ai_addrlen;
     freeaddrinfo(list);
+}
+
+int resolve_address(const char *text, bool listen, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    char host[HOST_MAX], port[PORT_MAX];
+    struct addrinfo *list = NULL;
+    int passive = listen ? AI_PASSIVE : 0, result;
+
+    if (is_unix(text))
+        return unix_address(text + strlen(UNIX_PREFIX), ret_address, ret_size);
+    result = split(text, host, port);
+    if (result < 0 || (!listen && !host[0]))
+        return -EINVAL;
+    if (look_up(host, port, passive | AI_NUMERICHOST, &list) < 0) {
+        result = look_up(host, port, passive, &list);
+        if (result < 0)
+            return result;
+    }
+    choose(list, ret_address, ret_size);
+    return 0;
+}
+
+int resolve_without_names(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    char host[HOST_MAX], port[PORT_MAX];
+    struct addrinfo *list = NULL;
+    int result;
+
+    if (is_unix(text))
+        return unix_address(text + strlen(UNIX_PREFIX), ret_address, ret_size);
+    result = split(text, host, port);
+    if (result < 0 || !host[0])
+        return -EINVAL;
+    if (look_up(host, port, AI_NUMERICHOST, &list) >= 0) {
+        choose(list, ret_address, ret_size);
+        return 0;
+    }
+    result = look_up("", port, AI_PASSIVE, &list);
+    if (result < 0)
+        return result;
+    freeaddrinfo(list);
+    *ret_size = 0;
     return 0;
 }
 
@@ -78,6 +135,13 @@ char *resolve_print(const struct sockaddr *address, char *text, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "";
 
+    if (address->sa_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const void *)address;
+
+        snprintf(text, size, UNIX_PREFIX "%s%.*s", un->sun_path[0] ? "" : "@", (int)sizeof(un->sun_path) - 1,
+                 un->sun_path[0] ? un->sun_path : un->sun_path + 1);
+        return text;
+    }
     if (address->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)address;
 

@@ -2,7 +2,7 @@
  *
  * 1. The provided-buffer ring is small enough to stay in the cache; each buffer is a chunk of the pool, and one that was
  *    handed on is replaced by another, so that held bytes do not starve the ring before the pool is empty.
- * 2. msghdr and iovec live until the next submission only: the kernel copies them then (IORING_FEAT_SUBMIT_STABLE).
+ * 2. msghdr, iovec and addresses live until the next submission only: the kernel copies them then (IORING_FEAT_SUBMIT_STABLE).
  * Ground: io_uring_enter(2), io_uring_setup(2), io_uring_register(2); kernel 6.0 for multishot receive. */
 #include "injector/io.h"
 
@@ -182,8 +182,11 @@ static void ring_send(struct io *io, uint64_t tag, int fd, const struct iovec *p
 static void ring_connect(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size)
 {
     struct io_uring_sqe *sqe = get_sqe(io, tag);
+    struct message_slot *slot = &io->messages[io->messages_used++];
 
-    io_uring_prep_connect(sqe, fd, address, size);
+    _Static_assert(sizeof(slot->parts) >= sizeof(struct sockaddr_storage), "the address finds no room");
+    memcpy(slot->parts, address, size);
+    io_uring_prep_connect(sqe, fd, (const struct sockaddr *)(const void *)slot->parts, size);
     io_uring_sqe_set_data64(sqe, tag);
 }
 
@@ -242,7 +245,10 @@ static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, 
     int result;
 
     top_up(io);
-    result = io_uring_submit_and_wait_timeout(&io->ring, &first, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    if (timeout_ns)
+        result = io_uring_submit_and_wait_timeout(&io->ring, &first, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    else
+        result = io_uring_submit_and_get_events(&io->ring); /* a wait of nothing would sleep for some us all the same */
     io->messages_used = 0;
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN && result != -EBUSY)
         return result;

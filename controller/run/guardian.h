@@ -3,11 +3,14 @@
  *
  *     guardian -> runner (engine)  + wire executor + targets
  *
- * 1. It never blocks on the runner; the runner renews its lease, and when the lease lapses (a stopped or wedged runner) or the
- *    runner dies, the guardian *fences*: the runner is killed, the wire told to release, the journal undone newest first.
+ * 1. It never blocks on the runner; the runner renews its lease, which runs from its start on, and when the lease lapses (a
+ *    stopped or wedged runner) or the runner dies, the guardian *fences*: the runner is killed, the wire told to release, the
+ *    journal undone newest first. Once all is undone a runner that only reports needs no lease, but may not stay stopped for one.
  * 2. When the guardian dies, its targets die with it (PR_SET_PDEATHSIG), the runner sees the end of its socket and undoes, and
- *    the wire executor goes pass-through at its lease. When both die, `perturb recover` does it from the journal.
- * 3. It speaks the executor messages for the host layer, plus SPAWN, JOURNAL and FINISH. */
+ *    the wire executor goes pass-through at its lease. When both die, `perturb recover` does it from the journal; it also ends a
+ *    runner that was left stopped.
+ * 3. It speaks the executor messages for the host layer, plus SPAWN, JOURNAL and FINISH.
+ * 4. The registration goes when everything is proven undone and only then: what resisted stays listed for `perturb recover`. */
 #ifndef PERTURB_RUN_GUARDIAN_H
 #define PERTURB_RUN_GUARDIAN_H
 

@@ -159,7 +159,7 @@ void handle_reset(struct call *call)
         while (proxy->toxic_count) {
             struct toxic *last = proxy->toxics[--proxy->toxic_count];
 
-            engine_note(&api->engine, EVENT_fault_released, proxy, last, NULL);
+            engine_note_released(&api->engine, proxy, last);
             toxic_free(last);
         }
     }

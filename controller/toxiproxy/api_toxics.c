@@ -71,7 +71,7 @@ static int add(struct api *api, struct proxy_config *proxy, struct toxic *toxic,
         return publish_failure(result, why);
     }
     if (proxy->enabled)
-        engine_note(&api->engine, EVENT_fault_armed, proxy, toxic, NULL);
+        engine_note_armed(&api->engine, proxy, toxic);
     return 200;
 }
 
@@ -155,10 +155,10 @@ void handle_toxic_delete(struct call *call)
 
     if (!toxic)
         return;
+    engine_note_released(&call->api->engine, proxy, toxic);
     index = model_take_toxic(proxy, toxic);
     result = engine_publish(&call->api->engine);
     if (result >= 0) {
-        engine_note(&call->api->engine, EVENT_fault_released, proxy, toxic, NULL);
         toxic_free(toxic);
         call->response->status = 204;
         return;

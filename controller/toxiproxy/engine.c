@@ -51,16 +51,33 @@ static void full_name(char *text, size_t size, const struct proxy_config *proxy,
     snprintf(text, size, "%s%s%s", proxy->name, toxic ? "/" : "", toxic ? toxic->name : "");
 }
 
-void engine_note(struct engine *engine, enum event_kind kind, const struct proxy_config *proxy, const struct toxic *toxic,
-                 const char *text)
+static void note(struct engine *engine, enum event_kind kind, const char *name, const char *text, uint64_t number0, uint64_t number1)
 {
-    char name[EVENT_TEXT_MAX];
     struct event event;
 
-    full_name(name, sizeof(name), proxy, toxic);
     event_init(&event, kind, SOURCE_WIRE, clock_now_ns(), name, text);
     event.epoch = engine->epoch;
+    event.number[0] = (int64_t)number0;
+    event.number[1] = (int64_t)number1;
     keep_event(engine, &event);
+}
+
+void engine_note_armed(struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic)
+{
+    char name[EVENT_TEXT_MAX];
+
+    full_name(name, sizeof(name), proxy, toxic);
+    note(engine, EVENT_fault_armed, name, NULL, toxic->duration_ns, 0);
+}
+
+void engine_note_released(struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic)
+{
+    struct rule_status status = { .in_flight = 0 };
+    char name[EVENT_TEXT_MAX];
+
+    full_name(name, sizeof(name), proxy, toxic);
+    (void)engine_counts(engine, proxy, toxic, &status);
+    note(engine, EVENT_fault_released, name, NULL, status.counts.matched, status.counts.fired);
 }
 
 /* The executor's names are not the clients'. */
@@ -170,7 +187,7 @@ int engine_open(struct engine *engine, struct proxy_config *proxy, struct buf *w
     if (result < 0)
         return result;
     log_line(LOG_LEVEL_INFO, "Started proxy", "name", proxy->name, "proxy", proxy->listen, "upstream", proxy->upstream, NULL);
-    engine_note(engine, EVENT_proxy_opened, proxy, NULL, proxy->listen);
+    note(engine, EVENT_proxy_opened, proxy->name, proxy->listen, 0, 0);
     return 0;
 }
 
@@ -323,7 +340,7 @@ static bool end_overdue(struct engine *engine, uint64_t now_ns)
 
             if (!toxic->deadline_ns || now_ns < toxic->deadline_ns)
                 continue;
-            engine_note(engine, EVENT_fault_released, proxy, toxic, NULL);
+            engine_note_released(engine, proxy, toxic);
             log_line(LOG_LEVEL_INFO, "Toxic's duration is over", "proxy", proxy->name, "toxic", toxic->name, NULL);
             model_take_toxic(proxy, toxic);
             toxic_free(toxic);

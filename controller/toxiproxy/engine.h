@@ -49,8 +49,8 @@ struct proxy_status engine_status(const struct engine *engine, const struct prox
 bool engine_counts(const struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic,
                    struct rule_status *ret_status);
 
-/* Notes an event; `toxic` may be NULL. */
-void engine_note(struct engine *engine, enum event_kind kind, const struct proxy_config *proxy, const struct toxic *toxic,
-                 const char *text);
+/* Note an event: of a toxic that was put in force, of one that is about to be taken out of force (its counts are read here). */
+void engine_note_armed(struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic);
+void engine_note_released(struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic);
 
 #endif

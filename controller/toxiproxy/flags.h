@@ -11,7 +11,6 @@ struct flag {
     const char *name;
     enum flag_kind kind;
     void *target; /* const char * (borrowed from argv) or bool */
-    const char *help;
 };
 
 /* Reads argv[1..]. 0; -EINVAL with a sentence in `why`, for an unknown flag, one without its value, or what is no flag. */

@@ -317,13 +317,13 @@ int json_fields(const cJSON *object, const struct json_field *fields, size_t cou
 
 char *json_print_float(float value, char *text, size_t size)
 {
-    double magnitude = fabs((double)value);
+    float magnitude = fabsf(value);
     int precision = 0, decimals;
 
     do
         snprintf(text, size, "%.*e", precision++, (double)value);
     while (precision < 9 && strtof(text, NULL) != value);
-    if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21))
+    if (magnitude > 0 && (magnitude < 1e-6f || magnitude >= 1e21f))
         return text;
     decimals = precision - 1 - (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     snprintf(text, size, "%.*f", decimals > 0 ? decimals : 0, (double)value);

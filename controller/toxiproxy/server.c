@@ -30,6 +30,9 @@ enum { BACKLOG = 128, PROXIES_MAX = 1024, FILE_BYTES_MAX = 16 << 20, WAIT_MAX_MS
 #define DRAIN_NS (5 * NS_PER_S)
 
 const char toxiproxy_help[] =
+    "Stands in for toxiproxy-server: the same API, flags, ports and files. docs/toxiproxy.md lists every difference.\n"
+    "Toxics live as long as this process, or their duration.\n"
+    "\n"
     "  -host HOST         address of the API (localhost)\n"
     "  -port PORT         port of the API (8474)\n"
     "  -config FILE       proxies to create at the start, the body of a populate; toxics are allowed in it\n"
@@ -41,11 +44,14 @@ const char toxiproxy_help[] =
     "  -proxy-metrics     counters of proxies and toxics at /metrics\n"
     "  -runtime-metrics   process_* at /metrics\n"
     "  -version           print the version and exit\n"
-    "LOG_LEVEL in the environment: trace (all), debug, info, warn, error, disabled.\n";
+    "\n"
+    "Flags take one dash or two. LOG_LEVEL in the environment: trace (all), debug, info, warn, error, disabled.\n"
+    "\n"
+    "  perturb proxy -port 8474 -config proxies.json\n";
 
 struct options {
     const char *host, *port, *config, *state, *seed, *loops, *token;
-    bool strict, proxy_metrics, runtime_metrics, version;
+    bool strict, proxy_metrics, runtime_metrics, version, help;
 };
 
 struct server {
@@ -171,7 +177,7 @@ static int open_api(const struct options *options)
 
 static int refuse_flag(const char *why)
 {
-    fprintf(stderr, "perturb: proxy: %s\n%s", why, toxiproxy_help);
+    fprintf(stderr, "perturb: proxy: %s; --help lists the flags\n", why);
     return ERR_USAGE;
 }
 
@@ -187,13 +193,19 @@ static bool parse_number(const char *text, uint64_t maximum, uint64_t *ret_value
 static int read_options(int argc, char **argv, struct options *options)
 {
     const struct flag flags[] = {
-        { "host", FLAG_TEXT, &options->host, "" },     { "port", FLAG_TEXT, &options->port, "" },
-        { "config", FLAG_TEXT, &options->config, "" }, { "state", FLAG_TEXT, &options->state, "" },
-        { "seed", FLAG_TEXT, &options->seed, "" },     { "loops", FLAG_TEXT, &options->loops, "" },
-        { "token", FLAG_TEXT, &options->token, "" },   { "strict", FLAG_BOOL, &options->strict, "" },
-        { "proxy-metrics", FLAG_BOOL, &options->proxy_metrics, "" },
-        { "runtime-metrics", FLAG_BOOL, &options->runtime_metrics, "" },
-        { "version", FLAG_BOOL, &options->version, "" },
+        { "host", FLAG_TEXT, &options->host },
+        { "port", FLAG_TEXT, &options->port },
+        { "config", FLAG_TEXT, &options->config },
+        { "state", FLAG_TEXT, &options->state },
+        { "seed", FLAG_TEXT, &options->seed },
+        { "loops", FLAG_TEXT, &options->loops },
+        { "token", FLAG_TEXT, &options->token },
+        { "strict", FLAG_BOOL, &options->strict },
+        { "proxy-metrics", FLAG_BOOL, &options->proxy_metrics },
+        { "runtime-metrics", FLAG_BOOL, &options->runtime_metrics },
+        { "version", FLAG_BOOL, &options->version },
+        { "h", FLAG_BOOL, &options->help },
+        { "help", FLAG_BOOL, &options->help },
     };
     char why[256];
     uint64_t number;
@@ -323,6 +335,10 @@ int toxiproxy_main(int argc, char **argv)
 
     if (status)
         return status;
+    if (options.help) {
+        printf("usage: perturb proxy [FLAG...], or: perturb-proxy [FLAG...]\n\n%s", toxiproxy_help);
+        return 0;
+    }
     if (options.version) {
         puts("toxiproxy-server version " TOXIPROXY_VERSION " (perturb " PERTURB_VERSION ")");
         return 0;

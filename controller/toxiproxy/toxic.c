@@ -248,7 +248,9 @@ static void print_native(cJSON *object, const struct param_desc *param, int64_t 
 {
     char text[64];
 
-    if (param->unit == UNIT_ENUM)
+    if (param->unit == UNIT_BOOL)
+        cJSON_AddBoolToObject(object, param->name, value != 0);
+    else if (param->unit == UNIT_ENUM)
         cJSON_AddStringToObject(object, param->name, words_at(param->words, value, text, sizeof(text)));
     else
         cJSON_AddStringToObject(object, param->name, unit_print(param->unit, value, text, sizeof(text)));
@@ -335,9 +337,9 @@ static const struct alias_desc *zero_of(const struct toxic *toxic, const struct 
 /* A name the draws follow from: the same for the same proxy and toxic, whatever else there is. */
 static void rule_name(char name[RULE_NAME_MAX], const char *proxy, const char *toxic)
 {
-    if (strlen(proxy) + strlen(toxic) + 1 < RULE_NAME_MAX && !strchr(proxy, '/') && !strchr(toxic, '/'))
-        snprintf(name, RULE_NAME_MAX, "%s/%s", proxy, toxic);
-    else
+    bool is_plain = !strchr(proxy, '/') && !strchr(toxic, '/') && *proxy != '~';
+
+    if (!is_plain || snprintf(name, RULE_NAME_MAX, "%s/%s", proxy, toxic) >= RULE_NAME_MAX)
         snprintf(name, RULE_NAME_MAX, "~%016" PRIx64, rng_mix(rng_hash(proxy), rng_hash(toxic)));
 }
 

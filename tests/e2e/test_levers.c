@@ -209,6 +209,24 @@ static void interrupt_once(struct trial *trial)
         blame(trial, "it did not observe after the release");
 }
 
+/* Two signals of one kind are one as long as the first is pending. */
+static void await_taken(const struct trial *trial, int number)
+{
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)watched_scale(5000) * NS_PER_MS;
+    char path[64];
+    bool pending = true;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)trial->run.pid);
+    while (pending && clock_now_ns() < deadline_ns) {
+        char *status = watched_read(path), *at = strstr(status, "ShdPnd:");
+
+        pending = at && (strtoull(at + 7, NULL, 16) >> (number - 1) & 1);
+        free(status);
+        if (pending)
+            poll(NULL, 0, 1);
+    }
+}
+
 static void interrupt_twice(struct trial *trial)
 {
     uint64_t since_ns;
@@ -218,6 +236,7 @@ static void interrupt_twice(struct trial *trial)
     since_ns = clock_now_ns();
     kill(-trial->run.pid, SIGINT);
     await_event(trial, "aborted", "stopped by Ctrl-C");
+    await_taken(trial, SIGINT);
     kill(-trial->run.pid, SIGINT);
     judge_release(trial, since_ns);
     judge_end(trial, "interrupted twice");
