@@ -7,16 +7,9 @@
 
 #include <errno.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 void run_phase(struct run *run, const char *phase)
 {
@@ -248,49 +241,6 @@ static void observe(struct run *run)
     run_count_hops(run, &run->hops[3]);
 }
 
-/* Its own process group, so that a time limit ends all of it. */
-static int run_command(struct run *run, const struct rollback *rollback)
-{
-    uint64_t deadline_ns = clock_now_ns() + (uint64_t)rollback->timeout;
-    posix_spawnattr_t attributes;
-    int status = 0, result;
-    pid_t pid;
-
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    result = posix_spawnp(&pid, rollback->command.items[0], NULL, &attributes, (char *const *)rollback->command.items, environ);
-    posix_spawnattr_destroy(&attributes);
-    if (result)
-        return -result;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (clock_now_ns() >= deadline_ns) {
-            kill(-pid, SIGKILL);
-            waitpid(pid, &status, 0);
-            return -ETIMEDOUT;
-        }
-        run_wait(run, clock_now_ns() + 10 * NS_PER_MS);
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
-}
-
-static void roll_back(struct run *run)
-{
-    const struct rollback *rollbacks = run->playbook->rollbacks.items;
-
-    run_phase(run, "rollback");
-    for (size_t i = 0; i < run->playbook->rollbacks.count; i++) {
-        int result = run_command(run, &rollbacks[i]);
-        const char *outcome = result == 0 ? "undone" : result == -ECANCELED ? "failed" : strerror(-result);
-        cJSON *entry = cJSON_CreateObject();
-
-        cJSON_AddStringToObject(entry, "entry", rollbacks[i].command.items[0]);
-        cJSON_AddStringToObject(entry, "outcome", outcome);
-        cJSON_AddItemToArray(run->undo, entry);
-        event_log_note(&run->log, EVENT_undo, rollbacks[i].command.items[0], outcome, 0, 0);
-        run->unproven |= result != 0;
-    }
-}
-
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
 
 static bool lever_is_free(struct run *run)
@@ -335,7 +285,8 @@ int run_conduct(struct run *run)
     if (start_loads(run) < 0)
         return -EIO;
     disturb(run);
-    roll_back(run);
+    run_phase(run, "rollback");
+    run_roll_back(run, true);
     run_phase(run, "verify");
     run_verify(run);
     return 0;

@@ -55,6 +55,24 @@ struct guardian {
     struct host_action actions[GUARDIAN_ACTIONS_MAX];
 };
 
+enum { LEDGER_MAX = 256 << 10, REPLY_TIMEOUT_MS = 1000 };
+
+/* guardian.c: what children ended is noted. */
+void guardian_reap(struct guardian *guardian);
+
+/* guardian_setup.c */
+int guardian_set_up(struct guardian *guardian, struct errs *errs);
+int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd);
+int guardian_fork_runner(struct guardian *guardian, int wire_fd);
+void guardian_unblock_signals(void);
+
+/* guardian_messages.c */
+void guardian_on_message(struct guardian *guardian, const struct message *question);
+
+/* Faults first, then targets (asked, before they are made to) and everything else that the journal holds. The wire only drains.
+ * Returns what resisted; a line an entry goes to `ledger`. */
+int guardian_undo_everything(struct guardian *guardian, struct buf *ledger);
+
 /* guardian_targets.c */
 struct spawn_image_head {
     uint32_t argument_count, environment_count;

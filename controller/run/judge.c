@@ -236,6 +236,18 @@ static void explain_unknown(const struct run *run, struct judgement *judgement)
     add_next(judgement, "More load resolves a finer band in the same time; so does a wider pinned `band`%s.", "");
 }
 
+/* A step that was armed and never acted: its name; NULL when all acted. Observers are not meant to. */
+static const char *idle_fault(const struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++) {
+        const struct step_run *step = &run->steps[i];
+
+        if (step->armed_ns && !step->injected_ns && !step->step->spec.rule.selector.observe)
+            return step->step->spec.rule.name;
+    }
+    return NULL;
+}
+
 /* ---- the verdict ------------------------------------------------------------------------------------------------------------------- */
 
 static bool loads_fit(const struct run *run)
@@ -290,20 +302,27 @@ static void decide_by_signals(struct run *run, struct judgement *judgement)
 {
     enum est_verdict verdict = judgement->combined.verdict;
 
+    const char *idle = idle_fault(run);
+
     judgement->verdict = est_verdict_name(verdict);
-    if (is_pass(run, verdict)) {
+    if (is_pass(run, verdict) && idle) {
+        expect_judge(run, judgement);
+        decide(judgement, "not_injected", 2, NULL);
+        snprintf(judgement->why, sizeof(judgement->why), "the fault '%s' never acted: the method was not carried out as written", idle);
+        add_next(judgement, "Compare `matched` and `fired` of '%s' in the report with where the traffic goes.", idle);
+    } else if (is_pass(run, verdict)) {
         explain_pass(run, judgement);
         judgement->status = expect_judge(run, judgement);
         if (judgement->status)
             explain_bound(judgement);
-        return;
+    } else {
+        expect_judge(run, judgement);
+        judgement->status = est_verdict_status(verdict);
+        if (verdict == EST_INDETERMINATE || verdict == EST_BASELINE_UNFIT)
+            explain_unknown(run, judgement);
+        else
+            explain_failure(run, judgement);
     }
-    expect_judge(run, judgement);
-    judgement->status = est_verdict_status(verdict);
-    if (verdict == EST_INDETERMINATE || verdict == EST_BASELINE_UNFIT)
-        explain_unknown(run, judgement);
-    else
-        explain_failure(run, judgement);
 }
 
 void run_judge(struct run *run, struct judgement *ret_judgement)

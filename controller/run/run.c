@@ -269,6 +269,9 @@ static int fenced(void *context, const char *reason, int resisted, const struct 
 
     snprintf(judgement.why, sizeof(judgement.why), "%s; the guardian released and undid everything", reason);
     take_ledger(run, ledger);
+    run_roll_back(run, false);
+    if (run->unproven)
+        judgement.status = 4;
     cJSON_AddStringToObject(proof, "what", "nothing that the run spawned is left");
     cJSON_AddStringToObject(proof, "outcome", resisted ? "NOT PROVEN" : "proven");
     cJSON_AddItemToArray(run->verify, proof);

@@ -105,6 +105,10 @@ struct run {
 int run_conduct(struct run *run);
 void run_phase(struct run *run, const char *phase);
 
+/* ---- rollback.c ---- */
+/* `conducts`: the engine runs it and goes on renewing; else the guardian does, after a fence. */
+void run_roll_back(struct run *run, bool conducts);
+
 /* ---- wait.c ---- */
 /* Waits until the instant, or until the run is aborted. Returns false when it was. */
 bool run_wait(struct run *run, uint64_t until_ns);
