@@ -210,6 +210,23 @@ bool armed_take(struct armed_rule *rule)
     return false;
 }
 
+bool armed_enter(struct armed_rule *rule)
+{
+    uint64_t limit = rule->plan->selector.active_max;
+
+    if (!limit || __atomic_fetch_add(&rule->live->active, 1, __ATOMIC_RELAXED) < limit)
+        return true;
+    armed_leave(rule);
+    __atomic_fetch_add(&rule->live->counts.skipped, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+void armed_leave(struct armed_rule *rule)
+{
+    if (rule->plan->selector.active_max)
+        __atomic_fetch_sub(&rule->live->active, 1, __ATOMIC_RELAXED);
+}
+
 void armed_stamp(struct armed *armed, uint32_t rule, uint64_t ns, uint64_t stream, uint64_t position)
 {
     struct rule_counts *counts = &armed->rules[rule].live->counts;

@@ -26,6 +26,7 @@ struct rule_shared {
 struct rule_live {
     struct rule_counts counts; /* (atomic), each member */
     uint64_t held_bytes;       /* (atomic) */
+    uint64_t active;           /* (atomic) connections that the rule acts on now; counted where it has a limit */
     struct rule_shared *shared; /* (atomic) owned; entries are only ever added, at the front */
     uint32_t references;       /* control thread */
 };
@@ -90,6 +91,11 @@ static inline uint64_t armed_rule_began_ns(const struct armed_rule *rule)
 
 /* Takes one of the rule's budget: false (and `skipped` counted) when it is spent. */
 bool armed_take(struct armed_rule *rule);
+
+/* Takes one of the places of connections acted on at a time, when those are limited; false (and `skipped` counted) when none is
+ * left. Each taken is given back. */
+bool armed_enter(struct armed_rule *rule);
+void armed_leave(struct armed_rule *rule);
 
 /* Notes an effect at `ns`; the first of the epoch wakes the control thread. */
 void armed_stamp(struct armed *armed, uint32_t rule, uint64_t ns, uint64_t stream, uint64_t position);

@@ -98,17 +98,35 @@ static void stage_flush(struct chain *chain, uint32_t index, int direction)
 
 /* ---- effects ---------------------------------------------------------------------------------------------------------- */
 
-/* The rule is about to act for the first time on this connection, or again. False: its budget is spent, it ends here. */
+static bool take(struct armed_rule *rule)
+{
+    if (!armed_enter(rule))
+        return false;
+    if (armed_take(rule))
+        return true;
+    armed_leave(rule);
+    return false;
+}
+
+/* The rule is about to act for the first time on this connection, or again. False: its budget is spent or it acts on as many
+ * connections as it may; it ends here. */
 static bool grip_fires(struct chain *chain, struct grip *grip)
 {
     if (grip->flags & GRIP_FIRED)
         return true;
-    if (!armed_take(chain_rule(chain, grip))) {
+    if (!take(chain_rule(chain, grip))) {
         grip->flags = (grip->flags & ~(uint32_t)(GRIP_ACTIVE | GRIP_OPEN_STALLED)) | GRIP_OVER;
         return false;
     }
-    grip->flags |= GRIP_FIRED;
+    grip->flags |= GRIP_FIRED | GRIP_ENTERED;
     return true;
+}
+
+void chain_leave_grip(const struct chain *chain, struct grip *grip)
+{
+    if (grip->flags & GRIP_ENTERED)
+        armed_leave(chain_rule(chain, grip));
+    grip->flags &= ~(uint32_t)GRIP_ENTERED;
 }
 
 static void grip_stamp(struct chain *chain, const struct grip *grip, uint64_t ns, uint64_t position)
@@ -337,12 +355,14 @@ void chain_apply_bare(struct chain *chain, uint32_t index, int direction, const 
 
 void chain_done(struct chain *chain)
 {
-    for (uint32_t i = 0; i < chain->count; i++)
+    for (uint32_t i = 0; i < chain->count; i++) {
         for (int direction = 0; direction < DIRECTIONS; direction++) {
             queue_clear(&chain->grips[i].stages[direction].inbox, chain->pool);
             queue_clear(&chain->grips[i].stages[direction].held, chain->pool);
             stage_tell(chain, &chain->grips[i], &chain->grips[i].stages[direction]);
         }
+        chain_leave_grip(chain, &chain->grips[i]);
+    }
     for (int direction = 0; direction < DIRECTIONS; direction++)
         queue_clear(&chain->out[direction], chain->pool);
     free(chain->grips);

@@ -39,7 +39,8 @@ enum grip_flags {
     GRIP_ACTIVE = 8,       /* its stages rule */
     GRIP_FIRED = 16,
     GRIP_OVER = 32,        /* window closed, budget spent */
-    GRIP_OPEN_STALLED = 64 /* it asked not to dial */
+    GRIP_OPEN_STALLED = 64, /* it asked not to dial */
+    GRIP_ENTERED = 128,    /* it stands among the connections acted on at a time */
 };
 
 /* One rule's hold on one connection. */

@@ -20,6 +20,9 @@ struct stream_view chain_view(const struct chain *chain, const struct grip *grip
 /* Everything the rule's stages hold goes on, in order; they end. */
 void chain_flush_grip(struct chain *chain, uint32_t index);
 
+/* The rule acts on the connection no more. */
+void chain_leave_grip(const struct chain *chain, struct grip *grip);
+
 /* Applies rulings of an occasion without bytes: opened, timer, released. */
 void chain_apply_bare(struct chain *chain, uint32_t index, int direction, const struct rulings *rulings, uint64_t now_ns);
 

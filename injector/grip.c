@@ -49,6 +49,7 @@ static void grip_end(struct chain *chain, uint32_t index, uint64_t now_ns)
         chain_apply_bare(chain, index, direction, &rulings, now_ns);
     }
     chain_flush_grip(chain, index);
+    chain_leave_grip(chain, grip);
     grip->flags = (grip->flags & ~(uint32_t)(GRIP_ACTIVE | GRIP_OPEN_STALLED)) | GRIP_OVER;
 }
 

@@ -13,14 +13,22 @@
 static void handle_version(struct call *call);
 
 static api_handler *const handlers[ROUTE_COUNT] = {
-    [ROUTE_VERSION] = handle_version,           [ROUTE_PROXY_LIST] = handle_proxy_list,
-    [ROUTE_PROXY_CREATE] = handle_proxy_create, [ROUTE_PROXY_SHOW] = handle_proxy_show,
-    [ROUTE_PROXY_UPDATE] = handle_proxy_update, [ROUTE_PROXY_DELETE] = handle_proxy_delete,
-    [ROUTE_PROXY_STATS] = handle_proxy_stats,   [ROUTE_TOXIC_LIST] = handle_toxic_list,
-    [ROUTE_TOXIC_CREATE] = handle_toxic_create, [ROUTE_TOXIC_SHOW] = handle_toxic_show,
-    [ROUTE_TOXIC_UPDATE] = handle_toxic_update, [ROUTE_TOXIC_DELETE] = handle_toxic_delete,
-    [ROUTE_POPULATE] = handle_populate,         [ROUTE_RESET] = handle_reset,
-    [ROUTE_EVENTS] = handle_events,             [ROUTE_METRICS] = handle_metrics,
+    [ROUTE_VERSION] = handle_version,
+    [ROUTE_PROXY_LIST] = handle_proxy_list,
+    [ROUTE_PROXY_CREATE] = handle_proxy_create,
+    [ROUTE_PROXY_SHOW] = handle_proxy_show,
+    [ROUTE_PROXY_UPDATE] = handle_proxy_update,
+    [ROUTE_PROXY_DELETE] = handle_proxy_delete,
+    [ROUTE_PROXY_STATS] = handle_proxy_stats,
+    [ROUTE_TOXIC_LIST] = handle_toxic_list,
+    [ROUTE_TOXIC_CREATE] = handle_toxic_create,
+    [ROUTE_TOXIC_SHOW] = handle_toxic_show,
+    [ROUTE_TOXIC_UPDATE] = handle_toxic_update,
+    [ROUTE_TOXIC_DELETE] = handle_toxic_delete,
+    [ROUTE_POPULATE] = handle_populate,
+    [ROUTE_RESET] = handle_reset,
+    [ROUTE_EVENTS] = handle_events,
+    [ROUTE_METRICS] = handle_metrics,
 };
 
 /* ---- answers ---------------------------------------------------------------------------------------------------------- */

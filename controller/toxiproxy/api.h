@@ -17,7 +17,7 @@ struct api {
     struct model model;
     struct engine engine; /* borrows the model */
     bool strict, proxy_metrics, runtime_metrics;
-    const char *token;      /* borrowed; NULL: none is asked for */
+    const char *token; /* borrowed; NULL: none is asked for */
     const char *state_path; /* borrowed; NULL: nothing is saved */
     uint64_t seed;
 };

@@ -70,10 +70,8 @@ void handle_proxy_show(struct call *call)
 int proxy_request_read(const cJSON *body, struct proxy_request *request, struct buf *why)
 {
     const struct json_field fields[] = {
-        { "name", JSON_TEXT, &request->name },
-        { "listen", JSON_TEXT, &request->listen },
-        { "upstream", JSON_TEXT, &request->upstream },
-        { "enabled", JSON_BOOL, &request->enabled },
+        { "name", JSON_TEXT, &request->name },         { "listen", JSON_TEXT, &request->listen },
+        { "upstream", JSON_TEXT, &request->upstream }, { "enabled", JSON_BOOL, &request->enabled },
         { "toxics", JSON_ANY, &request->toxics },
     };
 

@@ -37,7 +37,8 @@ int toxic_read(const struct proxy_config *proxy, const cJSON *body, struct toxic
         return 400;
     buf_done(why);
     buf_init(why, 4096);
-    if ((request.stream && toxic_stream_parse(request.stream, &direction, why) < 0) || toxic_type_parse(request.type, &fault, why) < 0)
+    if ((request.stream && toxic_stream_parse(request.stream, &direction, why) < 0) ||
+        toxic_type_parse(request.type, &fault, why) < 0)
         return 400;
     toxic = toxic_new(&request, fault, direction);
     if (!toxic)

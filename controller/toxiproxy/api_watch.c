@@ -245,7 +245,8 @@ void handle_metrics(struct call *call)
     }
     call->response->content_type = "text/plain; version=0.0.4; charset=utf-8";
     if (call->api->proxy_metrics) {
-        put_byte_metric(call, "toxiproxy_proxy_received_bytes_total", "Bytes taken from the sender and passed on, counted as they pass.");
+        put_byte_metric(call, "toxiproxy_proxy_received_bytes_total",
+                        "Bytes taken from the sender and passed on, counted as they pass.");
         put_byte_metric(call, "toxiproxy_proxy_sent_bytes_total", "Bytes passed on to the receiver, counted as they pass.");
         put_proxy_metric(call, "perturb_proxy_connections_total", "counter", "Connections accepted.", connections);
         put_proxy_metric(call, "perturb_proxy_connections", "gauge", "Connections open.", connections_open);

@@ -13,9 +13,6 @@
 #include <sys/param.h>
 
 #define LEASE_NS (5 * NS_PER_S)
-#define LOOK_STEP_NS (1 * NS_PER_S)
-
-enum { UPSTREAM_LOOKUP_MS = 250 };
 
 /* Nobody listens on port 0: a dial is refused at once. */
 static const char nowhere[] = "127.0.0.1:0";
@@ -26,7 +23,7 @@ int engine_init(struct engine *engine, struct model *model, const struct injecto
     engine->model = model;
     engine->seed = seed;
     engine->strict = strict;
-    engine->renew_at_ns = engine->look_at_ns = UINT64_MAX;
+    engine->renew_at_ns = UINT64_MAX;
     return injector_new(limits, &engine->injector);
 }
 
@@ -51,7 +48,8 @@ static void full_name(char *text, size_t size, const struct proxy_config *proxy,
     snprintf(text, size, "%s%s%s", proxy->name, toxic ? "/" : "", toxic ? toxic->name : "");
 }
 
-static void note(struct engine *engine, enum event_kind kind, const char *name, const char *text, uint64_t number0, uint64_t number1)
+static void note(struct engine *engine, enum event_kind kind, const char *name, const char *text, uint64_t number0,
+                 uint64_t number1)
 {
     struct event event;
 
@@ -127,38 +125,38 @@ static int refuse_listen(struct buf *why, const char *address, int error)
     return error;
 }
 
-/* The numeric form of the upstream, or the address that refuses while the name is not known. */
-static const char *upstream_of(struct engine *engine, struct proxy_config *proxy, char address[ADDRESS_TEXT_MAX])
+static uint64_t left_ns(const struct toxic *toxic)
 {
-    int result;
+    uint64_t now_ns = clock_now_ns();
 
-    if (!proxy->lookup)
-        proxy->lookup = lookup_begin(proxy->upstream);
-    result = proxy->lookup ? lookup_await(proxy->lookup, UPSTREAM_LOOKUP_MS, address) : -ENOMEM;
-    if (result != -EAGAIN) {
-        lookup_end(proxy->lookup);
-        proxy->lookup = result == -ENOENT ? lookup_begin(proxy->upstream) : NULL;
-    }
-    if (!result)
-        return address;
-    if (result != -EINVAL)
-        engine->look_at_ns = MIN(engine->look_at_ns, clock_now_ns() + LOOK_STEP_NS);
-    log_line(LOG_LEVEL_WARN, "Upstream cannot be resolved, its clients are turned away until it can", "proxy", proxy->name, "upstream",
-             proxy->upstream, NULL);
-    return nowhere;
+    return toxic->deadline_ns > now_ns ? toxic->deadline_ns - now_ns : 1;
 }
 
-static int open_at(struct engine *engine, struct proxy_config *proxy, const char *listen, const char *upstream, struct buf *why)
+/* With the upstream as it was typed; where that is no address, with one that refuses. */
+static int open_listener(struct engine *engine, const struct proxy_config *proxy, const char *listen,
+                         struct proxy_status *ret_status)
 {
-    struct proxy_status status;
     struct proxy_spec spec;
-    int result;
+    int result = -EINVAL;
 
     memset(&spec, 0, sizeof(spec));
     snprintf(spec.name, sizeof(spec.name), "%s", proxy->scope);
     snprintf(spec.listen, sizeof(spec.listen), "%s", listen);
-    snprintf(spec.upstream, sizeof(spec.upstream), "%s", upstream);
-    result = injector_open_proxy(engine->injector, &spec, &status);
+    if (snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxy->upstream) < (int)sizeof(spec.upstream))
+        result = injector_open_proxy(engine->injector, &spec, ret_status);
+    if (result != -EINVAL && result != -ENOENT)
+        return result;
+    log_line(LOG_LEVEL_WARN, "The upstream is no address: clients are turned away", "proxy", proxy->name, "upstream",
+             proxy->upstream, NULL);
+    snprintf(spec.upstream, sizeof(spec.upstream), "%s", nowhere);
+    return injector_open_proxy(engine->injector, &spec, ret_status);
+}
+
+static int open_at(struct engine *engine, struct proxy_config *proxy, const char *listen, struct buf *why)
+{
+    struct proxy_status status;
+    int result = open_listener(engine, proxy, listen, &status);
+
     if (result < 0)
         return refuse_listen(why, listen, result);
     if (model_set_text(&proxy->listen, status.spec.listen) < 0) {
@@ -168,21 +166,21 @@ static int open_at(struct engine *engine, struct proxy_config *proxy, const char
     proxy->enabled = true;
     for (size_t i = 0; i < proxy->toxic_count; i++)
         if (proxy->toxics[i]->deadline_ns) /* its rule counts from arming, which is now */
-            proxy->toxics[i]->until_ns = MAX(proxy->toxics[i]->deadline_ns, clock_now_ns() + 1) - clock_now_ns();
+            proxy->toxics[i]->until_ns = left_ns(proxy->toxics[i]);
     return 0;
 }
 
 int engine_open(struct engine *engine, struct proxy_config *proxy, struct buf *why)
 {
-    char listen[ADDRESS_TEXT_MAX], upstream[ADDRESS_TEXT_MAX];
+    char listen[ADDRESS_TEXT_MAX];
     struct buf reason;
-    int result;
+    int result = -EINVAL;
 
     buf_init(&reason, 1024);
     if (address_to_listen(proxy->listen, engine->strict, listen, &reason) < 0)
-        buf_printf(why, "listen tcp: %s", reason.data), result = -EINVAL;
+        buf_printf(why, "listen tcp: %s", reason.data);
     else
-        result = open_at(engine, proxy, listen, upstream_of(engine, proxy, upstream), why);
+        result = open_at(engine, proxy, listen, why);
     buf_done(&reason);
     if (result < 0)
         return result;
@@ -229,8 +227,6 @@ void engine_close(struct engine *engine, struct proxy_config *proxy)
         add_status(&proxy->counted, &status);
     (void)injector_close_proxy(engine->injector, proxy->scope);
     proxy->enabled = false;
-    lookup_end(proxy->lookup);
-    proxy->lookup = NULL;
     log_line(LOG_LEVEL_INFO, "Terminated proxy", "name", proxy->name, "proxy", proxy->listen, "upstream", proxy->upstream, NULL);
 }
 
@@ -261,8 +257,11 @@ static int make_plan(struct engine *engine, struct plan **ret_plan)
     plan = calloc(1, PLAN_SIZE(count));
     if (!plan)
         return -ENOMEM;
-    *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule),
-                           .epoch = ++engine->epoch, .seed = engine->seed };
+    *plan = (struct plan){ .magic = PLAN_MAGIC,
+                           .version = PLAN_VERSION,
+                           .rule_size = sizeof(struct plan_rule),
+                           .epoch = ++engine->epoch,
+                           .seed = engine->seed };
     for (size_t i = 0; i < model->count; i++) {
         const struct proxy_config *proxy = model->proxies[i];
 
@@ -352,41 +351,6 @@ static bool end_overdue(struct engine *engine, uint64_t now_ns)
     return ended;
 }
 
-/* A name that has become known: nobody was served so far, so the proxy may be opened anew. */
-static void look_up_again(struct engine *engine, uint64_t now_ns)
-{
-    bool opened = false;
-    struct buf why;
-
-    if (now_ns < engine->look_at_ns)
-        return;
-    engine->look_at_ns = UINT64_MAX;
-    buf_init(&why, 1024);
-    for (size_t i = 0; i < engine->model->count; i++) {
-        struct proxy_config *proxy = engine->model->proxies[i];
-        char upstream[ADDRESS_TEXT_MAX];
-        int result = proxy->lookup ? lookup_await(proxy->lookup, 0, upstream) : -ENOENT;
-
-        if (!proxy->lookup)
-            continue;
-        if (result != -EAGAIN) {
-            lookup_end(proxy->lookup);
-            proxy->lookup = result ? lookup_begin(proxy->upstream) : NULL;
-        }
-        if (proxy->lookup)
-            engine->look_at_ns = now_ns + LOOK_STEP_NS;
-        if (result || !proxy->enabled)
-            continue;
-        engine_close(engine, proxy);
-        opened = true;
-        if (open_at(engine, proxy, proxy->listen, upstream, &why) < 0)
-            log_line(LOG_LEVEL_ERROR, "The proxy could not be opened again", "proxy", proxy->name, "error", why.data, NULL);
-    }
-    buf_done(&why);
-    if (opened && engine_publish(engine) < 0)
-        log_line(LOG_LEVEL_ERROR, "Toxics could not be armed again", NULL);
-}
-
 bool engine_tick(struct engine *engine)
 {
     uint64_t now_ns = clock_now_ns();
@@ -395,7 +359,6 @@ bool engine_tick(struct engine *engine)
     take_events(engine);
     ended = end_overdue(engine, now_ns);
     renew(engine, now_ns);
-    look_up_again(engine, now_ns);
     return ended;
 }
 
@@ -406,7 +369,7 @@ int engine_fd(const struct engine *engine)
 
 uint64_t engine_next_ns(const struct engine *engine)
 {
-    uint64_t next_ns = MIN(engine->renew_at_ns, engine->look_at_ns);
+    uint64_t next_ns = engine->renew_at_ns;
 
     for (size_t i = 0; i < engine->model->count; i++)
         for (size_t t = 0; t < engine->model->proxies[i]->toxic_count; t++)

@@ -3,7 +3,7 @@
  * 1. The toxics of all open proxies are one plan; each change publishes the whole of it under a new epoch. A toxic that has not
  *    changed is the same rule, byte for byte, and goes on undisturbed.
  * 2. The plan has a lease, renewed from engine_tick; a process that is stopped or stuck lets traffic pass.
- * 3. An upstream whose name is not known yet is looked up again and again; until then its clients are turned away. */
+ * 3. An upstream is not checked, as in the reference: one that is no address at all has its clients turned away. */
 #ifndef PERTURB_TOXIPROXY_ENGINE_H
 #define PERTURB_TOXIPROXY_ENGINE_H
 
@@ -17,7 +17,7 @@ struct engine {
     struct model *model; /* borrowed */
     uint64_t seed, epoch;
     bool strict, armed;
-    uint64_t renew_at_ns, look_at_ns;
+    uint64_t renew_at_ns;
     struct plan *plan; /* owned: the last one published; NULL for none */
     struct event events[ENGINE_EVENTS_MAX]; /* a ring: the event numbered n is at n % ENGINE_EVENTS_MAX */
     uint64_t last_seq;
@@ -36,8 +36,8 @@ void engine_close(struct engine *engine, struct proxy_config *proxy);
 /* Puts the toxics of the model in force. 0; -E2BIG: more than PLAN_RULES_MAX; -ETIMEDOUT, -ENOMEM. Nothing has changed then. */
 int engine_publish(struct engine *engine);
 
-/* Takes the executor's events; renews the lease, ends toxics whose duration is over (true: the model has changed), goes on looking
- * names up. To be called when engine_fd is readable or engine_next_ns has come. */
+/* Takes the executor's events; renews the lease, ends toxics whose duration is over (true: the model has changed). To be called when
+ * engine_fd is readable or engine_next_ns has come. */
 bool engine_tick(struct engine *engine);
 int engine_fd(const struct engine *engine);
 uint64_t engine_next_ns(const struct engine *engine);

@@ -7,7 +7,8 @@
 
 static int set_bool(bool *target, const char *value)
 {
-    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0",     "f",     "F",
+                                                                                                "false", "FALSE", "False" };
 
     if (!value) {
         *target = true;

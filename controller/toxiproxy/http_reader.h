@@ -15,7 +15,7 @@ enum { HTTP_HEAD_BYTES_MAX = 32 << 10, HTTP_BODY_BYTES_MAX = 2 << 20, HTTP_METHO
 
 struct http_request {
     char method[HTTP_METHOD_MAX];
-    const char *target;        /* as sent: "/proxies/a%20b?x=1" */
+    const char *target; /* as sent: "/proxies/a%20b?x=1" */
     const char *user_agent, *origin, *authorization; /* "" when absent */
     bool has_origin;
     bool keep_alive;
@@ -29,7 +29,7 @@ struct http_reader {
     enum http_phase phase;
     struct buf head, body, line;
     struct http_request request; /* its texts point into head and body */
-    uint64_t body_left;          /* of the body, or of the chunk */
+    uint64_t body_left; /* of the body, or of the chunk */
     uint32_t trailers;
     bool wants_continue; /* the client waits for "100 Continue"; whoever sends it sets this back */
 };

@@ -18,6 +18,7 @@ enum { CONNECTIONS_MAX = 512, EVENTS_MAX = 64, READ_BYTES = 16 << 10, ANSWER_BYT
 #define ANSWER_LIMIT_NS (30 * NS_PER_S)
 #define IDLE_LIMIT_NS (60 * NS_PER_S)
 #define LINGER_LIMIT_NS (2 * NS_PER_S)
+#define ACCEPT_RETRY_NS (20 * NS_PER_MS) /* out of descriptors: try again */
 
 enum state { READING, WRITING, LINGERING };
 
@@ -30,12 +31,13 @@ struct connection {
     struct buf out;
     size_t sent;
     bool closes; /* after the answer */
-    bool ended;  /* the client sends no more */
+    bool ended; /* the client sends no more */
 };
 
 struct http_server {
     int listen_fd, epoll_fd;
     bool accepting;
+    uint64_t accept_at_ns; /* when to try again; 0 for nothing */
     http_answer *answer;
     void *context;
     struct connection connections[CONNECTIONS_MAX];
@@ -43,11 +45,27 @@ struct http_server {
 
 const char *http_reason(int status)
 {
-    static const struct { int status; const char *reason; } reasons[] = {
-        { 100, "Continue" }, { 200, "OK" }, { 201, "Created" }, { 204, "No Content" }, { 301, "Moved Permanently" },
-        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 408, "Request Timeout" }, { 409, "Conflict" }, { 413, "Content Too Large" }, { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 503, "Service Unavailable" },
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        { 100, "Continue" },
+        { 200, "OK" },
+        { 201, "Created" },
+        { 204, "No Content" },
+        { 301, "Moved Permanently" },
+        { 400, "Bad Request" },
+        { 401, "Unauthorized" },
+        { 403, "Forbidden" },
+        { 404, "Not Found" },
+        { 405, "Method Not Allowed" },
+        { 408, "Request Timeout" },
+        { 409, "Conflict" },
+        { 413, "Content Too Large" },
+        { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },
+        { 503, "Service Unavailable" },
         { 505, "HTTP Version Not Supported" },
     };
 
@@ -111,6 +129,10 @@ static void accept_all(struct http_server *server)
         fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
             continue;
+        if (fd < 0 && errno != EAGAIN) {
+            watch_listener(server, false);
+            server->accept_at_ns = clock_now_ns() + ACCEPT_RETRY_NS;
+        }
         if (fd < 0)
             return;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
@@ -144,8 +166,8 @@ static void linger(struct http_server *server, struct connection *connection)
 static bool write_answer(struct http_server *server, struct connection *connection)
 {
     while (connection->sent < connection->out.length) {
-        ssize_t sent = send(connection->fd, connection->out.data + connection->sent, connection->out.length - connection->sent,
-                            MSG_NOSIGNAL);
+        ssize_t sent =
+            send(connection->fd, connection->out.data + connection->sent, connection->out.length - connection->sent, MSG_NOSIGNAL);
 
         if (sent < 0 && errno == EAGAIN) {
             watch(server, connection, EPOLLOUT);
@@ -284,6 +306,11 @@ static void look_at_time(struct http_server *server)
 {
     uint64_t now_ns = clock_now_ns();
 
+    if (server->accept_at_ns && now_ns >= server->accept_at_ns) {
+        server->accept_at_ns = 0;
+        if (server->listen_fd >= 0)
+            watch_listener(server, true);
+    }
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct connection *connection = &server->connections[i];
 
@@ -313,7 +340,7 @@ void http_server_turn(struct http_server *server)
 
 uint64_t http_server_next_ns(const struct http_server *server)
 {
-    uint64_t next_ns = UINT64_MAX;
+    uint64_t next_ns = server->accept_at_ns ? server->accept_at_ns : UINT64_MAX;
 
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         if (server->connections[i].fd >= 0)

@@ -12,7 +12,7 @@
 struct http_response {
     int status;
     const char *content_type; /* NULL for none */
-    char extra[128];          /* further header lines, each with its CR LF; "" for none */
+    char extra[128]; /* further header lines, each with its CR LF; "" for none */
     struct buf body;
 };
 

@@ -1,5 +1,6 @@
-/* Names and addresses.
- * The thread and its owner share the lookup by two references; whoever lets go last frees it. */
+/* Addresses to listen on.
+ * getaddrinfo(3) knows no time limit, so that a name is looked up by a thread of its own. The thread and its owner share the
+ * lookup by two references; whoever lets go last frees it. */
 #include "controller/toxiproxy/lookup.h"
 
 #include "scenarios/base/cleanup.h"
@@ -23,7 +24,7 @@ struct lookup {
     int result;
     int done_fd;
     int references; /* (atomic) */
-    int finished;   /* (atomic) */
+    int finished; /* (atomic) */
 };
 
 /* ---- parts ------------------------------------------------------------------------------------------------------------ */
@@ -91,7 +92,7 @@ static int resolve(const char *host, const char *port, int flags, char ret_addre
 
     if (strspn(port, "0123456789") == strlen(port) && strtoull(port, NULL, 10) > UINT16_MAX)
         return -EINVAL; /* glibc would take its lower 16 bits */
-    failure = getaddrinfo(host, port[0] ? port : "0", &hints, &list);
+    failure = getaddrinfo(host, port, &hints, &list);
     if (failure == EAI_SERVICE)
         return -EINVAL;
     if (failure)
@@ -150,27 +151,26 @@ static int start_thread(struct lookup *lookup)
     return -result;
 }
 
-struct lookup *lookup_begin(const char *address)
+/* Starts to look up HOST:PORT. Returns new; NULL without memory. */
+static struct lookup *lookup_begin(const char *host, const char *port)
 {
     struct lookup *lookup = calloc(1, sizeof(*lookup));
-    struct buf why;
 
     if (!lookup)
         return NULL;
     lookup->references = 1;
     lookup->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&why, 512);
-    if (address_split(address, lookup->host, lookup->port, &why) < 0 || !lookup->host[0])
-        finish(lookup, -EINVAL);
-    else if (!resolve(lookup->host, lookup->port, AI_NUMERICHOST, lookup->address))
+    snprintf(lookup->host, sizeof(lookup->host), "%s", host);
+    snprintf(lookup->port, sizeof(lookup->port), "%s", port[0] ? port : "0");
+    if (!resolve(lookup->host, lookup->port, AI_NUMERICHOST, lookup->address))
         finish(lookup, 0); /* numeric: no thread is needed */
-    else if (lookup->done_fd < 0 || start_thread(lookup) < 0)
+    else if (start_thread(lookup) < 0)
         finish(lookup, -ENOENT);
-    buf_done(&why);
     return lookup;
 }
 
-int lookup_await(struct lookup *lookup, int timeout_ms, char ret_address[ADDRESS_TEXT_MAX])
+/* Waits at most timeout_ms. 0 and the numeric address; -EAGAIN: not known yet; -ENOENT: there is no such name; -EINVAL: no port. */
+static int lookup_await(struct lookup *lookup, int timeout_ms, char ret_address[ADDRESS_TEXT_MAX])
 {
     uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS, now_ns;
 
@@ -185,12 +185,6 @@ int lookup_await(struct lookup *lookup, int timeout_ms, char ret_address[ADDRESS
     return lookup->result;
 }
 
-void lookup_end(struct lookup *lookup)
-{
-    if (lookup)
-        let_go(lookup);
-}
-
 /* ---- to listen on ----------------------------------------------------------------------------------------------------- */
 
 static bool has_ipv6(void)
@@ -203,18 +197,22 @@ static bool has_ipv6(void)
 
 int address_to_listen(const char *address, bool strict, char ret_address[ADDRESS_TEXT_MAX], struct buf *why)
 {
-    char host[ADDRESS_PART_MAX] = "", port[ADDRESS_PART_MAX] = "", text[2 * ADDRESS_PART_MAX + 8];
+    char host[ADDRESS_PART_MAX] = "", port[ADDRESS_PART_MAX] = "";
     struct lookup *lookup;
     int result;
 
+    if (!strncmp(address, "unix:", 5) && strlen(address) < ADDRESS_TEXT_MAX) {
+        snprintf(ret_address, ADDRESS_TEXT_MAX, "%s", address);
+        return 0;
+    }
     if (address[0] && address_split(address, host, port, why) < 0)
         return -EINVAL;
     if (!host[0] || (strict && !strcmp(host, "0.0.0.0")))
         snprintf(host, sizeof(host), "%s", has_ipv6() ? "::" : "0.0.0.0");
-    snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port[0] ? port : "0");
-    lookup = lookup_begin(text);
+    lookup = lookup_begin(host, port);
     result = lookup ? lookup_await(lookup, LISTEN_LOOKUP_MS, ret_address) : -ENOENT;
-    lookup_end(lookup);
+    if (lookup)
+        let_go(lookup);
     if (!result)
         return 0;
     if (result == -EINVAL && strspn(port, "0123456789") == strlen(port))

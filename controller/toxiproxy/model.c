@@ -1,7 +1,6 @@
 /* Proxies and toxics as data. */
 #include "controller/toxiproxy/model.h"
 
-#include "controller/toxiproxy/lookup.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/rng.h"
 
@@ -23,7 +22,6 @@ void proxy_config_free(struct proxy_config *proxy)
     if (!proxy)
         return;
     free_toxics(proxy);
-    lookup_end(proxy->lookup);
     free(proxy->name);
     free(proxy->listen);
     free(proxy->upstream);

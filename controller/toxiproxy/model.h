@@ -9,18 +9,15 @@
 #include "controller/toxiproxy/toxic.h"
 #include "scenarios/vocab/message.h"
 
-struct lookup;
-
 enum { NAME_BYTES_MAX = 4096 };
 
 struct proxy_config {
     char *name, *listen, *upstream; /* owned */
-    bool enabled;                   /* it listens */
-    struct toxic **toxics;          /* owned, in order of creation */
+    bool enabled; /* it listens */
+    struct toxic **toxics; /* owned, in order of creation */
     size_t toxic_count;
-    char scope[RULE_SCOPE_MAX];       /* its name in the executor */
-    struct proxy_status counted;      /* what it did before it was last opened */
-    struct lookup *lookup;            /* of the upstream's name, while it is not known; owned */
+    char scope[RULE_SCOPE_MAX]; /* its name in the executor */
+    struct proxy_status counted; /* what it did before it was last opened */
 };
 
 struct model {

@@ -31,7 +31,7 @@ enum route_id {
 struct route_match {
     enum route_id id;
     char *names[ROUTE_NAMES_MAX]; /* owned: what stood where the pattern has '*', decoded; "" included */
-    char *query;                  /* owned: behind '?', "" when there is none */
+    char *query; /* owned: behind '?', "" when there is none */
 };
 
 /* 200: found. 301: `query` is the path without its doubled slashes, to go to instead. 404, 405: no such path, or not by this method.

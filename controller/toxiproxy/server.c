@@ -5,7 +5,6 @@
 #include "controller/toxiproxy/api_priv.h"
 #include "controller/toxiproxy/flags.h"
 #include "controller/toxiproxy/log.h"
-#include "controller/toxiproxy/lookup.h"
 #include "controller/toxiproxy/state.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
@@ -25,7 +24,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-enum { BACKLOG = 128, PROXIES_MAX = 1024, FILE_BYTES_MAX = 16 << 20, WAIT_MAX_MS = 60000 };
+enum { BACKLOG = 128, PROXIES_MAX = 1024, FILE_BYTES_MAX = 16 << 20, DESCRIPTORS_KEPT = 512, WAIT_MAX_MS = 60000 };
 
 #define DRAIN_NS (5 * NS_PER_S)
 
@@ -260,6 +259,8 @@ static int start_engine(struct server *server, const struct options *options)
     injector_limits_init(&limits);
     limits.proxies_max = PROXIES_MAX;
     limits.loops = (uint32_t)loops;
+    limits.connections_max -= MIN(limits.connections_max / 4, (uint32_t)DESCRIPTORS_KEPT / 2); /* the API must get its own */
+    limits.connections_max = MAX(limits.connections_max / limits.loops, 1U);
     server->api.seed = seed;
     result = engine_init(&server->api.engine, &server->api.model, &limits, seed, options->strict);
     if (result < 0) {

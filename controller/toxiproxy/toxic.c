@@ -18,7 +18,7 @@
 struct quirk {
     const char *type, *attribute;
     bool refuses_zero; /* when it is written out; absent is allowed */
-    bool zero_stalls;  /* a zero lets nothing pass; else it changes nothing */
+    bool zero_stalls; /* a zero lets nothing pass; else it changes nothing */
 };
 
 static const struct quirk quirks[] = {
@@ -33,9 +33,12 @@ static const char noop_type[] = "noop";
 int toxic_request_read(const cJSON *body, struct toxic_request *request, struct buf *why)
 {
     const struct json_field fields[] = {
-        { "name", JSON_TEXT, &request->name },           { "type", JSON_TEXT, &request->type },
-        { "stream", JSON_TEXT, &request->stream },       { "toxicity", JSON_FLOAT, &request->toxicity },
-        { "attributes", JSON_OBJECT, &request->attributes }, { "duration", JSON_ANY, &request->duration },
+        { "name", JSON_TEXT, &request->name },
+        { "type", JSON_TEXT, &request->type },
+        { "stream", JSON_TEXT, &request->stream },
+        { "toxicity", JSON_FLOAT, &request->toxicity },
+        { "attributes", JSON_OBJECT, &request->attributes },
+        { "duration", JSON_ANY, &request->duration },
     };
 
     return json_fields(body, fields, ARRAY_SIZE(fields), why);

@@ -13,21 +13,21 @@
 #include <stdbool.h>
 
 struct attributes {
-    int64_t typed[FAULT_PARAMS_MAX];  /* by slot, in the alias's unit */
+    int64_t typed[FAULT_PARAMS_MAX]; /* by slot, in the alias's unit */
     int64_t native[FAULT_PARAMS_MAX]; /* by slot, in the base of the parameter's unit */
-    uint64_t native_given;            /* BIT(slot) */
+    uint64_t native_given; /* BIT(slot) */
 };
 
 struct toxic {
-    char *name;                     /* owned */
+    char *name; /* owned */
     const struct fault_desc *fault; /* NULL: noop */
-    char stream[16];                /* as typed: "upstream", "Downstream" */
+    char stream[16]; /* as typed: "upstream", "Downstream" */
     enum direction direction;
     float toxicity;
     struct attributes attributes;
     uint64_t duration_ns; /* 0: as long as the proxy */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 without a duration */
-    uint64_t until_ns;    /* of its rule: the duration left when the rule was made */
+    uint64_t until_ns; /* of its rule: the duration left when the rule was made */
 };
 
 /* What a request says of a toxic. Texts and objects are borrowed from its tree; NULL and false where it says nothing. */

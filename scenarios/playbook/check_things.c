@@ -15,6 +15,8 @@ static bool is_endpoint(const char *text, bool zero_allowed)
     char *end;
     long port;
 
+    if (!strncmp(text, "unix:", 5))
+        return text[5] == '/' || text[5] == '@';
     if (!colon || colon == text || !colon[1])
         return false;
     port = strtol(colon + 1, &end, 10);
@@ -55,9 +57,9 @@ void check_proxies(const struct checker *checker)
         if (strlen(proxy->name) >= RULE_SCOPE_MAX)
             check_refuse(checker, proxy->node, "the name '%s' is too long%s", proxy->name, "");
         if (proxy->upstream && !is_endpoint(proxy->upstream, false))
-            check_refuse(checker, check_member(proxy->node, "upstream"), "upstream: '%s' is no HOST:PORT%s", proxy->upstream, "");
+            check_refuse(checker, check_member(proxy->node, "upstream"), "upstream: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->upstream, "");
         if (proxy->listen && !is_endpoint(proxy->listen, true))
-            check_refuse(checker, check_member(proxy->node, "listen"), "listen: '%s' is no HOST:PORT%s", proxy->listen, "");
+            check_refuse(checker, check_member(proxy->node, "listen"), "listen: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->listen, "");
         snprintf(variable, sizeof(variable), "${proxies.%s.listen}", proxy->name);
         proxy->listen = variables_expand(&checker->playbook->variables, proxy->node, variable, checker->errs);
     }

@@ -117,6 +117,9 @@ static void set_number_selector(struct selector *selector, enum selector_id id, 
     case SELECTOR_budget:
         selector->budget = number;
         break;
+    case SELECTOR_active:
+        selector->active_max = (uint32_t)number;
+        break;
     case SELECTOR_size:
         selector->size_min = op == OP_LE ? selector->size_min : number;
         selector->size_max = op == OP_GE ? selector->size_max : number;

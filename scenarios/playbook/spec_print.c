@@ -57,6 +57,8 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_number(out, SELECTOR_last, "=", selector->last);
     if (selector->budget)
         put_number(out, SELECTOR_budget, "=", selector->budget);
+    if (selector->active_max)
+        put_number(out, SELECTOR_active, "=", selector->active_max);
     if (selector->size_min)
         put_number(out, SELECTOR_size, ">=", selector->size_min);
     if (selector->size_max != UINT64_MAX)

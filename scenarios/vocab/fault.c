@@ -16,7 +16,7 @@
 #define SELECT_TIMES (BIT(SELECTOR_probability) | BIT(SELECTOR_nth) | BIT(SELECTOR_first) | BIT(SELECTOR_last) | \
                       BIT(SELECTOR_after) | BIT(SELECTOR_once) | BIT(SELECTOR_budget) | BIT(SELECTOR_from) | \
                       BIT(SELECTOR_until) | BIT(SELECTOR_ramp) | BIT(SELECTOR_observe))
-#define SELECT_STREAM_OPEN (SELECT_TIMES | BIT(SELECTOR_client))
+#define SELECT_STREAM_OPEN (SELECT_TIMES | BIT(SELECTOR_active) | BIT(SELECTOR_client))
 #define SELECT_STREAM (SELECT_STREAM_OPEN | BIT(SELECTOR_direction))
 #define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))

@@ -42,7 +42,8 @@ struct selector {
     uint64_t ramp_ns;
     int32_t fd; /* -1 is any */
     uint32_t direction; /* enum direction bits */
-    uint32_t path_negate, thread_negate, caller_negate, reserved;
+    uint32_t path_negate, thread_negate, caller_negate;
+    uint32_t active_max; /* stream layer: connections acted on at a time; 0 is no limit */
     char path[RULE_PATH_MAX]; /* "" is any */
     char thread[RULE_THREAD_MAX];
     char caller[RULE_CALLER_MAX];

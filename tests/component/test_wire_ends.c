@@ -202,6 +202,39 @@ static void test_half_close_leaves_the_other_direction(void **state)
     wire_server_stop(server);
 }
 
+/* Two connections at a time feel the fault; a third is left alone, and the place of one that ended is free again. */
+static void test_active_faults_are_limited(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plan_rule rule = wire_rule("blackhole", "two");
+    int fds[4] = { open_echo(fixture), open_echo(fixture), open_echo(fixture), open_echo(fixture) };
+
+    rule.selector.active_max = 2;
+    rule.selector.direction = DIRECTION_TO_CLIENT;
+    assert_int_equal(wire_arm(&fixture->executor, 1, LEASE_NS, &rule, 1), 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(wire_send_all(fds[i], "x", 1), 0);
+        while (wire_status(&fixture->executor, "two").counts.fired < i + 1)
+            (void)poll(NULL, 0, 1);
+    }
+    (void)transfer_ns(fds[2], 1, 1000);
+    assert_true(wire_is_silent(fds[0], 20) && wire_is_silent(fds[1], 1));
+    assert_int_equal(wire_status(&fixture->executor, "two").counts.skipped, 1);
+    (void)setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(fds[0]);
+    assert_int_equal(wire_send_all(fds[1], "y", 1), 0);
+    while (wire_proxy(&fixture->executor, "echo").connections_open > 3)
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(wire_send_all(fds[3], "x", 1), 0);
+    while (wire_status(&fixture->executor, "two").counts.fired < 3)
+        (void)poll(NULL, 0, 1);
+    assert_true(wire_is_silent(fds[3], 20));
+    assert_true(wire_event(&fixture->executor, EVENT_fault_acted, "two", 1, NULL));
+    (void)transfer_ns(fds[2], 2, 1000);
+    for (size_t i = 1; i < 4; i++)
+        close(fds[i]);
+}
+
 static void test_corrupt_flips_single_bits(void **state)
 {
     enum { SIZE = 400 * 1024, HEAD = 1 };
@@ -246,6 +279,7 @@ int main(void)
         CASE(test_slow_open_ends_at_release),
         CASE(test_slow_close_holds_the_end_back),
         CASE(test_half_close_leaves_the_other_direction),
+        CASE(test_active_faults_are_limited),
         CASE(test_corrupt_flips_single_bits),
     };
 

@@ -14,6 +14,7 @@ struct row {
     const char *answer;
 };
 
+/* clang-format off */
 #define PROXY(name, port, enabled, toxics) \
     "{\"name\":\"" name "\",\"listen\":\"127.0.0.1:" port "\",\"upstream\":\"127.0.0.1:@0\",\"enabled\":" enabled ",\"toxics\":[" toxics "]}"
 #define FAILURE(status, text) "{\"error\":\"" text "\",\"status\":" status "}"
@@ -154,6 +155,7 @@ static const struct row rows[] = {
     { "POST", "/proxies/a/toxics", "{\"type\":\"slicer\"}", 200,
       TOXIC("slicer_downstream", "slicer", "downstream", "1", "\"average_size\":0,\"size_variation\":0,\"delay\":0") },
     { "POST", "/proxies/a/toxics", "{\"type\":\"limit_data\"}", 200, TOXIC("limit_data_downstream", "limit_data", "downstream", "1", "\"bytes\":0") },
+    { "POST", "/proxies/a/toxics", "{\"type\":\"slow_close\"}", 200, TOXIC("slow_close_downstream", "slow_close", "downstream", "1", "\"delay\":0") },
     { "POST", "/proxies/a/toxics", "{\"type\":\"slicer\",\"name\":\"s\",\"attributes\":{\"average_size\":0}}", 400,
       FAILURE("400", BODY "average_size of slicer must be above zero") },
     { "POST", "/proxies/a/toxics", "{\"type\":\"slicer\",\"name\":\"s\",\"attributes\":{\"average_size\":-1}}", 400, NULL },
@@ -169,6 +171,13 @@ static const struct row rows[] = {
     { "POST", "/proxies/a/toxics", "{\"type\":\"latency\",\"name\":\"x\",\"attributes\":{\"latency\":\"2h\"}}", 400, NULL },
     { "POST", "/proxies/a/toxics", "{\"type\":\"timeout\",\"attributes\":{\"after\":\"2s\"}}", 200,
       TOXIC("timeout_downstream", "timeout", "downstream", "1", "\"timeout\":2000") },
+    { "POST", "/proxies/a/toxics", "{\"type\":\"limit_time\"}", 400, FAILURE("400", BODY "limit_time needs the attribute after") },
+    { "POST", "/proxies/a/toxics", "{\"type\":\"limit_time\",\"attributes\":{\"after\":\"1h\"}}", 200,
+      TOXIC("limit_time_downstream", "limit_time", "downstream", "1", "\"after\":\"1h\"") },
+    { "POST", "/proxies/a/toxics", "{\"type\":\"corrupt\",\"attributes\":{\"cells\":0.5}}", 200,
+      TOXIC("corrupt_downstream", "corrupt", "downstream", "1", "\"cells\":\"50%\"") },
+    { "POST", "/proxies/a/toxics", "{\"type\":\"bandwidth\",\"attributes\":{\"rate\":7,\"scope\":\"proxy\"}}", 200,
+      TOXIC("bandwidth_downstream", "bandwidth", "downstream", "1", "\"rate\":7,\"scope\":\"proxy\"") },
     { "POST", "/proxies/a/toxics", "{\"type\":\"refuse\",\"attributes\":{\"close_open\":true}}", 200,
       TOXIC("refuse_downstream", "refuse", "downstream", "1", "\"close_open\":true") },
     { "POST", "/proxies/a/toxics", "{\"type\":\"blackhole\",\"duration\":\"soon\"}", 400, NULL },
@@ -215,5 +224,6 @@ static const struct row rows[] = {
     { "DELETE", "/proxies/t", NULL, 204, "" },
     { "GET", "/proxies", NULL, 200, "{}" },
 };
+/* clang-format on */
 
 #endif

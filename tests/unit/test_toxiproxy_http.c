@@ -28,8 +28,9 @@ static int feed(struct http_reader *reader, const char *text, size_t step, size_
 
 static void reads_the_same_in_any_pieces(void **state)
 {
-    static const char text[] = "\r\nPOST /a%20b?x=1 HTTP/1.1\r\nUser-Agent:  me \r\nTransfer-Encoding: chunked\r\nauthorization: Bearer t\r\n\r\n"
-                               "4;ext=1\r\nwiki\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nNEXT";
+    static const char text[] =
+        "\r\nPOST /a%20b?x=1 HTTP/1.1\r\nUser-Agent:  me \r\nTransfer-Encoding: chunked\r\nauthorization: Bearer t\r\n\r\n"
+        "4;ext=1\r\nwiki\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nNEXT";
 
     (void)state;
     for (size_t step = 1; step < sizeof(text); step++) {
@@ -52,7 +53,10 @@ static void reads_the_same_in_any_pieces(void **state)
 
 static void knows_when_to_keep_a_connection(void **state)
 {
-    static const struct { const char *text; bool keep_alive; } cases[] = {
+    static const struct {
+        const char *text;
+        bool keep_alive;
+    } cases[] = {
         { "GET / HTTP/1.1\n\n", true },
         { "GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", false },
         { "GET / HTTP/1.1\r\nConnection: upgrade, close\r\n\r\n", false },
@@ -76,7 +80,10 @@ static void knows_when_to_keep_a_connection(void **state)
 
 static void refuses_what_can_be_read_two_ways(void **state)
 {
-    static const struct { const char *text; int result; } cases[] = {
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
         { "GET / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", -400 },
         { "GET / HTTP/1.1\r\nContent-Length: 1\r\ncontent-length: 2\r\n\r\n", -400 },
         { "GET / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", -400 },
@@ -112,7 +119,8 @@ static void refuses_what_can_be_read_two_ways(void **state)
 
 static void survives_mutations(void **state)
 {
-    static const char seed[] = "POST /proxies/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    static const char seed[] =
+        "POST /proxies/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     static const char alphabet[] = "\r\n :;,0aA9/\x01\xff\x7f-";
     struct cases cases = cases_begin("mutations");
     unsigned whole = 0;
@@ -141,7 +149,12 @@ static void survives_mutations(void **state)
 
 static void finds_routes(void **state)
 {
-    static const struct { const char *method, *target; int status; enum route_id id; const char *names[2]; } cases[] = {
+    static const struct {
+        const char *method, *target;
+        int status;
+        enum route_id id;
+        const char *names[2];
+    } cases[] = {
         { "GET", "/version", 200, ROUTE_VERSION, { NULL } },
         { "GET", "/proxies?x=/y", 200, ROUTE_PROXY_LIST, { NULL } },
         { "POST", "/proxies", 200, ROUTE_PROXY_CREATE, { NULL } },
@@ -205,14 +218,25 @@ static int parse(int argc, char **argv, const char **host, bool *strict, char *w
 
 static void reads_flags_as_go_does(void **state)
 {
-    static const struct { const char *args[4]; int result; const char *host; bool strict; } cases[] = {
-        { { "-host", "h" }, 0, "h", false },       { { "--host", "h", "--strict" }, 0, "h", true },
-        { { "-host=a=b" }, 0, "a=b", false },      { { "-host=" }, 0, "", false },
-        { { "-strict=false" }, 0, NULL, false },   { { "-strict=T" }, 0, NULL, true },
+    static const struct {
+        const char *args[4];
+        int result;
+        const char *host;
+        bool strict;
+    } cases[] = {
+        { { "-host", "h" }, 0, "h", false },
+        { { "--host", "h", "--strict" }, 0, "h", true },
+        { { "-host=a=b" }, 0, "a=b", false },
+        { { "-host=" }, 0, "", false },
+        { { "-strict=false" }, 0, NULL, false },
+        { { "-strict=T" }, 0, NULL, true },
         { { "-host", "-strict" }, 0, "-strict", false },
-        { { "-host" }, -EINVAL, NULL, false },     { { "-hos", "x" }, -EINVAL, NULL, false },
-        { { "---host", "x" }, -EINVAL, NULL, false }, { { "host" }, -EINVAL, NULL, false },
-        { { "-" }, -EINVAL, NULL, false },         { { "-strict=maybe" }, -EINVAL, NULL, false },
+        { { "-host" }, -EINVAL, NULL, false },
+        { { "-hos", "x" }, -EINVAL, NULL, false },
+        { { "---host", "x" }, -EINVAL, NULL, false },
+        { { "host" }, -EINVAL, NULL, false },
+        { { "-" }, -EINVAL, NULL, false },
+        { { "-strict=maybe" }, -EINVAL, NULL, false },
     };
 
     (void)state;
@@ -228,7 +252,8 @@ static void reads_flags_as_go_does(void **state)
         result = parse(argc, argv, &host, &strict, why);
         if (result != cases[i].result || (result < 0 && !why[0]))
             fail_msg("%s: %d %s", argv[1], result, why);
-        if (!result && (strict != cases[i].strict || (host ? !cases[i].host || strcmp(host, cases[i].host) != 0 : cases[i].host != NULL)))
+        if (!result &&
+            (strict != cases[i].strict || (host ? !cases[i].host || strcmp(host, cases[i].host) != 0 : cases[i].host != NULL)))
             fail_msg("%s: host %s", argv[1], host);
     }
 }

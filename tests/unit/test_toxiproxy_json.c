@@ -34,13 +34,32 @@ static void refuse(const char *text, const char *reason)
 
 static void refuses_what_is_no_value(void **state)
 {
-    static const struct { const char *text, *reason; } cases[] = {
-        { "", "EOF" }, { " \n\t", "EOF" }, { "{", "unexpected EOF" }, { "[1,", "unexpected EOF" }, { "\"a", "unexpected EOF" },
-        { "\"a\\\"", "unexpected EOF" }, { "{\"a\":{\"b\":1}", "unexpected EOF" }, { "]", "invalid" }, { "{]", "invalid" },
-        { "{\"a\" 1}", "invalid" }, { "{a:1}", "invalid" }, { "01", "invalid number" }, { "[1.]", "invalid number" },
-        { "[-]", "invalid" }, { "[1e]", "invalid" }, { "[1-2]", "invalid" }, { "\xef\xbb\xbf{}", "invalid" },
-        { "\"a\tb\"", "control character" }, { "\"\\u0000\"", "NUL" }, { "{\"\\u0000\":1}", "NUL" }, { "\"\\x\"", "invalid" },
-        { "nul", "invalid" }, { "{\"a\":1,}", "invalid" },
+    static const struct {
+        const char *text, *reason;
+    } cases[] = {
+        { "", "EOF" },
+        { " \n\t", "EOF" },
+        { "{", "unexpected EOF" },
+        { "[1,", "unexpected EOF" },
+        { "\"a", "unexpected EOF" },
+        { "\"a\\\"", "unexpected EOF" },
+        { "{\"a\":{\"b\":1}", "unexpected EOF" },
+        { "]", "invalid" },
+        { "{]", "invalid" },
+        { "{\"a\" 1}", "invalid" },
+        { "{a:1}", "invalid" },
+        { "01", "invalid number" },
+        { "[1.]", "invalid number" },
+        { "[-]", "invalid" },
+        { "[1e]", "invalid" },
+        { "[1-2]", "invalid" },
+        { "\xef\xbb\xbf{}", "invalid" },
+        { "\"a\tb\"", "control character" },
+        { "\"\\u0000\"", "NUL" },
+        { "{\"\\u0000\":1}", "NUL" },
+        { "\"\\x\"", "invalid" },
+        { "nul", "invalid" },
+        { "{\"a\":1,}", "invalid" },
     };
 
     (void)state;
@@ -50,10 +69,23 @@ static void refuses_what_is_no_value(void **state)
 
 static void keeps_numbers_as_written(void **state)
 {
-    static const struct { const char *text; int result; int64_t value; } cases[] = {
-        { "0", 0, 0 }, { "-0", 0, 0 }, { "12", 0, 12 }, { "9223372036854775807", 0, INT64_MAX },
-        { "-9223372036854775808", 0, INT64_MIN }, { "9223372036854775808", -EINVAL, 0 }, { "1.5", -EINVAL, 0 }, { "2.0", -EINVAL, 0 },
-        { "1e3", -EINVAL, 0 }, { "1E2", -EINVAL, 0 }, { "\"7\"", -EINVAL, 0 }, { "true", -EINVAL, 0 },
+    static const struct {
+        const char *text;
+        int result;
+        int64_t value;
+    } cases[] = {
+        { "0", 0, 0 },
+        { "-0", 0, 0 },
+        { "12", 0, 12 },
+        { "9223372036854775807", 0, INT64_MAX },
+        { "-9223372036854775808", 0, INT64_MIN },
+        { "9223372036854775808", -EINVAL, 0 },
+        { "1.5", -EINVAL, 0 },
+        { "2.0", -EINVAL, 0 },
+        { "1e3", -EINVAL, 0 },
+        { "1E2", -EINVAL, 0 },
+        { "\"7\"", -EINVAL, 0 },
+        { "true", -EINVAL, 0 },
         { "9007199254740993", 0, INT64_C(9007199254740993) },
     };
 
@@ -79,7 +111,7 @@ struct fields {
 static int read_fields(const cJSON *value, struct fields *fields, struct buf *why)
 {
     const struct json_field table[] = {
-        { "text", JSON_TEXT, &fields->text },   { "flag", JSON_BOOL, &fields->flag },   { "number", JSON_INTEGER, &fields->number },
+        { "text", JSON_TEXT, &fields->text },    { "flag", JSON_BOOL, &fields->flag }, { "number", JSON_INTEGER, &fields->number },
         { "share", JSON_FLOAT, &fields->share }, { "list", JSON_LIST, &fields->list }, { "object", JSON_OBJECT, &fields->object },
     };
 
@@ -88,8 +120,9 @@ static int read_fields(const cJSON *value, struct fields *fields, struct buf *wh
 
 static void last_of_any_case_counts_and_null_is_absent(void **state)
 {
-    cJSON *value = decode("{\"TEXT\":\"a\",\"text\":\"b\",\"Text\":null,\"flag\":null,\"other\":[],\"number\":3,\"nUMBER\":4,\"share\":1e-1,"
-                          "\"list\":[1],\"object\":{\"x\":null}} and more");
+    cJSON *value =
+        decode("{\"TEXT\":\"a\",\"text\":\"b\",\"Text\":null,\"flag\":null,\"other\":[],\"number\":3,\"nUMBER\":4,\"share\":1e-1,"
+               "\"list\":[1],\"object\":{\"x\":null}} and more");
     struct fields fields = { .flag = true };
     struct buf why;
 
@@ -109,8 +142,20 @@ static void last_of_any_case_counts_and_null_is_absent(void **state)
 static void refuses_fields_of_another_type(void **state)
 {
     static const char *const cases[] = {
-        "{\"text\":1}", "{\"text\":{}}", "{\"flag\":\"true\"}", "{\"flag\":0}", "{\"number\":\"1\"}", "{\"number\":1.0}", "{\"share\":\"x\"}",
-        "{\"share\":1e39}", "{\"list\":{}}", "{\"object\":[]}", "[]", "\"x\"", "7", "true",
+        "{\"text\":1}",
+        "{\"text\":{}}",
+        "{\"flag\":\"true\"}",
+        "{\"flag\":0}",
+        "{\"number\":\"1\"}",
+        "{\"number\":1.0}",
+        "{\"share\":\"x\"}",
+        "{\"share\":1e39}",
+        "{\"list\":{}}",
+        "{\"object\":[]}",
+        "[]",
+        "\"x\"",
+        "7",
+        "true",
     };
 
     (void)state;
@@ -139,9 +184,21 @@ static void mends_malformed_utf8(void **state)
 
 static void prints_floats_as_go_does(void **state)
 {
-    static const struct { float value; const char *text; } cases[] = {
-        { 0, "0" }, { 1, "1" }, { 0.1f, "0.1" }, { 0.3333333333f, "0.33333334" }, { 7, "7" }, { -2.5f, "-2.5" }, { 100, "100" },
-        { 16777216, "16777216" }, { 0.000001f, "0.000001" }, { 1e-7f, "1e-07" }, { 123456.79f, "123456.79" },
+    static const struct {
+        float value;
+        const char *text;
+    } cases[] = {
+        { 0, "0" },
+        { 1, "1" },
+        { 0.1f, "0.1" },
+        { 0.3333333333f, "0.33333334" },
+        { 7, "7" },
+        { -2.5f, "-2.5" },
+        { 100, "100" },
+        { 16777216, "16777216" },
+        { 0.000001f, "0.000001" },
+        { 1e-7f, "1e-07" },
+        { 123456.79f, "123456.79" },
     };
     char text[64];
 
@@ -153,8 +210,9 @@ static void prints_floats_as_go_does(void **state)
 /* Whatever comes in: taken or refused, never out of step with the text (the sanitizers watch). */
 static void survives_mutations(void **state)
 {
-    static const char seed[] = "{\"name\":\"a\\u20ac\\n\",\"listen\":null,\"toxics\":[{\"type\":\"latency\",\"toxicity\":0.5,\"attributes\":"
-                               "{\"latency\":-12,\"x\":[1,2.5e3,true,false,{}]}}],\"enabled\":true} ";
+    static const char seed[] =
+        "{\"name\":\"a\\u20ac\\n\",\"listen\":null,\"toxics\":[{\"type\":\"latency\",\"toxicity\":0.5,\"attributes\":"
+        "{\"latency\":-12,\"x\":[1,2.5e3,true,false,{}]}}],\"enabled\":true} ";
     static const char alphabet[] = "{}[]\",:\\u0e1-+. tfnxA\xc3\x80\xff\n";
     struct cases cases = cases_begin("mutations");
     unsigned taken = 0;
