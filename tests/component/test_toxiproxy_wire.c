@@ -166,6 +166,25 @@ static void a_bandwidth_of_zero_lets_nothing_pass(void **state)
     close(fd);
 }
 
+/* The executor ends a plan after five seconds without renewal. */
+static void a_toxic_outlives_its_lease(void **state)
+{
+    struct fixture *fixture = *state;
+    char byte;
+    int fd;
+
+    add_proxy(fixture);
+    fd = wire_connect(fixture->listen);
+    exchange(fd, 'a');
+    add_toxic(fixture, "{\"type\":\"blackhole\"}");
+    assert_int_equal(wire_send_all(fd, "b", 1), 0);
+    assert_true(wire_is_silent(fd, 6000));
+    assert_int_equal(toxi_do(&fixture->toxi, "POST", "/reset", NULL), 204);
+    assert_int_equal(wire_recv_all(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'b');
+    close(fd);
+}
+
 static void a_duration_ends_a_toxic(void **state)
 {
     struct fixture *fixture = *state;
@@ -425,6 +444,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_close_holds_the_end_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_data_passes_so_many_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bandwidth_of_zero_lets_nothing_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_toxic_outlives_its_lease, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_duration_ends_a_toxic, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_what_it_did, set_up, tear_down),
         cmocka_unit_test_setup_teardown(turns_clients_away_while_the_upstream_has_no_name, set_up, tear_down),

@@ -180,8 +180,8 @@ static void a_file_reads_back(void **state)
 {
     static const char *const cases[] = {
         "{\"type\":\"slicer\"}",
-        "{\"type\":\"latency\",\"stream\":\"UPSTREAM\",\"toxicity\":0.1,\"attributes\":{\"latency\":\"1ns\",\"jitter\":-2,"
-        "\"distribution\":\"normal\"}}",
+        "{\"type\":\"latency\",\"stream\":\"UPSTREAM\",\"attributes\":{\"latency\":\"1ns\",\"jitter\":-2,\"wave\":\"sine\"}}",
+        "{\"type\":\"latency\",\"toxicity\":0.1,\"attributes\":{\"distribution\":\"normal\"}}",
         "{\"type\":\"timeout\",\"duration\":\"90s\",\"attributes\":{\"after\":\"1500us\"}}",
         "{\"type\":\"refuse\",\"attributes\":{\"close_open\":true}}",
         "{\"type\":\"noop\"}",
