@@ -78,6 +78,8 @@ static void undo_in_its_place(struct run *run)
     snprintf(path, sizeof(path), "%s/runs/%s", run->registry.path, run->id);
     if (resisted == 0)
         unlink(path);
+    snprintf(path, sizeof(path), "%s/runs/.%s", run->registry.path, run->id); /* a draft, if it died while registering */
+    unlink(path);
 }
 
 static void let_wire_drain(struct run *run)

@@ -13,9 +13,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { RUNNER_GRACE_MS = 10000 };
+enum { RUNNER_GRACE_MS = 10000, DRAFT_AGE_MAX_S = 60 };
 
 struct registration {
     char file[REGISTRY_FILE_MAX];
@@ -149,6 +151,35 @@ static void recover_one(const struct registration *registration, void *context)
     unlink(registration->file);
 }
 
+/* Drafts of registrations whose writer died in the middle: nothing hangs on them. One that cannot be read is left until it is
+ * old: it may be in the making. */
+static void sweep_drafts(void)
+{
+    struct registry registry;
+    char path[REGISTRY_FILE_MAX], draft[REGISTRY_FILE_MAX + 300];
+    struct dirent *entry;
+    DIR *directory;
+
+    if (registry_open(&registry) < 0)
+        return;
+    registry_path(&registry, "runs", path, sizeof(path));
+    directory = opendir(path);
+    while (directory && (entry = readdir(directory))) {
+        struct registration registration;
+        struct stat facts;
+
+        snprintf(draft, sizeof(draft), "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] != '.' || !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || stat(draft, &facts) < 0)
+            continue;
+        if (read_registration(&registry, entry->d_name, &registration) == 0 ? !process_is_alive(&registration.guardian)
+                                                                            : time(NULL) - facts.st_mtime > DRAFT_AGE_MAX_S)
+            unlink(draft);
+    }
+    if (directory)
+        closedir(directory);
+    registry_close(&registry);
+}
+
 int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
 {
     struct recover_context state = { .out = out };
@@ -157,6 +188,7 @@ int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
 
     if (result < 0)
         return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
+    sweep_drafts();
     *ret_recovery = state.counts;
     return 0;
 }

@@ -12,7 +12,7 @@
 /* Keys that are not the step's own are the fault's; a value may open with its comparison (">=1MiB"). */
 static void set_fault_keys(const struct checker *checker, struct step *step)
 {
-    static const char own[] = "fault point proxy target at for";
+    static const char own[] = "fault point proxy target at for repeat every";
     const struct section_reader reader = { &checker->playbook->document, &checker->playbook->variables, checker->errs };
 
     for (const struct node *item = step->node->first; item; item = item->next) {
@@ -68,7 +68,7 @@ static void name_rule(const struct checker *checker, struct step *step, size_t i
     for (size_t copy = 2, i = 0; i < index; i++) {
         if (strcmp(steps[i].spec.rule.name, step->spec.rule.name) != 0)
             continue;
-        if (chosen) {
+        if (chosen && !step->repetition) {
             check_refuse(checker, check_member(step->node, "name"), "the name '%s' is given to two steps%s", base, "");
             return;
         }
@@ -108,10 +108,49 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
     name_rule(checker, step, index);
 }
 
+/* Repetitions are apart in time: each ends before the next begins. */
+static void check_repeat(const struct checker *checker, const struct step *step)
+{
+    if (step->repeat == 1 && step->every != ABSENT)
+        check_refuse(checker, check_member(step->node, "every"), "every needs repeat%s%s", "", "");
+    if (step->repeat > 1 && step->every == ABSENT)
+        check_refuse(checker, check_member(step->node, "repeat"), "repeat needs every: the time from one start to the next%s%s", "", "");
+    else if (step->repeat > 1 && (step->duration == ABSENT || step->duration >= step->every))
+        check_refuse(checker, check_member(step->node, "every"), "the repetitions overlap: for has to be given and below every%s%s", "", "");
+}
+
+/* Each repetition becomes a step, with a rule and draws of its own. */
+static void repeat_steps(const struct checker *checker)
+{
+    struct section_list *method = &checker->playbook->method, grown = { .count = 0 };
+    const struct step *steps = method->items;
+    size_t total = 0;
+
+    for (size_t i = 0; i < method->count; i++)
+        total += (size_t)(steps[i].repeat > 0 ? steps[i].repeat : 1);
+    grown.items = document_alloc(&checker->playbook->document, (total + 1) * sizeof(struct step));
+    for (size_t i = 0; i < method->count; i++)
+        for (int64_t repetition = 0; repetition == 0 || repetition < steps[i].repeat; repetition++) {
+            struct step *step = (struct step *)grown.items + grown.count++;
+
+            *step = steps[i];
+            step->repetition = repetition;
+            if (step->every != ABSENT)
+                step->at += repetition * step->every;
+        }
+    *method = grown;
+}
+
 void check_method(const struct checker *checker)
 {
     struct step *steps = checker->playbook->method.items;
+    size_t errors_before = checker->errs->count;
 
+    for (size_t i = 0; i < checker->playbook->method.count; i++)
+        check_repeat(checker, &steps[i]);
+    if (checker->errs->count == errors_before)
+        repeat_steps(checker);
+    steps = checker->playbook->method.items;
     for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_step(checker, &steps[i], i);
 }

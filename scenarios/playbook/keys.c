@@ -92,6 +92,8 @@ static const struct key_desc step_keys[] = {
     { "target", KEY_TEXT, AT(step, target), .help = "Call and host faults: in which target." },
     { "at", VALUE(UNIT_DURATION, 0, DAY, 0), AT(step, at), .help = "When, from the start of the method." },
     { "for", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, duration), .help = "How long; without it, to the end of the run." },
+    { "repeat", VALUE(UNIT_COUNT, 1, 100, 1), AT(step, repeat), .help = "How many times it acts, each for as long." },
+    { "every", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, every), .help = "Time from one repetition's start to the next." },
 };
 static const struct section_desc step_section = { "step", sizeof(struct step), KEYS(step_keys), offsetof(struct step, node), NO_NAME,
                                                   .open = true, .help = "One fault, with its parameters and selectors as keys." };

@@ -100,6 +100,8 @@ struct step {
     const struct node *node;
     const char *fault, *point, *proxy, *target;
     int64_t at, duration; /* duration: "for"; ABSENT = until the end of the run */
+    int64_t repeat, every; /* as written; by the time it is checked each repetition is a step of its own */
+    int64_t repetition;    /* 0 is the first */
     struct fault_spec spec;
     enum layer layer;
 };

@@ -231,6 +231,11 @@ static const struct {
     { 8, "method: [{fault: latency, proxy: wire, latensy: 5ms}]", NULL, "has no 'latensy'; did you mean latency?" },
     { 8, "method: [{fault: latency, proxy: wirre}]", "p.yaml:8:34", "no proxy is named 'wirre'; there is 'wire'" },
     { 8, "method: [{fault: latency}]", "p.yaml:8:10", "needs one of proxy and target" },
+    { 8, "method: [{fault: latency, proxy: wire, for: 1s, repeat: 3}]", "p.yaml:8:57", "repeat needs every" },
+    { 8, "method: [{fault: latency, proxy: wire, for: 1s, every: 3s}]", "p.yaml:8:56", "every needs repeat" },
+    { 8, "method: [{fault: latency, proxy: wire, for: 3s, repeat: 3, every: 2s}]", "p.yaml:8:67", "the repetitions overlap" },
+    { 8, "method: [{fault: latency, proxy: wire, repeat: 3, every: 2s}]", "p.yaml:8:58", "the repetitions overlap" },
+    { 8, "method: [{fault: latency, proxy: wire, for: 1s, repeat: 0, every: 2s}]", "p.yaml:8:57", "below the minimum of 1" },
     { 8, "method: [{fault: latency, proxy: wire, target: app}]", "p.yaml:8:10", "needs one of proxy and target" },
     { 8, "method: [{fault: bandwidth, proxy: wire}]", "p.yaml:8:10", "stream.bandwidth needs 'rate'" },
     { 8, "method: [{fault: pause, target: ap}]", "p.yaml:8:33", "no target is named 'ap'; there is 'app'" },
@@ -391,6 +396,28 @@ static void steps_get_names_of_their_own(void **state)
     playbook_done(&playbook);
 }
 
+static void repetitions_become_steps(void **state)
+{
+    static struct playbook playbook;
+    char text[4096];
+    const struct step *steps;
+
+    (void)state;
+    put_small(text, sizeof(text), 8, "method: [{fault: latency, proxy: wire, at: 1s, for: 2s, repeat: 3, every: 5s}, {fault: pause, target: app}]");
+    must_read(&playbook, text, NULL, 0);
+    steps = playbook.method.items;
+    assert_int_equal(playbook.method.count, 4);
+    for (int i = 0; i < 3; i++) {
+        assert_true(steps[i].at == (1 + 5 * i) * (int64_t)NS_PER_S);
+        assert_true(steps[i].duration == 2 * (int64_t)NS_PER_S);
+    }
+    assert_string_equal(steps[0].spec.rule.name, "latency");
+    assert_string_equal(steps[2].spec.rule.name, "latency-3");
+    assert_string_equal(steps[3].spec.rule.name, "pause");
+    assert_true(steps[0].spec.rule.name_hash != steps[2].spec.rule.name_hash);
+    playbook_done(&playbook);
+}
+
 static void json_reads_alike(void **state)
 {
     static const char text[] =
@@ -443,6 +470,7 @@ int main(void)
         cmocka_unit_test(variables_expand_where_they_stand),
         cmocka_unit_test(growth_and_ports_are_bounded),
         cmocka_unit_test(steps_get_names_of_their_own),
+        cmocka_unit_test(repetitions_become_steps),
         cmocka_unit_test(json_reads_alike),
         cmocka_unit_test(unreadable_files_are_told),
     };
