@@ -132,7 +132,7 @@ test: deps ## Install what is missing, then check and the tests on real servers
 	@BUILD=$(BUILD) tests/run all
 
 prove: check_binaries ## The long proofs: physical truth, torture, kills
-	@BUILD=$(BUILD) tests/run prove
+	@V=1 BUILD=$(BUILD) tests/run prove
 
 bench: $(bench_programs) all ## Figures
 	@BUILD=$(BUILD) tests/run bench
