@@ -75,6 +75,9 @@ const char *injector_backend(const struct injector *injector); /* "io_uring" */
 /* Proves that nothing acts: 0, or -EBUSY and what was found in words. */
 int injector_verify(const struct injector *injector, struct buf *ret_found);
 
+/* Raises the soft limit of descriptors to the hard one: for a process that is a proxy and little else. */
+void injector_raise_descriptors(void);
+
 /* The body of the wire executor's process: serves the executor messages on `control_fd` (a connected Unix stream socket; taken)
  * until QUIT, SIGTERM or the end of that stream, and then goes on forwarding until every connection has ended by itself.
  * Leaves the terminal's session and ignores SIGINT and SIGHUP, so that Ctrl-C and the end of its parent do not cut traffic.

@@ -259,7 +259,7 @@ static void raise_priority(void)
     (void)setpriority(PRIO_PROCESS, 0, WIRE_NICENESS);
 }
 
-static void raise_descriptors(void)
+void injector_raise_descriptors(void)
 {
     struct rlimit limit;
 
@@ -326,7 +326,7 @@ int injector_serve(int control_fd, const struct injector_limits *limits)
 
     leave_terminal();
     raise_priority();
-    raise_descriptors();
+    injector_raise_descriptors();
     server.signal_fd = open_signals();
     server.start_result = server.signal_fd < 0 ? server.signal_fd : injector_new(limits, &server.injector);
     while (server.control_fd >= 0 && !server.quitting)

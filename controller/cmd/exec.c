@@ -372,7 +372,7 @@ static int run_program(struct exec *exec, struct errs *errs)
 
 static int exec_main(int argc, char **argv)
 {
-    static struct exec exec = { .registry.fd = -1, .wire.control_fd = -1, .pid = -1, .signals_fd = -1 };
+    static struct exec exec = { .registry.fd = -1, .wire.executor.fd = -1, .pid = -1, .signals_fd = -1 };
     static struct errs errs;
     int status;
 

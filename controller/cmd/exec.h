@@ -2,6 +2,7 @@
 #ifndef PERTURB_CMD_EXEC_H
 #define PERTURB_CMD_EXEC_H
 
+#include "controller/run/executor.h"
 #include "scenarios/playbook/spec.h"
 #include "shims/host/page.h"
 
@@ -18,9 +19,8 @@ struct exec_options {
 
 /* The wire executor that carries the faults with `to=`: a child process, and a proxy for each destination. */
 struct exec_wire {
-    int control_fd; /* -1: there is none */
+    struct executor executor; /* fd -1: there is none */
     int pid;
-    uint64_t seq;
     size_t redirect_count;
     struct control_redirect redirects[EXEC_WIRES_MAX];
 };

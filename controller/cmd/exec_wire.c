@@ -15,39 +15,16 @@
 #include <signal.h>
 #include <string.h>
 
-enum { ANSWER_TIMEOUT_MS = 5000 };
+enum { ANSWER_TIMEOUT_MS = 5000, EXEC_EPOCH = 1 };
 
-/* Asks and waits for the answer, letting events pass. 0 or the answer's negative result; *ret_answer is the caller's to end. */
 static int ask(struct exec_wire *wire, enum message_verb verb, const void *payload, size_t size, struct message *ret_answer)
 {
-    struct message_head head = { .verb = (uint16_t)verb, .size = (uint32_t)size, .seq = ++wire->seq,
-                                 .epoch = 1, .ttl_ns = EXEC_TTL_NS };
-    int result = message_send(wire->control_fd, &head, payload, ANSWER_TIMEOUT_MS);
-
-    while (!result) {
-        struct message answer;
-
-        result = message_receive(wire->control_fd, ANSWER_TIMEOUT_MS, &answer);
-        if (result < 0)
-            break;
-        if (answer.head.verb == MESSAGE_EVENT || answer.head.seq != head.seq) {
-            message_done(&answer);
-            continue;
-        }
-        *ret_answer = answer;
-        return answer.head.result;
-    }
-    *ret_answer = (struct message){ .payload = NULL };
-    return result;
+    return executor_ask(&wire->executor, verb, EXEC_EPOCH, EXEC_TTL_NS, payload, size, ANSWER_TIMEOUT_MS, ret_answer);
 }
 
 static int tell(struct exec_wire *wire, enum message_verb verb, const void *payload, size_t size)
 {
-    struct message answer;
-    int result = ask(wire, verb, payload, size, &answer);
-
-    message_done(&answer);
-    return result;
+    return ask(wire, verb, payload, size, NULL);
 }
 
 /* It may outlive us until its connections have drained: it must not hold our streams open, nor our blocked signals. */
@@ -79,7 +56,7 @@ static int start_executor(struct exec_wire *wire)
         close(ends[0]);
         return -errno;
     }
-    wire->control_fd = ends[0];
+    wire->executor.fd = ends[0];
     return tell(wire, MESSAGE_HELLO, NULL, 0);
 }
 
@@ -154,7 +131,7 @@ static int port_of(const char *address, uint16_t *ret_port)
 static int open_proxy(struct exec_wire *wire, const char *name, const char *to, struct errs *errs)
 {
     struct proxy_spec spec = { .listen = "127.0.0.1:0" };
-    struct message answer;
+    struct message answer = { .payload = NULL };
     uint16_t port;
     int result;
 
@@ -222,15 +199,15 @@ int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, 
 
 int exec_wire_renew(struct exec_wire *wire)
 {
-    return wire->control_fd < 0 ? 0 : tell(wire, MESSAGE_RENEW, NULL, 0);
+    return wire->executor.fd < 0 ? 0 : tell(wire, MESSAGE_RENEW, NULL, 0);
 }
 
 size_t exec_wire_status(struct exec_wire *wire, struct rule_status *list, size_t max)
 {
-    struct message answer;
+    struct message answer = { .payload = NULL };
     size_t count = 0;
 
-    if (wire->control_fd < 0)
+    if (wire->executor.fd < 0)
         return 0;
     if (!ask(wire, MESSAGE_STATUS, NULL, 0, &answer) && answer.head.size) {
         count = answer.head.size / sizeof(*list) < max ? answer.head.size / sizeof(*list) : max;
@@ -242,10 +219,10 @@ size_t exec_wire_status(struct exec_wire *wire, struct rule_status *list, size_t
 
 void exec_wire_stop(struct exec_wire *wire)
 {
-    if (wire->control_fd >= 0) {
+    if (wire->executor.fd >= 0) {
         (void)tell(wire, MESSAGE_RELEASE, NULL, 0);
         (void)tell(wire, MESSAGE_QUIT, NULL, 0);
-        close(wire->control_fd);
-        wire->control_fd = -1;
+        close(wire->executor.fd);
+        wire->executor.fd = -1;
     }
 }

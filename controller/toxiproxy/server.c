@@ -6,6 +6,7 @@
 #include "controller/toxiproxy/flags.h"
 #include "controller/toxiproxy/log.h"
 #include "controller/toxiproxy/state.h"
+#include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/err.h"
@@ -20,7 +21,6 @@
 #include <string.h>
 #include <sys/param.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
@@ -221,16 +221,6 @@ static int read_options(int argc, char **argv, struct options *options)
     return 0;
 }
 
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int open_signals(void)
 {
     sigset_t set;
@@ -345,7 +335,7 @@ int toxiproxy_main(int argc, char **argv)
         return 0;
     }
     log_level_set(getenv("LOG_LEVEL"));
-    raise_descriptors();
+    injector_raise_descriptors();
     server->signal_fd = open_signals();
     server->api.strict = options.strict;
     server->api.proxy_metrics = options.proxy_metrics;
