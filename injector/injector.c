@@ -30,6 +30,7 @@ struct injector {
     struct armed *counted;  /* the released one, for its counts; NULL for none */
     uint64_t epoch;         /* the last armed or released */
     int event_fd, ack_fd;
+    int refusal; /* of io_uring, when another backend was taken for it */
 };
 
 void injector_limits_init(struct injector_limits *limits)
@@ -57,6 +58,32 @@ static bool limits_are_sound(const struct injector_limits *limits)
            limits->spin_ns <= NS_PER_MS;
 }
 
+static int start_loops(struct injector *injector, const struct io_ops *ops)
+{
+    int result = 0;
+
+    for (uint32_t i = 0; i < injector->limits.loops && result >= 0; i++)
+        result = loop_start(&injector->loops[i], i, &injector->limits, ops, injector->ack_fd);
+    for (uint32_t i = 0; i < injector->limits.loops && result < 0; i++)
+        loop_stop(&injector->loops[i]);
+    return result;
+}
+
+static int start_on_backend(struct injector *injector)
+{
+    int result = 0;
+
+    if (injector->limits.backend == WIRE_BACKEND_EPOLL)
+        return start_loops(injector, &io_epoll);
+    result = io_probe(&io_ring);
+    if (result >= 0)
+        result = start_loops(injector, &io_ring);
+    if (result >= 0 || injector->limits.backend == WIRE_BACKEND_IO_URING)
+        return result;
+    injector->refusal = result;
+    return start_loops(injector, &io_epoll);
+}
+
 int injector_new(const struct injector_limits *limits, struct injector **ret_injector)
 {
     struct injector *injector = calloc(1, sizeof(*injector));
@@ -78,9 +105,7 @@ int injector_new(const struct injector_limits *limits, struct injector **ret_inj
     injector->loops = calloc(injector->limits.loops, sizeof(*injector->loops));
     injector->proxies = calloc(injector->limits.proxies_max, sizeof(*injector->proxies));
     if (injector->event_fd >= 0 && injector->ack_fd >= 0 && injector->loops && injector->proxies)
-        result = 0;
-    for (uint32_t i = 0; i < injector->limits.loops && result >= 0; i++)
-        result = loop_start(&injector->loops[i], i, &injector->limits, &io_ring, injector->ack_fd);
+        result = start_on_backend(injector);
     if (result < 0) {
         injector_free(injector);
         return result;
@@ -461,6 +486,48 @@ uint64_t injector_connections(const struct injector *injector)
 const char *injector_backend(const struct injector *injector)
 {
     return injector->loops[0].ops->name;
+}
+
+uint32_t injector_loops(const struct injector *injector)
+{
+    return injector->limits.loops;
+}
+
+int injector_refusal(const struct injector *injector)
+{
+    return injector->refusal;
+}
+
+const char *injector_backend_here(int *ret_refusal)
+{
+    int result = io_probe(&io_ring);
+
+    *ret_refusal = result < 0 ? result : 0;
+    return result < 0 ? io_epoll.name : io_ring.name;
+}
+
+void injector_explain(enum wire_backend backend, int result, char *text, size_t size)
+{
+    if (backend == WIRE_BACKEND_IO_URING)
+        snprintf(text, size, "io_uring cannot be used here (%s); backend epoll, or auto, does without", strerror(-result));
+    else
+        snprintf(text, size, "%s", strerror(-result));
+}
+
+int injector_backend_parse(const char *text, enum wire_backend *ret_backend)
+{
+    static const char *const names[] = {
+        [WIRE_BACKEND_AUTO] = "auto",
+        [WIRE_BACKEND_IO_URING] = "io_uring",
+        [WIRE_BACKEND_EPOLL] = "epoll",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!strcmp(text, names[i])) {
+            *ret_backend = (enum wire_backend)i;
+            return 0;
+        }
+    return -EINVAL;
 }
 
 int injector_verify(const struct injector *injector, struct buf *ret_found)

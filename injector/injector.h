@@ -12,8 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the loops ask the kernel through. `auto` takes io_uring where the kernel does all that is needed, else epoll. */
+enum wire_backend { WIRE_BACKEND_AUTO, WIRE_BACKEND_IO_URING, WIRE_BACKEND_EPOLL };
+
 struct injector_limits {
-    uint32_t loops;                  /* threads with a ring each, 1..64 */
+    enum wire_backend backend;
+    uint32_t loops;                  /* threads, 1..64 */
     uint32_t connections_max;        /* a loop; more are reset as they come */
     uint32_t proxies_max;
     uint64_t window_bytes;           /* a direction, on its way with no fault holding it: a slow reader pushes back at that */
@@ -31,7 +35,7 @@ void injector_limits_init(struct injector_limits *limits);
 struct injector;
 
 /* Returns new, its loops running. `limits` is copied, NULL for the defaults. 0, -ENOMEM, -EINVAL for limits of 0,
- * -EPERM or -ENOSYS where the kernel refuses io_uring. */
+ * -EPERM, -ENOSYS and the like where the kernel refuses the backend asked for. */
 int injector_new(const struct injector_limits *limits, struct injector **ret_injector);
 
 /* Cuts what is still open. Accepts NULL. */
@@ -70,7 +74,18 @@ bool injector_next_event(struct injector *injector, struct event *ret_event);
 
 bool injector_is_armed(const struct injector *injector); /* a lease runs */
 uint64_t injector_connections(const struct injector *injector);
-const char *injector_backend(const struct injector *injector); /* "io_uring" */
+const char *injector_backend(const struct injector *injector); /* "io_uring", "epoll" */
+uint32_t injector_loops(const struct injector *injector);
+int injector_refusal(const struct injector *injector); /* -errno by which `auto` found io_uring refused; 0 when it was not */
+
+/* Why no loop started: `result` of injector_new in words. */
+void injector_explain(enum wire_backend backend, int result, char *text, size_t size);
+
+/* "auto", "io_uring", "epoll". 0, -EINVAL. */
+int injector_backend_parse(const char *text, enum wire_backend *ret_backend);
+
+/* What would be chosen here: its name, and why not io_uring (0, -errno). */
+const char *injector_backend_here(int *ret_refusal);
 
 /* Proves that nothing acts: 0, or -EBUSY and what was found in words. */
 int injector_verify(const struct injector *injector, struct buf *ret_found);

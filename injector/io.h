@@ -1,5 +1,5 @@
-/* The event backend under a loop: asks the kernel, tells what came of it. io_uring (ring.c) is one; an epoll one fits behind the
- * same table.
+/* The event backend under a loop: asks the kernel, tells what came of it. io_uring (ring.c) is one, epoll (epoll.c) the other, for
+ * where the first is refused.
  *
  * 1. Every request but cancel is answered by one or more completions that repeat its tag; the last one has `more` false. The
  *    owner counts requests in flight and frees nothing before that.
@@ -37,8 +37,9 @@ struct io_ops {
     void (*accept)(struct io *io, uint64_t tag, int fd); /* repeats: each result is a new descriptor */
     /* 0 is the end, -ENOBUFS: no chunk was left. `repeat`: completes for every chunk that comes, else for one. */
     void (*recv)(struct io *io, uint64_t tag, int fd, bool repeat);
-    void (*send)(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count); /* parts: borrowed for the call;
-                                                                                                      bytes: until completion */
+    /* parts: borrowed for the call; bytes: until completion. The count may be short, -EAGAIN may come once there is room again: the
+     * owner sends the rest. */
+    void (*send)(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count);
     void (*connect)(struct io *io, uint64_t tag, int fd, const struct sockaddr *address, socklen_t size); /* borrowed for the call */
     void (*readable)(struct io *io, uint64_t tag, int fd);                                               /* repeats */
     void (*poll)(struct io *io, uint64_t tag, int fd, short events); /* once: POLLIN or POLLOUT of poll(2) */
@@ -51,5 +52,9 @@ struct io_ops {
 };
 
 extern const struct io_ops io_ring;
+extern const struct io_ops io_epoll;
+
+/* Does the backend do here what the loops ask of it, repeated receives into chunks of the pool above all? 0, -errno. */
+int io_probe(const struct io_ops *ops);
 
 #endif

@@ -13,6 +13,8 @@
 #include <linux/sched/types.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -69,8 +71,17 @@ static void answer_rules(const struct server *server, struct answer *answer)
 
 static void serve_hello(struct server *server, const struct message *message, struct answer *answer)
 {
+    struct wire_hello *hello = calloc(1, sizeof(*hello));
+
     (void)message;
-    answer->result = server->start_result;
+    answer->result = hello ? 0 : -ENOMEM;
+    answer->payload = hello;
+    if (!hello)
+        return;
+    snprintf(hello->backend, sizeof(hello->backend), "%s", injector_backend(server->injector));
+    hello->refusal = injector_refusal(server->injector);
+    hello->loops = injector_loops(server->injector);
+    answer->size = sizeof(*hello);
 }
 
 static void serve_open(struct server *server, const struct message *message, struct answer *answer)

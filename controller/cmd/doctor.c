@@ -1,6 +1,7 @@
 /* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
 #include "controller/cmd/cmd.h"
 
+#include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
 #include "shims/host/inspect.h"
 #include "shims/include/calls.h"
@@ -63,6 +64,8 @@ static void print_faults(struct inspection *inspection)
 {
     const char *unreachable = inspect_unreachable(inspection);
     char room[INSPECT_REASON_MAX];
+    const char *backend;
+    int refusal;
 
     printf("\ncall faults\n");
     for (size_t i = 0; i < FAULT_COUNT; i++) {
@@ -76,6 +79,9 @@ static void print_faults(struct inspection *inspection)
                !why ? "" : why == unreachable ? "see above" : why);
     }
     printf("stream faults    with to=HOST:PORT on exec: %s; with a proxy of a playbook: yes\n", unreachable ? "no" : "yes");
+    backend = injector_backend_here(&refusal);
+    printf("proxies run on   %s%s%s%s\n", backend, refusal ? ": io_uring is refused here (" : "", refusal ? strerror(-refusal) : "",
+           refusal ? ")" : "");
     printf("host faults      yes\n");
     if (!unreachable && (inspection->points & (POINT_BIT(recv) | POINT_BIT(read))))
         printf("\nlatency sleeps inside the call: a program with non-blocking descriptors is held up as a whole, which no slow peer\n"

@@ -57,7 +57,7 @@ static int start_executor(struct exec_wire *wire)
         return -errno;
     }
     wire->executor.fd = ends[0];
-    return tell(wire, MESSAGE_HELLO, NULL, 0);
+    return executor_hello(&wire->executor, &(struct wire_hello){ .loops = 0 });
 }
 
 /* ---- where connects go ------------------------------------------------------------------------------------------------ */

@@ -65,6 +65,10 @@ static int take_option(struct run_options *options, const char *name, char *valu
         return add_override(options, value, errs);
     if (!strcmp(name, "format"))
         return set_format(options, value, errs);
+    if (!strcmp(name, "backend"))
+        return injector_backend_parse(value, &options->backend) < 0
+                   ? errs_add(errs, ERR_USAGE, "--backend", "'%s' is none of: auto io_uring epoll", value)
+                   : 0;
     if (!strcmp(name, "repeat")) {
         int result = value_parse("repeat", UNIT_COUNT, NULL, 1, 1000, value, "--repeat", errs, &options->repeat);
 
@@ -86,6 +90,7 @@ int options_parse(int argc, char **argv, const char *allowed, struct run_options
     static const struct option all[] = {
         { "var", required_argument, NULL, 0 },    { "seed", required_argument, NULL, 0 }, { "out", required_argument, NULL, 0 },
         { "repeat", required_argument, NULL, 0 }, { "dry-run", no_argument, NULL, 0 },    { "format", required_argument, NULL, 0 },
+        { "backend", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
     size_t errors_before = errs->count;

@@ -2,6 +2,7 @@
 #ifndef PERTURB_CMD_OPTIONS_H
 #define PERTURB_CMD_OPTIONS_H
 
+#include "injector/injector.h"
 #include "scenarios/playbook/playbook.h"
 
 enum { OPTION_VARS_MAX = 64 };
@@ -12,6 +13,7 @@ struct run_options {
     const char *seed_text, *out_directory;
     int64_t repeat;
     bool dry_run, json;
+    enum wire_backend backend;
 };
 
 /* Parses the options out of argv; the rest (playbooks) is moved to the front, *ret_count of them from argv[1].

@@ -20,7 +20,8 @@ static int run_one(const char *file, const struct run_options *options)
 {
     const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
-                                         .out_directory = options->out_directory, .json = options->json };
+                                         .out_directory = options->out_directory, .backend = options->backend,
+                                         .json = options->json };
     struct errs errs = { .count = 0 };
     int status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
 
@@ -34,7 +35,7 @@ static int run_main(int argc, char **argv)
     struct run_options options;
     int count, status = 0;
 
-    if (options_parse(argc, argv, "var seed out repeat dry-run format", &options, &count, &errs) < 0)
+    if (options_parse(argc, argv, "var seed out repeat dry-run format backend", &options, &count, &errs) < 0)
         return command_fail(&errs);
     if (!count)
         errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
@@ -50,13 +51,14 @@ static int run_main(int argc, char **argv)
 
 const struct command command_run = {
     .name = "run",
-    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--format text|json]",
+    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--backend B] [--format text|json]",
     .summary = "disturb, measure when it came back, undo, report",
     .help = "  --seed N             draws of the run; printed and stored, so that a run can be replayed\n"
             "  --var NAME=VALUE     override a variable of the playbook\n"
             "  --out DIR            the run's directory; default in the state directory\n"
             "  --repeat N           run each playbook N times\n"
             "  --dry-run            print exact targets and the undo plan; start nothing\n"
+            "  --backend B          what moves the proxies' bytes: io_uring, or epoll where that is refused; B forces one\n"
             "  --format text|json   text for people; json is one event a line\n\n"
             "Exit status: 0 passed, 1 failed, 2 not decided, 3 aborted, 4 undo not proven,\n"
             "64 usage, 65 bad playbook, 69 port, program or permission, 70 internal.\n"

@@ -354,6 +354,13 @@ static void put_wire(const struct run *run, cJSON *document)
     cJSON *amplification = cJSON_AddObjectToObject(document, "amplification");
     cJSON *hops = cJSON_AddArrayToObject(amplification, "hops"), *proxies = cJSON_AddArrayToObject(document, "proxies");
 
+    if (run->wire_hello.backend[0]) {
+        cJSON *wire = cJSON_AddObjectToObject(document, "wire");
+
+        put_text(wire, "backend", run->wire_hello.backend);
+        put_text(wire, "refusal", run->wire_hello.refusal ? strerror(-run->wire_hello.refusal) : "");
+        put_number(wire, "loops", run->wire_hello.loops);
+    }
     for (size_t i = 0; i < run->playbook->proxies.count; i++) {
         const struct proxy_status *status = &run->proxies[i];
         cJSON *hop = cJSON_CreateObject(), *object = cJSON_CreateObject();

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 
 static void hand_on(struct executor *executor, const struct message *message)
 {
@@ -44,6 +46,23 @@ int executor_ask(struct executor *executor, enum message_verb verb, uint64_t epo
         hand_on(executor, &message);
         message_done(&message);
     }
+    return result;
+}
+
+int executor_hello(struct executor *executor, struct wire_hello *ret_hello)
+{
+    struct message answer = { .payload = NULL };
+    int result = executor_ask(executor, MESSAGE_HELLO, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer);
+
+    if (result == 0 && answer.head.size != sizeof(*ret_hello))
+        result = -EPROTO;
+    if (result == 0) {
+        memcpy(ret_hello, answer.payload, sizeof(*ret_hello));
+        ret_hello->backend[sizeof(ret_hello->backend) - 1] = '\0';
+        if (ret_hello->refusal)
+            fprintf(stderr, "perturb: io_uring is refused here (%s): the proxies run on %s\n", strerror(-ret_hello->refusal), ret_hello->backend);
+    }
+    message_done(&answer);
     return result;
 }
 

@@ -18,6 +18,9 @@ struct executor {
 int executor_ask(struct executor *executor, enum message_verb verb, uint64_t epoch, uint64_t ttl_ns, const void *payload, size_t size,
                  int timeout_ms, struct message *ret_answer);
 
+/* Asks the wire executor who it is. Where io_uring was refused and not asked for, standard error says so: ask once. 0, or as above. */
+int executor_hello(struct executor *executor, struct wire_hello *ret_hello);
+
 /* Hands on the events that have come. 0, or -ECONNRESET when the executor has gone. */
 int executor_pump(struct executor *executor);
 

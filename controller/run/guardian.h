@@ -14,6 +14,7 @@
 #ifndef PERTURB_RUN_GUARDIAN_H
 #define PERTURB_RUN_GUARDIAN_H
 
+#include "injector/injector.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/err.h"
 
@@ -25,6 +26,7 @@ struct guardian_spec {
     const char *directory; /* of the run; the journal goes there */
     uint64_t lease_ns;
     bool wants_wire;
+    enum wire_backend backend; /* of the wire */
     /* The engine, run in the runner process; its return value becomes that process's exit status. `guardian_fd` and `wire_fd`
      * (-1 when there is none) are its ends of the sockets. */
     int (*engine)(void *context, int guardian_fd, int wire_fd, int wire_pid);

@@ -124,6 +124,7 @@ static void leave_output(const struct guardian *guardian)
 int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
 {
     char identity[PROCESS_TEXT_MAX];
+    struct injector_limits limits;
     struct process_id id;
     uint64_t seq;
     int fds[2];
@@ -139,7 +140,10 @@ int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
         leave_output(guardian);
         guardian_unblock_signals();
         prctl(PR_SET_NAME, "perturb-wire");
-        _exit(injector_serve(fds[1], NULL) < 0 ? ERR_INTERNAL : 0);
+        injector_raise_descriptors();
+        injector_limits_init(&limits);
+        limits.backend = guardian->spec->backend;
+        _exit(injector_serve(fds[1], &limits) < 0 ? ERR_INTERNAL : 0);
     }
     close(fds[1]);
     if (guardian->wire_pid < 0) {

@@ -50,10 +50,27 @@ void run_take_event(void *context, const struct event *event)
 
 /* ---- proxies --------------------------------------------------------------------------------------------------------------- */
 
+static int greet_wire(struct run *run)
+{
+    char why[160];
+    int result;
+
+    if (!run->playbook->proxies.count)
+        return 0;
+    result = executor_hello(&run->wire, &run->wire_hello);
+    if (result == 0)
+        return 0;
+    injector_explain(run->request->backend, result, why, sizeof(why));
+    return errs_add(run->errs, ERR_WORLD, "proxies", "the wire executor did not start: %s", why);
+}
+
 static int open_proxies(struct run *run)
 {
     const struct proxy *proxies = run->playbook->proxies.items;
     char where[ERR_WHERE_MAX];
+
+    if (greet_wire(run) < 0)
+        return -EIO;
 
     for (size_t i = 0; i < run->playbook->proxies.count; i++) {
         struct message answer = { .payload = NULL };

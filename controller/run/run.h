@@ -5,6 +5,7 @@
 #ifndef PERTURB_RUN_RUN_H
 #define PERTURB_RUN_RUN_H
 
+#include "injector/injector.h"
 #include "scenarios/playbook/playbook.h"
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@ struct run_request {
     const struct playbook_options *options;
     const char *seed_text;      /* --seed; NULL takes the playbook's, else one is chosen */
     const char *out_directory;  /* NULL: in the state directory */
+    enum wire_backend backend;  /* of the proxies */
     bool json;                  /* events as JSON lines on standard output instead of the view for people */
 };
 

@@ -77,6 +77,7 @@ struct run {
 
     struct executor guardian, wire;
     pid_t wire_pid;
+    struct wire_hello wire_hello; /* zeros without a wire */
     uint64_t epoch; /* last one used, over all executors */
     uint64_t wire_epoch, host_epoch; /* of what is armed there; 0 when nothing is */
     uint64_t renew_due_ns;

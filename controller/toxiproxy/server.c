@@ -37,6 +37,7 @@ const char toxiproxy_help[] =
     "  -config FILE       proxies to create at the start, the body of a populate; toxics are allowed in it\n"
     "  -state FILE        saves proxies and toxics on every change, loads them at the start\n"
     "  -seed N            of all draws; a random one is chosen and logged\n"
+    "  -backend B         what moves bytes: auto, io_uring, epoll (auto: io_uring, or epoll where that is refused)\n"
     "  -loops N           threads that move bytes (1)\n"
     "  -token TEXT        ask for \"Authorization: Bearer TEXT\"\n"
     "  -strict            bring back quirks of the reference that tests may encode\n"
@@ -49,7 +50,7 @@ const char toxiproxy_help[] =
     "  perturb proxy -port 8474 -config proxies.json\n";
 
 struct options {
-    const char *host, *port, *config, *state, *seed, *loops, *token;
+    const char *host, *port, *config, *state, *seed, *loops, *backend, *token;
     bool strict, proxy_metrics, runtime_metrics, version, help;
 };
 
@@ -198,6 +199,7 @@ static int read_options(int argc, char **argv, struct options *options)
         { "state", FLAG_TEXT, &options->state },
         { "seed", FLAG_TEXT, &options->seed },
         { "loops", FLAG_TEXT, &options->loops },
+        { "backend", FLAG_TEXT, &options->backend },
         { "token", FLAG_TEXT, &options->token },
         { "strict", FLAG_BOOL, &options->strict },
         { "proxy-metrics", FLAG_BOOL, &options->proxy_metrics },
@@ -206,6 +208,7 @@ static int read_options(int argc, char **argv, struct options *options)
         { "h", FLAG_BOOL, &options->help },
         { "help", FLAG_BOOL, &options->help },
     };
+    enum wire_backend backend;
     char why[256];
     uint64_t number;
 
@@ -218,6 +221,8 @@ static int read_options(int argc, char **argv, struct options *options)
         return refuse_flag("-seed is a number below 2^64");
     if (options->loops && (!parse_number(options->loops, 64, &number) || !number))
         return refuse_flag("-loops is a number from 1 to 64");
+    if (options->backend && injector_backend_parse(options->backend, &backend) < 0)
+        return refuse_flag("-backend is one of auto, io_uring, epoll");
     return 0;
 }
 
@@ -237,7 +242,7 @@ static int start_engine(struct server *server, const struct options *options)
 {
     struct injector_limits limits;
     uint64_t seed = 0, loops = 1;
-    char text[32];
+    char text[160];
     int result;
 
     if (options->seed)
@@ -249,16 +254,21 @@ static int start_engine(struct server *server, const struct options *options)
     injector_limits_init(&limits);
     limits.proxies_max = PROXIES_MAX;
     limits.loops = (uint32_t)loops;
+    if (options->backend)
+        (void)injector_backend_parse(options->backend, &limits.backend);
     limits.connections_max -= MIN(limits.connections_max / 4, (uint32_t)DESCRIPTORS_KEPT / 2); /* the API must get its own */
     limits.connections_max = MAX(limits.connections_max / limits.loops, 1U);
     server->api.seed = seed;
     result = engine_init(&server->api.engine, &server->api.model, &limits, seed, options->strict);
     if (result < 0) {
-        fprintf(stderr, "perturb: the wire executor did not start: %s\n", strerror(-result));
+        injector_explain(limits.backend, result, text, sizeof(text));
+        fprintf(stderr, "perturb: the wire executor did not start: %s\n", text);
         return ERR_WORLD;
     }
     snprintf(text, sizeof(text), "%" PRIu64, seed);
-    log_line(LOG_LEVEL_INFO, "Wire executor started", "backend", injector_backend(server->api.engine.injector), "seed", text, NULL);
+    result = injector_refusal(server->api.engine.injector);
+    log_line(LOG_LEVEL_INFO, "Wire executor started", "backend", injector_backend(server->api.engine.injector), "io_uring",
+             result ? strerror(-result) : NULL, "seed", text, NULL);
     return 0;
 }
 

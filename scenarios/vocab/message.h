@@ -2,7 +2,7 @@
  * network later, hence little-endian fixed-width heads, lengths with a bound, and time to live as a duration.
  *
  *   verb           asks for                                   payload            answered by `verb` with result and
- *   MESSAGE_HELLO    version check                            -                  -
+ *   MESSAGE_HELLO    version check, and who answers           -                  struct wire_hello (wire), else -
  *   MESSAGE_OPEN     a proxy to listen (wire)                 struct proxy_spec  struct proxy_status (the port chosen)
  *   MESSAGE_CLOSE    a proxy to end (wire)                    struct proxy_spec  -
  *   MESSAGE_PREPARE  check without effect; undo record out    struct plan        undo text, "" when it expires by itself
@@ -60,6 +60,13 @@ struct message_head {
     uint64_t seq;   /* the answer repeats the question's */
     uint64_t epoch;
     uint64_t ttl_ns;
+};
+
+/* The wire executor: what its loops ask the kernel through. */
+struct wire_hello {
+    char backend[16]; /* "io_uring", "epoll" */
+    int32_t refusal;  /* -errno by which io_uring was found refused; 0 when it was not, or not tried */
+    uint32_t loops;
 };
 
 struct proxy_spec {

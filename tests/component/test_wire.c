@@ -1,5 +1,6 @@
 /* The wire executor as a process, between real sockets: forwarding, half-close, leases, the life of the process. Every transfer
- * is hashed at both ends. */
+ * is hashed at both ends.
+ * also-on-backend: epoll */
 #include "scenarios/base/clock.h"
 #include "tests/support/wire_peer.h"
 
@@ -232,13 +233,16 @@ static void test_handle_in_process(void **state)
     struct proxy_spec spec = { .name = "here", .listen = "127.0.0.1:0" };
     struct plan *plan = calloc(1, PLAN_SIZE(1));
     struct injector *injector = NULL;
+    struct injector_limits limits;
     struct proxy_status status;
     struct event event;
     int fd;
 
     (void)state;
     snprintf(spec.upstream, sizeof(spec.upstream), "127.0.0.1:%u", wire_server_port(server));
-    assert_int_equal(injector_new(NULL, &injector), 0);
+    injector_limits_init(&limits);
+    limits.backend = wire_backend_wanted();
+    assert_int_equal(injector_new(&limits, &injector), 0);
     assert_int_equal(injector_open_proxy(injector, &spec, &status), 0);
     exchange(status.spec.listen, 1, 500000);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = 1,

@@ -1,5 +1,6 @@
 /* Bulk mode: a direction that nobody watches is spliced. Every byte is compared, also where the mode is begun and left, and every
- * test asserts that the mode was really on. */
+ * test asserts that the mode was really on.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "tests/component/wire_fixture.h"
 

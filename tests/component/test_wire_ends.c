@@ -1,5 +1,6 @@
 /* The faults of a connection's beginning and end, of shared rates and of wrong bits, as their victim sees them: the effect, the
- * event, the count. */
+ * event, the count.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "tests/component/wire_fixture.h"
 

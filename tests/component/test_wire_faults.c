@@ -1,5 +1,6 @@
 /* Every stream fault as its victim sees it. Each test asserts three things: the victim saw it, the event says so, the count is what
- * the test's own tally says. */
+ * the test's own tally says.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "tests/component/wire_fixture.h"
 

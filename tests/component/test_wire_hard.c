@@ -1,5 +1,6 @@
 /* Hard moments of the wire executor: leases that lapse, stale and foreign plans, peers that vanish at every stage, slow readers,
- * thousands of connections, and the life of the process. */
+ * thousands of connections, and the life of the process.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "tests/support/wire_peer.h"

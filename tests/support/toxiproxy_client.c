@@ -31,6 +31,10 @@ static void become_server(int log_fd, const char *const *args)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(log_fd, STDOUT_FILENO);
     setenv("LOG_LEVEL", "info", 1);
+    if (getenv("PERTURB_TEST_BACKEND")) {
+        argv[argc++] = "-backend";
+        argv[argc++] = getenv("PERTURB_TEST_BACKEND");
+    }
     for (; args && *args && argc < ARGS_MAX - 1; args++)
         argv[argc++] = (char *)(uintptr_t)*args;
     exit(toxiproxy_main(argc, argv));

@@ -251,8 +251,19 @@ void wire_fill(uint64_t seed, uint64_t offset, void *bytes, size_t size)
 
 /* ---- executor --------------------------------------------------------------------------------------------------------- */
 
+enum wire_backend wire_backend_wanted(void)
+{
+    const char *text = getenv("PERTURB_TEST_BACKEND");
+    enum wire_backend backend = WIRE_BACKEND_AUTO;
+
+    if (text && injector_backend_parse(text, &backend) < 0)
+        abort();
+    return backend;
+}
+
 void wire_executor_start(struct wire_executor *executor, const struct injector_limits *limits)
 {
+    struct injector_limits chosen;
     int pair[2];
 
     *executor = (struct wire_executor){ .pid = -1 };
@@ -263,7 +274,12 @@ void wire_executor_start(struct wire_executor *executor, const struct injector_l
         abort();
     if (!executor->pid) {
         close(pair[0]);
-        exit(injector_serve(pair[1], limits) < 0 ? 1 : 0);
+        injector_raise_descriptors();
+        injector_limits_init(&chosen);
+        if (limits)
+            chosen = *limits;
+        chosen.backend = wire_backend_wanted();
+        exit(injector_serve(pair[1], &chosen) < 0 ? 1 : 0);
     }
     close(pair[1]);
     executor->fd = pair[0];

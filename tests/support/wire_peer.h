@@ -49,6 +49,7 @@ struct wire_answer {
     } payload;
 };
 
+enum wire_backend wire_backend_wanted(void); /* of PERTURB_TEST_BACKEND, which tests/run sets; else auto */
 void wire_executor_start(struct wire_executor *executor, const struct injector_limits *limits); /* asserts */
 int wire_executor_end(struct wire_executor *executor); /* QUIT, waits: exit status; kills it at the deadline (-1) */
 int wire_ask(struct wire_executor *executor, enum message_verb verb, uint64_t epoch, uint64_t ttl_ns, const void *payload, size_t size,
