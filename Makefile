@@ -122,6 +122,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) $(cmocka_libs) -lpthread
 
+$(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
+
 check_binaries: all $(BUILD)/vocab_gen $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
 check: check_binaries ## Tests that need no network, no root and no installation
@@ -134,7 +136,7 @@ test: deps ## Install what is missing, then check and the tests on real servers
 prove: check_binaries ## The long proofs: physical truth, torture, kills
 	@V=1 BUILD=$(BUILD) tests/run prove
 
-bench: $(bench_programs) all ## Figures
+bench: $(bench_programs) all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------

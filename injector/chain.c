@@ -71,7 +71,10 @@ static bool stage_deliver(struct chain *chain, uint32_t index, int direction, ui
     while (stage->held.first && stage->held.first->at_ns <= now_ns) {
         struct segment *segment = queue_pop(&stage->held);
 
-        segment->came_ns = MAX(segment->came_ns, segment->at_ns);
+        if (segment->at_ns > segment->came_ns) {
+            segment->came_ns = segment->at_ns;
+            segment->flags |= SEGMENT_HELD;
+        }
         queue_push(target, segment);
         moved = true;
     }

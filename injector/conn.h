@@ -41,6 +41,7 @@ struct link {
     bool broken;   /* the destination takes no more */
     bool reset_behind; /* its end is to be a reset: the source was found dead by the other link */
     bool paused, full;
+    uint64_t free_ns; /* since when the destination has taken all that was sent */
     struct bulk bulk; /* while it is on, no receive is armed and no send in flight */
 };
 

@@ -241,6 +241,7 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->held_bytes += __atomic_load_n(&share->held_bytes, __ATOMIC_RELAXED);
         status->held_bytes_peak += __atomic_load_n(&share->held_bytes_peak, __ATOMIC_RELAXED);
         status->hold_full += __atomic_load_n(&share->hold_full, __ATOMIC_RELAXED);
+        histogram_merge(&status->lateness, &share->lateness);
     }
 }
 

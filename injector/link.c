@@ -253,6 +253,7 @@ void link_sent(struct conn *conn, int direction, int result)
     uint32_t left = result > 0 ? (uint32_t)result : 0;
 
     link->send_busy = false;
+    link->free_ns = conn->loop->now_ns;
     conn->inflight--;
     conn_touch(conn);
     share_add(&share->bytes[direction], left);
@@ -272,6 +273,13 @@ void link_sent(struct conn *conn, int direction, int result)
     }
 }
 
+/* Bytes that became due while the destination was still taking others are late by its doing, and do not count. */
+static void note_due(struct conn *conn, const struct link *link, const struct segment *segment)
+{
+    if (segment->flags & SEGMENT_HELD && segment->came_ns > link->free_ns)
+        loop_note_due(conn->loop, &conn->proxy->shares[conn->loop->index].lateness, segment->came_ns);
+}
+
 static uint32_t gather(struct conn *conn, int direction, struct iovec *parts)
 {
     struct link *link = &conn->links[direction];
@@ -279,8 +287,10 @@ static uint32_t gather(struct conn *conn, int direction, struct iovec *parts)
     uint32_t count = 0;
 
     while (out->first && !(out->first->flags & SEGMENT_END) && link->sending.count < IO_PARTS_MAX &&
-           !(link->sending.last && link->sending.last->flags & SEGMENT_CUT))
+           !(link->sending.last && link->sending.last->flags & SEGMENT_CUT)) {
+        note_due(conn, link, out->first);
         queue_push(&link->sending, queue_pop(out));
+    }
     for (struct segment *segment = link->sending.first; segment; segment = segment->next)
         parts[count++] = (struct iovec){ segment_bytes(segment), segment->size };
     return count;

@@ -300,6 +300,22 @@ static void advance_dirty(struct loop *loop)
     }
 }
 
+static void count_dues(struct loop *loop)
+{
+    uint64_t now_ns = loop->due_count ? clock_now_ns() : 0;
+
+    for (uint32_t i = 0; i < loop->due_count; i++)
+        histogram_add(loop->dues[i].lateness, now_ns > loop->dues[i].at_ns ? now_ns - loop->dues[i].at_ns : 0);
+    loop->due_count = 0;
+}
+
+void loop_note_due(struct loop *loop, struct histogram *lateness, uint64_t at_ns)
+{
+    if (loop->due_count == DUES_MAX)
+        count_dues(loop);
+    loop->dues[loop->due_count++] = (struct due){ lateness, at_ns };
+}
+
 static uint64_t timeout_ns(const struct loop *loop)
 {
     uint64_t due_ns = timer_next_ns(&loop->timers), next_ns = loop->boundary_ns, now_ns;
@@ -325,6 +341,7 @@ static int turn(struct loop *loop)
     int result;
 
     loop->woke = true;
+    count_dues(loop);
     result = loop->ops->wait(loop->io, timeout_ns(loop), completed, loop);
     loop->now_ns = clock_now_ns();
     look_at_time(loop);

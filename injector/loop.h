@@ -23,6 +23,14 @@ struct listener {
     bool closing;
 };
 
+enum { DUES_MAX = 256 };
+
+/* Held bytes that are about to be submitted. */
+struct due {
+    struct histogram *lateness; /* borrowed from the share of a proxy whose connection sends, and so lives */
+    uint64_t at_ns;
+};
+
 struct loop {
     uint32_t index;
     struct injector_limits limits;
@@ -44,6 +52,9 @@ struct loop {
 
     struct listener *listeners; /* proxies_max */
     uint64_t accept_retry_ns;   /* 0 for none */
+
+    struct due dues[DUES_MAX]; /* of this turn, until it submits */
+    uint32_t due_count;
 
     struct armed *armed; /* borrowed until the next LOOP_ADOPT is acknowledged; NULL when inert */
     uint64_t boundary_ns;
@@ -71,5 +82,8 @@ void loop_wake(struct loop *loop);
 struct conn *loop_take_slot(struct loop *loop);
 void loop_give_slot(struct loop *loop, struct conn *conn);
 void loop_touch_proxy(struct loop *loop, const struct proxy *proxy); /* every connection of it is looked at again this turn */
+
+/* For link.c: bytes held until at_ns go with this turn's submission; how late that is counts when it comes. */
+void loop_note_due(struct loop *loop, struct histogram *lateness, uint64_t at_ns);
 
 #endif

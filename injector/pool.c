@@ -240,6 +240,7 @@ struct segment *queue_take(struct queue *queue, struct pool *pool, uint32_t size
         return NULL;
     piece->offset = front->offset;
     piece->came_ns = front->came_ns;
+    piece->flags = front->flags & SEGMENT_HELD;
     front->begin += size;
     front->offset += size;
     front->size -= size;

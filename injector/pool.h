@@ -31,6 +31,7 @@ enum segment_flags {
     SEGMENT_FIN = 2,   /* no bytes: the stream ends in order */
     SEGMENT_RST = 4,   /* no bytes: the stream ends by a reset */
     SEGMENT_CLOSE = 8, /* no bytes: a fault closes the connection */
+    SEGMENT_HELD = 16, /* a fault held it, until came_ns */
     SEGMENT_END = SEGMENT_FIN | SEGMENT_RST | SEGMENT_CLOSE,
 };
 

@@ -18,6 +18,7 @@ struct proxy_share {
     uint64_t held_bytes, held_cost, held_bytes_peak;
     uint64_t hold_full, hold_full_ns, hold_full_bytes;
     uint64_t hold_full_epoch; /* of the last one that woke the control thread */
+    struct histogram lateness; /* of released bytes */
     bool careful;             /* the loop's own: near the bound, receives come one at a time */
 };
 

@@ -380,6 +380,9 @@ static void put_wire(const struct run *run, cJSON *document)
         put_number(object, "held_bytes_peak", (double)status->held_bytes_peak);
         put_number(object, "held_bytes_max", (double)status->held_bytes_max);
         put_number(object, "hold_full", (double)status->hold_full);
+        put_number(object, "late_p50_s", (double)histogram_quantile(&status->lateness, 0.5) / 1e9);
+        put_number(object, "late_p99_s", (double)histogram_quantile(&status->lateness, 0.99) / 1e9);
+        put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
         cJSON_AddItemToArray(proxies, object);
     }
 }

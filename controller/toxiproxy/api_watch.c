@@ -37,6 +37,28 @@ static cJSON *print_counts(const struct toxic *toxic, const struct rule_status *
     return object;
 }
 
+/* How late held bytes were released, ns; "cells" are [middle, count], so that a poller can tell one stretch of time from the next. */
+static void print_lateness(cJSON *stats, const struct histogram *lateness)
+{
+    cJSON *object = cJSON_AddObjectToObject(stats, "lateness"), *cells;
+
+    json_add_integer(object, "count", (int64_t)histogram_count(lateness));
+    json_add_integer(object, "p50_ns", (int64_t)histogram_quantile(lateness, 0.5));
+    json_add_integer(object, "p99_ns", (int64_t)histogram_quantile(lateness, 0.99));
+    json_add_integer(object, "p999_ns", (int64_t)histogram_quantile(lateness, 0.999));
+    json_add_integer(object, "most_ns", (int64_t)lateness->most);
+    cells = cJSON_AddArrayToObject(object, "cells");
+    for (uint32_t i = 0; i < HISTOGRAM_CELLS; i++) {
+        cJSON *cell = lateness->cells[i] ? cJSON_CreateArray() : NULL;
+
+        if (!cell)
+            continue;
+        cJSON_AddItemToArray(cell, cJSON_CreateNumber((double)(histogram_floor(i) + histogram_floor(i + 1)) / 2));
+        cJSON_AddItemToArray(cell, cJSON_CreateNumber((double)lateness->cells[i]));
+        cJSON_AddItemToArray(cells, cell);
+    }
+}
+
 void handle_proxy_stats(struct call *call)
 {
     const struct proxy_config *proxy = call_proxy(call);
@@ -59,6 +81,7 @@ void handle_proxy_stats(struct call *call)
     json_add_integer(object, "held_bytes_peak", (int64_t)status.held_bytes_peak);
     json_add_integer(object, "held_bytes_max", (int64_t)status.held_bytes_max);
     json_add_integer(object, "hold_full", (int64_t)status.hold_full);
+    print_lateness(object, &status.lateness);
     toxics = cJSON_AddArrayToObject(object, "toxics");
     for (size_t i = 0; i < proxy->toxic_count; i++) {
         struct rule_status counts = { .in_flight = 0 };

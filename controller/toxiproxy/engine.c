@@ -197,6 +197,7 @@ static void add_status(struct proxy_status *sum, const struct proxy_status *more
     sum->bytes_to_upstream += more->bytes_to_upstream;
     sum->bytes_to_client += more->bytes_to_client;
     sum->hold_full += more->hold_full;
+    histogram_merge(&sum->lateness, &more->lateness);
     sum->held_bytes_peak = MAX(sum->held_bytes_peak, more->held_bytes_peak);
     sum->held_bytes_max = more->held_bytes_max;
 }

@@ -26,6 +26,8 @@
 
 enum { BACKLOG = 128, PROXIES_MAX = 1024, FILE_BYTES_MAX = 16 << 20, DESCRIPTORS_KEPT = 512, WAIT_MAX_MS = 60000 };
 
+#define PRECISE_SPIN_NS (150 * NS_PER_US)
+
 #define DRAIN_NS (5 * NS_PER_S)
 
 const char toxiproxy_help[] =
@@ -39,6 +41,7 @@ const char toxiproxy_help[] =
     "  -seed N            of all draws; a random one is chosen and logged\n"
     "  -backend B         what moves bytes: auto, io_uring, epoll (auto: io_uring, or epoll where that is refused)\n"
     "  -loops N           threads that move bytes (1)\n"
+    "  -precise           release held bytes to some us, by spinning the last 150 us before each\n"
     "  -token TEXT        ask for \"Authorization: Bearer TEXT\"\n"
     "  -strict            bring back quirks of the reference that tests may encode\n"
     "  -proxy-metrics     counters of proxies and toxics at /metrics\n"
@@ -51,7 +54,7 @@ const char toxiproxy_help[] =
 
 struct options {
     const char *host, *port, *config, *state, *seed, *loops, *backend, *token;
-    bool strict, proxy_metrics, runtime_metrics, version, help;
+    bool strict, precise, proxy_metrics, runtime_metrics, version, help;
 };
 
 struct server {
@@ -200,6 +203,7 @@ static int read_options(int argc, char **argv, struct options *options)
         { "seed", FLAG_TEXT, &options->seed },
         { "loops", FLAG_TEXT, &options->loops },
         { "backend", FLAG_TEXT, &options->backend },
+        { "precise", FLAG_BOOL, &options->precise },
         { "token", FLAG_TEXT, &options->token },
         { "strict", FLAG_BOOL, &options->strict },
         { "proxy-metrics", FLAG_BOOL, &options->proxy_metrics },
@@ -256,6 +260,7 @@ static int start_engine(struct server *server, const struct options *options)
     limits.loops = (uint32_t)loops;
     if (options->backend)
         (void)injector_backend_parse(options->backend, &limits.backend);
+    limits.spin_ns = options->precise ? PRECISE_SPIN_NS : 0;
     limits.connections_max -= MIN(limits.connections_max / 4, (uint32_t)DESCRIPTORS_KEPT / 2); /* the API must get its own */
     limits.connections_max = MAX(limits.connections_max / limits.loops, 1U);
     server->api.seed = seed;

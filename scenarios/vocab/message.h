@@ -26,6 +26,7 @@
 #ifndef PERTURB_VOCAB_MESSAGE_H
 #define PERTURB_VOCAB_MESSAGE_H
 
+#include "scenarios/base/histogram.h"
 #include "scenarios/vocab/event.h"
 #include "scenarios/vocab/plan.h"
 
@@ -84,6 +85,8 @@ struct proxy_status {
     uint64_t bytes_to_upstream, bytes_to_client; /* passed on */
     uint64_t held_bytes, held_bytes_peak, held_bytes_max;
     uint64_t hold_full; /* times the bound pushed back */
+    struct histogram lateness; /* ns between the instant until which bytes were to be held and their send, where the destination took
+                                * them at once: the faults' own error */
 };
 
 /* A message as received: the payload is owned by it; message_done frees it. */
