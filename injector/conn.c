@@ -125,6 +125,7 @@ void conn_accepted(struct loop *loop, struct proxy *proxy, int fd)
     conn->fds[0] = fd;
     conn->fds[1] = -1;
     conn->state = CONN_DIALLING;
+    conn->began_ns = loop->now_ns;
     chain_init(&conn->chain, loop->pool, proxy->hash, sequence);
     if (loop->armed) {
         learn_client(conn);

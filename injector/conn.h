@@ -41,6 +41,7 @@ struct link {
     bool broken;   /* the destination takes no more */
     bool reset_behind; /* its end is to be a reset: the source was found dead by the other link */
     bool paused, full;
+    uint64_t sent_bytes; /* passed on */
     struct bulk bulk; /* while it is on, no receive is armed and no send in flight */
 };
 
@@ -55,6 +56,7 @@ struct conn {
     int fds[2]; /* client, upstream; -1 for none */
     struct link links[DIRECTIONS];
     struct chain chain;
+    uint64_t began_ns;    /* when it was accepted */
     uint64_t deadline_ns; /* of LINGER and FLUSH */
     int flush_fd;         /* FLUSH: borrowed from fds; whose sent bytes are to arrive before the reset */
     uint64_t told_bytes, told_cost; /* what the proxy's share knows of held bytes */
@@ -93,6 +95,8 @@ void conn_reset(struct conn *conn);
 void conn_stream_ended(struct conn *conn, int direction, uint32_t segment_flags);
 
 /* For bulk.c. */
+void link_count_received(struct conn *conn, int direction, uint64_t bytes);
+void link_count_sent(struct conn *conn, int direction, uint64_t bytes);
 void link_source_ended(struct conn *conn, int direction, uint32_t segment_flags);
 void link_count_exchange(struct conn *conn, bool is_client);
 void link_break(struct conn *conn, int direction); /* the destination takes no more */

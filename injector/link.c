@@ -77,6 +77,17 @@ void link_source_ended(struct conn *conn, int direction, uint32_t flags)
     take(conn, direction, segment);
 }
 
+void link_count_received(struct conn *conn, int direction, uint64_t bytes)
+{
+    share_add(&conn->proxy->shares[conn->loop->index].received[direction], bytes);
+}
+
+void link_count_sent(struct conn *conn, int direction, uint64_t bytes)
+{
+    conn->links[direction].sent_bytes += bytes;
+    share_add(&conn->proxy->shares[conn->loop->index].bytes[direction], bytes);
+}
+
 /* Who speaks now? A turn of the client is one attempt of a request/response protocol without pipelining. */
 void link_count_exchange(struct conn *conn, bool is_client)
 {
@@ -97,6 +108,7 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
     if (completion->chunk) {
         bulk_note_receive(&link->bulk, completion->chunk->filled);
         link_count_exchange(conn, direction == 0);
+        link_count_received(conn, direction, completion->chunk->filled);
         if (conn->state > CONN_OPEN || link->broken)
             pool_unref(conn->loop->pool, completion->chunk);
         else
@@ -249,13 +261,12 @@ void link_sent(struct conn *conn, int direction, int result)
 {
     struct link *link = &conn->links[direction];
     struct pool *pool = conn->loop->pool;
-    struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
     uint32_t left = result > 0 ? (uint32_t)result : 0;
 
     link->send_busy = false;
     conn->inflight--;
     conn_touch(conn);
-    share_add(&share->bytes[direction], left);
+    link_count_sent(conn, direction, left);
     while (left) {
         uint32_t size = MIN(left, link->sending.first->size);
 

@@ -196,6 +196,8 @@ static void add_status(struct proxy_status *sum, const struct proxy_status *more
     sum->exchanges += more->exchanges;
     sum->bytes_to_upstream += more->bytes_to_upstream;
     sum->bytes_to_client += more->bytes_to_client;
+    sum->bytes_from_client += more->bytes_from_client;
+    sum->bytes_from_upstream += more->bytes_from_upstream;
     sum->hold_full += more->hold_full;
     sum->held_bytes_peak = MAX(sum->held_bytes_peak, more->held_bytes_peak);
     sum->held_bytes_max = more->held_bytes_max;
@@ -311,6 +313,30 @@ bool engine_counts(const struct engine *engine, const struct proxy_config *proxy
             return true;
         }
     return false;
+}
+
+const struct toxic *engine_toxic_at(const struct engine *engine, const struct proxy_config *proxy, size_t place)
+{
+    struct plan_rule rule;
+
+    for (size_t i = 0; engine->armed && place < engine->plan->rule_count && i < proxy->toxic_count; i++)
+        if (toxic_rule(proxy->toxics[i], proxy->name, proxy->scope, &rule) &&
+            !strcmp(rule.name, engine->plan->rules[place].name) && !strcmp(rule.scope, engine->plan->rules[place].scope))
+            return proxy->toxics[i];
+    return NULL;
+}
+
+struct connection_status *engine_connections(struct engine *engine, const struct proxy_config *proxy, size_t *ret_count)
+{
+    struct connection_status *list = calloc(CONNECTIONS_LISTED_MAX, sizeof(*list));
+
+    *ret_count = 0;
+    if (!list || !proxy->enabled)
+        return list;
+    if (injector_connections_list(engine->injector, proxy->scope, list, CONNECTIONS_LISTED_MAX, ret_count) >= 0)
+        return list;
+    free(list);
+    return NULL;
 }
 
 /* ---- as time goes on -------------------------------------------------------------------------------------------------- */
