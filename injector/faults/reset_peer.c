@@ -16,4 +16,4 @@ static void on_open(const struct stream_view *view, struct rulings *rulings)
 }
 
 extern const struct stream_ops stream_reset_peer;
-const struct stream_ops stream_reset_peer = { .on_open = on_open, .on_timer = reset };
+const struct stream_ops stream_reset_peer = { .on_open = on_open, .on_change = on_open, .on_timer = reset };

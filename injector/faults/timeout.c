@@ -50,6 +50,7 @@ extern const struct stream_ops stream_timeout;
 const struct stream_ops stream_timeout = {
     .state_size = sizeof(struct timeout),
     .on_open = on_open,
+    .on_change = on_open,
     .on_bytes = on_bytes,
     .on_eof = on_eof,
     .on_timer = on_timer,

@@ -155,19 +155,19 @@ static void test_rulings(void **state)
         const struct fault_desc *fault = fault_find(cases[i].fault, BIT(LAYER_STREAM), NULL);
         const struct stream_ops *ops = stream_registry[fault->id];
         union fault_params params = { .slot = { 0 } };
-        uint64_t states[2][16] = { { 0 } }, shared = 0;
+        uint64_t states[2][16] = { { 0 } }, shared[2 * 2] = { 0 };
         struct stream_view view = {
             .params = &params,
             .state = states[0],
             .other = states[1],
-            .shared = &shared,
+            .shared = shared,
             .direction = cases[i].direction,
         };
         struct buf got;
         char script[256], *rest = script, *occasion;
 
         memcpy(&params.slot[1], cases[i].params, sizeof(cases[i].params));
-        assert_true(ops->state_size <= sizeof(states[0]) && ops->shared_size <= sizeof(shared));
+        assert_true(ops->state_size <= sizeof(states[0]) && 2 * ops->shared_size <= sizeof(shared));
         buf_init(&got, 4096);
         snprintf(script, sizeof(script), "%s", cases[i].script);
         while ((occasion = strsep(&rest, ";"))) {
