@@ -14,6 +14,7 @@
  * 5. A reset is SO_LINGER {1, 0} and close, after the last operation has ended: otherwise the kernel sends a FIN.
  * 6. A close by a fault shuts both sides down and reads on for a while, so that no reset of the kernel's destroys bytes that
  *    the peer has not read yet.
+ * 7. Where the proxy knows no half-close (PROXY_ENDS_WHOLE), an end passed on is taken for the end of the other source as well.
  * conn.c is the life of it, link.c moves the bytes, bulk.c those that nobody looks at. All on the loop's thread. */
 #ifndef PERTURB_INJECTOR_CONN_H
 #define PERTURB_INJECTOR_CONN_H

@@ -200,7 +200,7 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
 
 static bool spec_is_sound(const struct proxy_spec *spec)
 {
-    return spec->name[0] && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
+    return spec->name[0] && !(spec->flags & ~(uint32_t)PROXY_FLAGS) && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
            strnlen(spec->listen, sizeof(spec->listen)) < sizeof(spec->listen) &&
            strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream);
 }

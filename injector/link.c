@@ -64,6 +64,8 @@ void link_source_ended(struct conn *conn, int direction, uint32_t flags)
     struct link *link = &conn->links[direction];
     struct segment *segment;
 
+    if (link->came_end)
+        return;
     link->came_end = true;
     if (conn->state > CONN_OPEN || link->broken)
         return;
@@ -109,7 +111,7 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
         bulk_note_receive(&link->bulk, completion->chunk->filled);
         link_count_exchange(conn, direction == 0);
         link_count_received(conn, direction, completion->chunk->filled);
-        if (conn->state > CONN_OPEN || link->broken)
+        if (conn->state > CONN_OPEN || link->broken || link->came_end)
             pool_unref(conn->loop->pool, completion->chunk);
         else
             take(conn, direction, segment_of(conn, direction, completion->chunk));

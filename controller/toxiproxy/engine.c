@@ -142,6 +142,7 @@ static int open_listener(struct engine *engine, const struct proxy_config *proxy
     memset(&spec, 0, sizeof(spec));
     snprintf(spec.name, sizeof(spec.name), "%s", proxy->scope);
     snprintf(spec.listen, sizeof(spec.listen), "%s", listen);
+    spec.flags = engine->strict ? PROXY_FLAGS : 0;
     if (snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxy->upstream) < (int)sizeof(spec.upstream))
         result = injector_open_proxy(engine->injector, &spec, ret_status);
     if (result != -EINVAL && result != -ENOENT)
@@ -267,8 +268,15 @@ static int make_plan(struct engine *engine, struct plan **ret_plan)
     for (size_t i = 0; i < model->count; i++) {
         const struct proxy_config *proxy = model->proxies[i];
 
-        for (size_t t = 0; proxy->enabled && t < proxy->toxic_count; t++)
-            plan->rule_count += toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, &plan->rules[plan->rule_count]);
+        for (size_t t = 0; proxy->enabled && t < proxy->toxic_count; t++) {
+            struct plan_rule *rule = &plan->rules[plan->rule_count];
+
+            if (!toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, rule))
+                continue;
+            if (engine->strict)
+                toxic_rule_strict(proxy->toxics[t], rule);
+            plan->rule_count++;
+        }
     }
     *ret_plan = plan;
     return 0;

@@ -64,10 +64,17 @@ struct message_head {
     uint64_t ttl_ns;
 };
 
+enum proxy_flag {
+    PROXY_ENDS_WHOLE = 1,   /* an end passed on in one direction ends the other as well: no half-close */
+    PROXY_REFUSES_SOFTLY = 2, /* a client whose upstream cannot be reached gets an end instead of a reset */
+    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY
+};
+
 struct proxy_spec {
     char name[RULE_SCOPE_MAX];
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
     char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379" */
+    uint32_t flags; /* enum proxy_flag */
 };
 
 struct proxy_status {
