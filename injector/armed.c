@@ -16,11 +16,18 @@ static void wake(int event_fd)
         (void)!write(event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
+/* May the one go on as the other? Names are unique in a plan. */
+static bool is_same(const struct plan_rule *a, const struct plan_rule *b)
+{
+    return a->name_hash == b->name_hash && !strcmp(a->name, b->name) && !strcmp(a->scope, b->scope) && a->fault == b->fault &&
+           a->points == b->points && !memcmp(&a->selector, &b->selector, sizeof(a->selector));
+}
+
 /* The index of the same rule in `before`, not below `first` so that order is kept. */
 static uint32_t find_same(const struct armed *before, uint32_t first, const struct plan_rule *rule)
 {
     for (uint32_t i = first; before && i < before->count; i++)
-        if (!memcmp(before->rules[i].plan, rule, sizeof(*rule)))
+        if (is_same(before->rules[i].plan, rule))
             return i;
     return RULE_NONE;
 }
@@ -52,6 +59,7 @@ static void rule_carry(struct armed_rule *rule, const struct plan_rule *plan, co
         .scope_hash = old->scope_hash,
         .armed_ns = old->armed_ns,
         .carried_from = index,
+        .changed = memcmp(&old->plan->params, &plan->params, sizeof(plan->params)) != 0,
         .live = old->live,
     };
     rule->live->references++;

@@ -5,7 +5,8 @@
  * 2. The deadline is the dead man's switch: each loop compares it with CLOCK_MONOTONIC by itself. 0 is "over": the first loop
  *    that finds it past writes 0, and from then on it cannot be renewed.
  * 3. A rule of the next plan that is the same, byte for byte, as one of this plan, in the same relative order and under the same
- *    seed, is carried over: its counters, its window's origin and what it holds go on undisturbed.
+ *    seed, is carried over: its counters, its window's origin and what it holds go on undisturbed. One that differs in its
+ *    parameters alone is carried over as well, and its connections are told (stream.h, on_change).
  * Fields marked (atomic) are shared between loops and the control thread and touched through __atomic only. */
 #ifndef PERTURB_INJECTOR_ARMED_H
 #define PERTURB_INJECTOR_ARMED_H
@@ -46,6 +47,7 @@ struct armed_rule {
     uint64_t scope_hash; /* rng_hash(scope); 0 for every proxy */
     uint64_t armed_ns;
     uint32_t carried_from; /* its index in the plan before, RULE_NONE when new */
+    bool changed;          /* carried over with other parameters */
     struct rule_acted acted;
 };
 

@@ -168,6 +168,7 @@ static ssize_t fill(struct conn *conn, int direction)
         conn->chain.offset[direction] += (uint64_t)moved;
         bulk->small_run = moved < SMALL_BYTES ? (uint8_t)(bulk->small_run + 1) : 0;
         link_count_exchange(conn, direction == TO_UPSTREAM);
+        link_count_received(conn, direction, (uint64_t)moved);
     }
     return moved == -EINTR ? -EAGAIN : moved;
 }
@@ -179,7 +180,7 @@ static ssize_t empty(struct conn *conn, int direction)
 
     if (moved > 0) {
         bulk->piped -= (uint32_t)moved;
-        share_add(&conn->proxy->shares[conn->loop->index].bytes[direction], (uint64_t)moved);
+        link_count_sent(conn, direction, (uint64_t)moved);
     }
     return moved == -EINTR ? -EAGAIN : moved;
 }

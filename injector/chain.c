@@ -29,6 +29,7 @@ struct stream_view chain_view(const struct chain *chain, const struct grip *grip
         .seed = chain->armed->plan->seed,
         .name_hash = rule->plan->name_hash,
         .stream = chain_stream(chain, UINT32_C(1) << direction),
+        .epoch = chain->armed->plan->epoch,
     };
 }
 
@@ -97,6 +98,15 @@ static void stage_flush(struct chain *chain, uint32_t index, int direction)
     queue_append(target, &stage->held);
     queue_append(target, &stage->inbox);
     stage_tell(chain, &chain->grips[index], stage);
+}
+
+void chain_rule_again(struct stage *stage)
+{
+    if (stage->finished)
+        return;
+    queue_append(&stage->held, &stage->inbox);
+    queue_append(&stage->inbox, &stage->held);
+    stage->due_last_ns = 0;
 }
 
 /* ---- effects ---------------------------------------------------------------------------------------------------------- */

@@ -20,6 +20,9 @@ struct stream_view chain_view(const struct chain *chain, const struct grip *grip
 /* Everything the rule's stages hold goes on, in order; they end. */
 void chain_flush_grip(struct chain *chain, uint32_t index);
 
+/* What the stage holds is to be ruled on anew, in order. Not what a close has ended. */
+void chain_rule_again(struct stage *stage);
+
 /* The rule acts on the connection no more. */
 void chain_leave_grip(const struct chain *chain, struct grip *grip);
 

@@ -53,7 +53,10 @@ void conn_starve(struct conn *conn)
 static void dial_failed(struct conn *conn)
 {
     share_add(&share_of(conn)->connects_failed, 1);
-    conn_reset(conn);
+    if (conn->proxy->spec.flags & PROXY_REFUSES_SOFTLY)
+        conn_cut(conn);
+    else
+        conn_reset(conn);
 }
 
 static void dial_to(struct conn *conn, const struct sockaddr_storage *address, socklen_t size)
@@ -125,6 +128,7 @@ void conn_accepted(struct loop *loop, struct proxy *proxy, int fd)
     conn->fds[0] = fd;
     conn->fds[1] = -1;
     conn->state = CONN_DIALLING;
+    conn->began_ns = loop->now_ns;
     chain_init(&conn->chain, loop->pool, proxy->hash, sequence);
     if (loop->armed) {
         learn_client(conn);
@@ -288,6 +292,10 @@ void conn_stream_ended(struct conn *conn, int direction, uint32_t flags)
         conn_end(conn);
     } else {
         shut_writing(conn, direction);
+        if (conn->proxy->spec.flags & PROXY_ENDS_WHOLE) {
+            link_source_ended(conn, !direction, SEGMENT_FIN);
+            conn_touch(conn);
+        }
     }
 }
 

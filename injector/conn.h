@@ -14,6 +14,7 @@
  * 5. A reset is SO_LINGER {1, 0} and close, after the last operation has ended: otherwise the kernel sends a FIN.
  * 6. A close by a fault shuts both sides down and reads on for a while, so that no reset of the kernel's destroys bytes that
  *    the peer has not read yet.
+ * 7. Where the proxy knows no half-close (PROXY_ENDS_WHOLE), an end passed on is taken for the end of the other source as well.
  * conn.c is the life of it, link.c moves the bytes, bulk.c those that nobody looks at. All on the loop's thread. */
 #ifndef PERTURB_INJECTOR_CONN_H
 #define PERTURB_INJECTOR_CONN_H
@@ -42,6 +43,7 @@ struct link {
     bool reset_behind; /* its end is to be a reset: the source was found dead by the other link */
     bool paused, full;
     uint64_t free_ns; /* since when the destination has taken all that was sent */
+    uint64_t sent_bytes; /* passed on */
     struct bulk bulk; /* while it is on, no receive is armed and no send in flight */
 };
 
@@ -56,6 +58,7 @@ struct conn {
     int fds[2]; /* client, upstream; -1 for none */
     struct link links[DIRECTIONS];
     struct chain chain;
+    uint64_t began_ns;    /* when it was accepted */
     uint64_t deadline_ns; /* of LINGER and FLUSH */
     int flush_fd;         /* FLUSH: borrowed from fds; whose sent bytes are to arrive before the reset */
     uint64_t told_bytes, told_cost; /* what the proxy's share knows of held bytes */
@@ -94,6 +97,8 @@ void conn_reset(struct conn *conn);
 void conn_stream_ended(struct conn *conn, int direction, uint32_t segment_flags);
 
 /* For bulk.c. */
+void link_count_received(struct conn *conn, int direction, uint64_t bytes);
+void link_count_sent(struct conn *conn, int direction, uint64_t bytes);
 void link_source_ended(struct conn *conn, int direction, uint32_t segment_flags);
 void link_count_exchange(struct conn *conn, bool is_client);
 void link_break(struct conn *conn, int direction); /* the destination takes no more */

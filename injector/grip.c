@@ -53,6 +53,30 @@ static void grip_end(struct chain *chain, uint32_t index, uint64_t now_ns)
     grip->flags = (grip->flags & ~(uint32_t)(GRIP_ACTIVE | GRIP_OPEN_STALLED)) | GRIP_OVER;
 }
 
+static void grip_change(struct chain *chain, uint32_t index, uint64_t now_ns)
+{
+    struct grip *grip = &chain->grips[index];
+    const struct stream_ops *ops = chain_rule(chain, grip)->ops;
+
+    for (int direction = 0; direction < DIRECTIONS && grip->flags & GRIP_ACTIVE; direction++) {
+        struct stage *stage = &grip->stages[direction];
+        struct stream_view view = chain_view(chain, grip, direction, now_ns, false);
+        struct rulings rulings;
+
+        if (!stage->active || chain->reset)
+            continue;
+        if (ops->rules_again)
+            chain_rule_again(stage);
+        if (!ops->on_change)
+            continue;
+        stage->timer_ns = 0;
+        rulings.count = 0;
+        rulings.timer_ns = 0;
+        ops->on_change(&view, &rulings);
+        chain_apply_bare(chain, index, direction, &rulings, now_ns);
+    }
+}
+
 /* ---- which rules act -------------------------------------------------------------------------------------------------- */
 
 static void grip_see(struct chain *chain, struct grip *grip, const struct decide_event *event)
@@ -238,6 +262,9 @@ int chain_adopt(struct chain *chain, struct armed *armed, uint64_t now_ns, bool 
     chain->grips = grips;
     chain->count = count;
     chain->armed = armed;
+    for (uint32_t i = 0; i < count; i++)
+        if (chain_rule(chain, &grips[i])->changed)
+            grip_change(chain, i, now_ns);
     chain_consider(chain, now_ns, fresh);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* The handle: proxies, plans and counters over the loops. Control thread only. */
 #include "injector/injector.h"
 
+#include "injector/connections.h"
 #include "injector/listen.h"
 #include "injector/loop.h"
 #include "injector/resolve.h"
@@ -17,7 +18,7 @@
 #include <sys/param.h>
 #include <sys/resource.h>
 
-enum { LOOPS_MAX = 64, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
+enum { LOOPS_MAX = CONNECTION_PARTS_MAX, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
 #define MIB (UINT64_C(1) << 20)
@@ -26,6 +27,7 @@ struct injector {
     struct injector_limits limits;
     struct loop *loops;     /* limits.loops */
     struct proxy **proxies; /* limits.proxies_max, NULL where free */
+    struct connection_list **lists; /* one a loop; NULL until first asked for */
     struct armed *armed;    /* in force, or whose lease is over; NULL after release */
     struct armed *counted;  /* the released one, for its counts; NULL for none */
     uint64_t epoch;         /* the last armed or released */
@@ -131,6 +133,9 @@ void injector_free(struct injector *injector)
         close(injector->event_fd);
     if (injector->ack_fd >= 0)
         close(injector->ack_fd);
+    for (uint32_t i = 0; injector->lists && i < injector->limits.loops; i++)
+        free(injector->lists[i]);
+    free(injector->lists);
     free(injector->loops);
     free(injector->proxies);
     free(injector);
@@ -220,7 +225,7 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
 
 static bool spec_is_sound(const struct proxy_spec *spec)
 {
-    return spec->name[0] && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
+    return spec->name[0] && !(spec->flags & ~(uint32_t)PROXY_FLAGS) && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
            strnlen(spec->listen, sizeof(spec->listen)) < sizeof(spec->listen) &&
            strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream);
 }
@@ -235,6 +240,8 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->connections_open += __atomic_load_n(&share->connections_open, __ATOMIC_RELAXED);
         status->connects_failed += __atomic_load_n(&share->connects_failed, __ATOMIC_RELAXED);
         status->bytes_to_upstream += __atomic_load_n(&share->bytes[0], __ATOMIC_RELAXED);
+        status->bytes_from_client += __atomic_load_n(&share->received[0], __ATOMIC_RELAXED);
+        status->bytes_from_upstream += __atomic_load_n(&share->received[1], __ATOMIC_RELAXED);
         status->bulks += __atomic_load_n(&share->bulks, __ATOMIC_RELAXED);
         status->exchanges += __atomic_load_n(&share->exchanges, __ATOMIC_RELAXED);
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
@@ -300,6 +307,39 @@ size_t injector_proxy_status(const struct injector *injector, struct proxy_statu
         count++;
     }
     return count;
+}
+
+/* A part for each loop, kept: a loop that was asked and is late may write to it yet. */
+static int make_room_for_lists(struct injector *injector)
+{
+    if (!injector->lists)
+        injector->lists = calloc(injector->limits.loops, sizeof(struct connection_list *));
+    for (uint32_t i = 0; injector->lists && i < injector->limits.loops; i++) {
+        if (!injector->lists[i])
+            injector->lists[i] = calloc(1, sizeof(struct connection_list));
+        if (!injector->lists[i])
+            return -ENOMEM;
+    }
+    return injector->lists ? 0 : -ENOMEM;
+}
+
+int injector_connections_list(struct injector *injector, const char *name, struct connection_status *ret_list, size_t max,
+                              size_t *ret_count)
+{
+    struct proxy *proxy = find_proxy(injector, name);
+    int result = proxy ? make_room_for_lists(injector) : -ENOENT;
+
+    if (result >= 0)
+        result = wait_all(injector);
+    if (result < 0)
+        return result;
+    for (uint32_t i = 0; i < injector->limits.loops; i++)
+        injector->loops[i].command_list = injector->lists[i];
+    result = ask_all(injector, LOOP_LIST, NULL, proxy);
+    if (result < 0)
+        return result;
+    *ret_count = connections_merge(injector->lists, injector->limits.loops, ret_list, max);
+    return 0;
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------------ */

@@ -68,6 +68,11 @@ int injector_release(struct injector *injector, uint64_t epoch);
 size_t injector_rule_status(const struct injector *injector, struct rule_status *ret_list, size_t max);
 size_t injector_proxy_status(const struct injector *injector, struct proxy_status *ret_list, size_t max);
 
+/* The open connections of a proxy, the oldest first, at most `max` of them and CONNECTIONS_LISTED_MAX a loop: a snapshot that each
+ * loop took within its turn. 0 and *ret_count; -ENOENT, -ENOMEM, -ETIMEDOUT. */
+int injector_connections_list(struct injector *injector, const char *name, struct connection_status *ret_list, size_t max,
+                              size_t *ret_count);
+
 /* Events. The descriptor (borrowed) is readable when there may be some; injector_next_event hands out one at a time. */
 int injector_event_fd(const struct injector *injector);
 bool injector_next_event(struct injector *injector, struct event *ret_event);

@@ -64,6 +64,8 @@ void link_source_ended(struct conn *conn, int direction, uint32_t flags)
     struct link *link = &conn->links[direction];
     struct segment *segment;
 
+    if (link->came_end)
+        return;
     link->came_end = true;
     if (conn->state > CONN_OPEN || link->broken)
         return;
@@ -75,6 +77,17 @@ void link_source_ended(struct conn *conn, int direction, uint32_t flags)
     if (segment)
         segment->flags = flags;
     take(conn, direction, segment);
+}
+
+void link_count_received(struct conn *conn, int direction, uint64_t bytes)
+{
+    share_add(&conn->proxy->shares[conn->loop->index].received[direction], bytes);
+}
+
+void link_count_sent(struct conn *conn, int direction, uint64_t bytes)
+{
+    conn->links[direction].sent_bytes += bytes;
+    share_add(&conn->proxy->shares[conn->loop->index].bytes[direction], bytes);
 }
 
 /* Who speaks now? A turn of the client is one attempt of a request/response protocol without pipelining. */
@@ -97,7 +110,8 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
     if (completion->chunk) {
         bulk_note_receive(&link->bulk, completion->chunk->filled);
         link_count_exchange(conn, direction == 0);
-        if (conn->state > CONN_OPEN || link->broken)
+        link_count_received(conn, direction, completion->chunk->filled);
+        if (conn->state > CONN_OPEN || link->broken || link->came_end)
             pool_unref(conn->loop->pool, completion->chunk);
         else
             take(conn, direction, segment_of(conn, direction, completion->chunk));
@@ -249,14 +263,13 @@ void link_sent(struct conn *conn, int direction, int result)
 {
     struct link *link = &conn->links[direction];
     struct pool *pool = conn->loop->pool;
-    struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
     uint32_t left = result > 0 ? (uint32_t)result : 0;
 
     link->send_busy = false;
     link->free_ns = conn->loop->now_ns;
     conn->inflight--;
     conn_touch(conn);
-    share_add(&share->bytes[direction], left);
+    link_count_sent(conn, direction, left);
     while (left) {
         uint32_t size = MIN(left, link->sending.first->size);
 

@@ -227,6 +227,9 @@ static void take_command(struct loop *loop)
     case LOOP_CLOSE:
         close_listener(loop, loop->command_proxy);
         break;
+    case LOOP_LIST:
+        connections_fill(loop, loop->command_proxy, loop->command_list);
+        break;
     case LOOP_STOP:
         stop(loop);
         break;

@@ -9,12 +9,13 @@
 #define PERTURB_INJECTOR_LOOP_H
 
 #include "injector/conn.h"
+#include "injector/connections.h"
 #include "injector/injector.h"
 #include "injector/resolve.h"
 
 #include <pthread.h>
 
-enum loop_verb { LOOP_NOTHING, LOOP_ADOPT, LOOP_OPEN, LOOP_CLOSE, LOOP_STOP };
+enum loop_verb { LOOP_NOTHING, LOOP_ADOPT, LOOP_OPEN, LOOP_CLOSE, LOOP_LIST, LOOP_STOP };
 
 struct listener {
     struct proxy *proxy; /* one reference; NULL when free */
@@ -67,6 +68,7 @@ struct loop {
     enum loop_verb verb;
     struct armed *command_armed;
     struct proxy *command_proxy;
+    struct connection_list *command_list; /* borrowed: where LOOP_LIST puts its answer */
 };
 
 /* Starts the thread and waits until it runs. `ack_fd` is borrowed: an eventfd written to after each command. 0, -errno. */

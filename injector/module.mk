@@ -1,3 +1,21 @@
-srcs-injector += injector/armed.c injector/chain.c injector/grip.c injector/bulk.c injector/conn.c injector/link.c injector/listen.c injector/injector.c injector/serve.c injector/loop.c \
-                 injector/pool.c injector/registry.c injector/resolve.c injector/resolver.c injector/ring.c injector/timer.c injector/epoll.c injector/probe.c \
-                 $(wildcard injector/faults/*.c)
+srcs-injector += \
+    injector/armed.c \
+    injector/bulk.c \
+    injector/chain.c \
+    injector/conn.c \
+    injector/connections.c \
+    injector/epoll.c \
+    injector/grip.c \
+    injector/injector.c \
+    injector/link.c \
+    injector/listen.c \
+    injector/loop.c \
+    injector/pool.c \
+    injector/probe.c \
+    injector/registry.c \
+    injector/resolve.c \
+    injector/resolver.c \
+    injector/ring.c \
+    injector/serve.c \
+    injector/timer.c \
+    $(wildcard injector/faults/*.c)

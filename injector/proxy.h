@@ -13,6 +13,7 @@
 struct proxy_share {
     uint64_t connections, connections_open, connects_failed;
     uint64_t bytes[2]; /* by direction index, passed on */
+    uint64_t received[2]; /* by direction index */
     uint64_t bulks; /* times a direction began to be spliced */
     uint64_t exchanges; /* times a client began to speak: first, or after its upstream had */
     uint64_t held_bytes, held_cost, held_bytes_peak;

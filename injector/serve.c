@@ -159,6 +159,17 @@ static void serve_proxies(struct server *server, const struct message *message, 
     answer->size = list ? count * sizeof(*list) : 0;
 }
 
+static void serve_connections(struct server *server, const struct message *message, struct answer *answer)
+{
+    struct connection_status *list = calloc(CONNECTIONS_LISTED_MAX, sizeof(*list));
+    const char *name = message->payload ? message->payload : "";
+    size_t count = 0;
+
+    answer->result = list ? injector_connections_list(server->injector, name, list, CONNECTIONS_LISTED_MAX, &count) : -ENOMEM;
+    answer->payload = list;
+    answer->size = count * sizeof(*list);
+}
+
 /* Stream faults expire by themselves: there is no record that could be undone. */
 static void serve_undo(struct server *server, const struct message *message, struct answer *answer)
 {
@@ -190,6 +201,7 @@ static serve_verb *const verbs[MESSAGE_VERB_COUNT] = {
     [MESSAGE_PREPARE] = serve_prepare, [MESSAGE_ARM] = serve_arm,       [MESSAGE_RENEW] = serve_renew,
     [MESSAGE_RELEASE] = serve_release, [MESSAGE_STATUS] = serve_status, [MESSAGE_PROXIES] = serve_proxies,
     [MESSAGE_UNDO] = serve_undo,       [MESSAGE_VERIFY] = serve_verify, [MESSAGE_QUIT] = serve_quit,
+    [MESSAGE_CONNECTIONS] = serve_connections,
 };
 
 /* ---- the stream ------------------------------------------------------------------------------------------------------- */

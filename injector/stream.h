@@ -61,6 +61,7 @@ struct stream_view {
     uint32_t direction;      /* one enum direction */
     bool fresh;              /* on_open: the connection was just accepted; else the fault was armed on an open one */
     uint64_t seed, name_hash, stream;
+    uint64_t epoch;          /* of the plan */
 };
 
 /* Any may be NULL: bytes and end pass on, nothing happens. */
@@ -71,6 +72,9 @@ struct stream_ops {
     void (*on_bytes)(const struct stream_view *view, const struct range *range, struct rulings *ret_rulings);
     void (*on_eof)(const struct stream_view *view, const struct range *range, struct rulings *ret_rulings);
     void (*on_timer)(const struct stream_view *view, struct rulings *ret_rulings);
+    /* The parameters are others from here on; the state stays as it was, the timer is off. Rulings mean what they do from on_open. */
+    void (*on_change)(const struct stream_view *view, struct rulings *ret_rulings);
+    bool rules_again; /* after a change, what is held is ruled on anew: its instants follow from what the state now says */
     void (*end)(const struct stream_view *view, struct rulings *ret_rulings); /* released: only CLOSE_* means anything */
 };
 

@@ -20,6 +20,7 @@ static api_handler *const handlers[ROUTE_COUNT] = {
     [ROUTE_PROXY_UPDATE] = handle_proxy_update,
     [ROUTE_PROXY_DELETE] = handle_proxy_delete,
     [ROUTE_PROXY_STATS] = handle_proxy_stats,
+    [ROUTE_PROXY_CONNECTIONS] = handle_proxy_connections,
     [ROUTE_TOXIC_LIST] = handle_toxic_list,
     [ROUTE_TOXIC_CREATE] = handle_toxic_create,
     [ROUTE_TOXIC_SHOW] = handle_toxic_show,

@@ -16,7 +16,7 @@ typedef void api_handler(struct call *call);
 
 api_handler handle_proxy_list, handle_proxy_create, handle_proxy_show, handle_proxy_update, handle_proxy_delete, handle_proxy_stats,
     handle_toxic_list, handle_toxic_create, handle_toxic_show, handle_toxic_update, handle_toxic_delete, handle_populate,
-    handle_reset, handle_events, handle_metrics;
+    handle_reset, handle_events, handle_metrics, handle_proxy_connections;
 
 /* {"error","status"} as the reference sends it. */
 void call_refuse(struct call *call, int status, const char *text);

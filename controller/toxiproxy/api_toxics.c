@@ -98,6 +98,15 @@ void handle_toxic_create(struct call *call)
     cJSON_Delete(body);
 }
 
+/* Does the executor take the changed toxic for the same rule? If not, its duration counts from now. */
+static bool rule_goes_on(const struct toxic *before, const struct toxic *after)
+{
+    struct plan_rule old, new;
+
+    return toxic_rule(before, "", "", &old) && toxic_rule(after, "", "", &new) && old.fault == new.fault &&
+           !memcmp(&old.selector, &new.selector, sizeof(old.selector));
+}
+
 /* Name, type and stream stay; what is absent stays. */
 static int change(struct api *api, struct toxic *toxic, const struct toxic_request *request, struct buf *why)
 {
@@ -109,9 +118,10 @@ static int change(struct api *api, struct toxic *toxic, const struct toxic_reque
     if (toxic_attributes_merge(toxic->fault, request->attributes, false, &changed.attributes, why) < 0 ||
         toxic_duration_set(&changed, request->duration, now_ns, why) < 0)
         return 400;
-    if (!request->duration && changed.deadline_ns > now_ns &&
-        (changed.toxicity != before.toxicity || memcmp(&changed.attributes, &before.attributes, sizeof(before.attributes)) != 0))
-        changed.until_ns = changed.deadline_ns - now_ns; /* a changed rule is armed anew */
+    if (!request->duration && changed.deadline_ns > now_ns && !rule_goes_on(&before, &changed))
+        changed.until_ns = changed.deadline_ns - now_ns;
+    else if (request->duration && changed.until_ns == before.until_ns && changed.until_ns)
+        changed.until_ns++; /* another rule, whose time begins now */
     *toxic = changed;
     result = engine_publish(&api->engine);
     if (result >= 0)

@@ -77,6 +77,8 @@ void handle_proxy_stats(struct call *call)
     json_add_integer(object, "exchanges", (int64_t)status.exchanges);
     json_add_integer(object, "bytes_to_upstream", (int64_t)status.bytes_to_upstream);
     json_add_integer(object, "bytes_to_client", (int64_t)status.bytes_to_client);
+    json_add_integer(object, "bytes_from_client", (int64_t)status.bytes_from_client);
+    json_add_integer(object, "bytes_from_upstream", (int64_t)status.bytes_from_upstream);
     json_add_integer(object, "held_bytes", (int64_t)status.held_bytes);
     json_add_integer(object, "held_bytes_peak", (int64_t)status.held_bytes_peak);
     json_add_integer(object, "held_bytes_max", (int64_t)status.held_bytes_max);
@@ -138,7 +140,7 @@ static void put_bytes(struct buf *out, const char *metric, const char *direction
     buf_printf(out, "} %" PRIu64 "\n", bytes);
 }
 
-static void put_byte_metric(struct call *call, const char *metric, const char *help)
+static void put_byte_metric(struct call *call, const char *metric, const char *help, bool received)
 {
     const struct model *model = &call->api->model;
     struct buf *out = &call->response->body;
@@ -147,8 +149,8 @@ static void put_byte_metric(struct call *call, const char *metric, const char *h
     for (size_t i = 0; i < model->count; i++) {
         struct proxy_status status = engine_status(&call->api->engine, model->proxies[i]);
 
-        put_bytes(out, metric, "downstream", model->proxies[i], status.bytes_to_client);
-        put_bytes(out, metric, "upstream", model->proxies[i], status.bytes_to_upstream);
+        put_bytes(out, metric, "downstream", model->proxies[i], received ? status.bytes_from_upstream : status.bytes_to_client);
+        put_bytes(out, metric, "upstream", model->proxies[i], received ? status.bytes_from_client : status.bytes_to_upstream);
     }
 }
 
@@ -268,9 +270,8 @@ void handle_metrics(struct call *call)
     }
     call->response->content_type = "text/plain; version=0.0.4; charset=utf-8";
     if (call->api->proxy_metrics) {
-        put_byte_metric(call, "toxiproxy_proxy_received_bytes_total",
-                        "Bytes taken from the sender and passed on, counted as they pass.");
-        put_byte_metric(call, "toxiproxy_proxy_sent_bytes_total", "Bytes passed on to the receiver, counted as they pass.");
+        put_byte_metric(call, "toxiproxy_proxy_received_bytes_total", "Bytes taken from the sender, counted as they come.", true);
+        put_byte_metric(call, "toxiproxy_proxy_sent_bytes_total", "Bytes passed on to the receiver, counted as they go.", false);
         put_proxy_metric(call, "perturb_proxy_connections_total", "counter", "Connections accepted.", connections);
         put_proxy_metric(call, "perturb_proxy_connections", "gauge", "Connections open.", connections_open);
         put_proxy_metric(call, "perturb_proxy_held_bytes", "gauge", "Bytes held back by toxics.", held_bytes);

@@ -142,6 +142,7 @@ static int open_listener(struct engine *engine, const struct proxy_config *proxy
     memset(&spec, 0, sizeof(spec));
     snprintf(spec.name, sizeof(spec.name), "%s", proxy->scope);
     snprintf(spec.listen, sizeof(spec.listen), "%s", listen);
+    spec.flags = engine->strict ? PROXY_FLAGS : 0;
     if (snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxy->upstream) < (int)sizeof(spec.upstream))
         result = injector_open_proxy(engine->injector, &spec, ret_status);
     if (result != -EINVAL && result != -ENOENT)
@@ -196,6 +197,8 @@ static void add_status(struct proxy_status *sum, const struct proxy_status *more
     sum->exchanges += more->exchanges;
     sum->bytes_to_upstream += more->bytes_to_upstream;
     sum->bytes_to_client += more->bytes_to_client;
+    sum->bytes_from_client += more->bytes_from_client;
+    sum->bytes_from_upstream += more->bytes_from_upstream;
     sum->hold_full += more->hold_full;
     histogram_merge(&sum->lateness, &more->lateness);
     sum->held_bytes_peak = MAX(sum->held_bytes_peak, more->held_bytes_peak);
@@ -266,8 +269,15 @@ static int make_plan(struct engine *engine, struct plan **ret_plan)
     for (size_t i = 0; i < model->count; i++) {
         const struct proxy_config *proxy = model->proxies[i];
 
-        for (size_t t = 0; proxy->enabled && t < proxy->toxic_count; t++)
-            plan->rule_count += toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, &plan->rules[plan->rule_count]);
+        for (size_t t = 0; proxy->enabled && t < proxy->toxic_count; t++) {
+            struct plan_rule *rule = &plan->rules[plan->rule_count];
+
+            if (!toxic_rule(proxy->toxics[t], proxy->name, proxy->scope, rule))
+                continue;
+            if (engine->strict)
+                toxic_rule_strict(proxy->toxics[t], rule);
+            plan->rule_count++;
+        }
     }
     *ret_plan = plan;
     return 0;
@@ -312,6 +322,30 @@ bool engine_counts(const struct engine *engine, const struct proxy_config *proxy
             return true;
         }
     return false;
+}
+
+const struct toxic *engine_toxic_at(const struct engine *engine, const struct proxy_config *proxy, size_t place)
+{
+    struct plan_rule rule;
+
+    for (size_t i = 0; engine->armed && place < engine->plan->rule_count && i < proxy->toxic_count; i++)
+        if (toxic_rule(proxy->toxics[i], proxy->name, proxy->scope, &rule) &&
+            !strcmp(rule.name, engine->plan->rules[place].name) && !strcmp(rule.scope, engine->plan->rules[place].scope))
+            return proxy->toxics[i];
+    return NULL;
+}
+
+struct connection_status *engine_connections(struct engine *engine, const struct proxy_config *proxy, size_t *ret_count)
+{
+    struct connection_status *list = calloc(CONNECTIONS_LISTED_MAX, sizeof(*list));
+
+    *ret_count = 0;
+    if (!list || !proxy->enabled)
+        return list;
+    if (injector_connections_list(engine->injector, proxy->scope, list, CONNECTIONS_LISTED_MAX, ret_count) >= 0)
+        return list;
+    free(list);
+    return NULL;
 }
 
 /* ---- as time goes on -------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,12 @@ uint64_t engine_next_ns(const struct engine *engine);
 /* What a proxy did since it was created. */
 struct proxy_status engine_status(const struct engine *engine, const struct proxy_config *proxy);
 
+/* The open connections of a proxy, the oldest first: returns new (free), *ret_count of them. NULL when they cannot be told. */
+struct connection_status *engine_connections(struct engine *engine, const struct proxy_config *proxy, size_t *ret_count);
+
+/* The toxic whose rule has this place in the plan in force; NULL for none of the proxy's. */
+const struct toxic *engine_toxic_at(const struct engine *engine, const struct proxy_config *proxy, size_t place);
+
 /* The counts of a toxic's rule since it was last changed. False when it has none (closed proxy, nothing to carry out). */
 bool engine_counts(const struct engine *engine, const struct proxy_config *proxy, const struct toxic *toxic,
                    struct rule_status *ret_status);

@@ -22,6 +22,7 @@ static const struct route routes[] = {
     { "POST PATCH", "proxies/*", ROUTE_PROXY_UPDATE },
     { "DELETE", "proxies/*", ROUTE_PROXY_DELETE },
     { "GET", "proxies/*/stats", ROUTE_PROXY_STATS },
+    { "GET", "proxies/*/connections", ROUTE_PROXY_CONNECTIONS },
     { "GET", "proxies/*/toxics", ROUTE_TOXIC_LIST },
     { "POST", "proxies/*/toxics", ROUTE_TOXIC_CREATE },
     { "GET", "proxies/*/toxics/*", ROUTE_TOXIC_SHOW },

@@ -14,6 +14,16 @@
 #include <strings.h>
 #include <sys/param.h>
 
+/* How the reference counts. */
+static const struct {
+    const char *type, *param;
+    int64_t value;
+} strict_params[] = {
+    { "timeout", "since", 1 },
+    { "limit_data", "since", 1 },
+    { "reset_peer", "since", 1 },
+};
+
 /* What a zero means where the fault itself knows none, and which values kill the server that this one stands in for. */
 struct quirk {
     const char *type, *attribute;
@@ -370,4 +380,17 @@ bool toxic_rule(const struct toxic *toxic, const char *proxy, const char *scope,
     ret_rule->selector.probability_ppm = (uint32_t)lround(fmax(0, fmin(1, (double)toxic->toxicity)) * PPM);
     ret_rule->selector.until_ns = toxic->until_ns;
     return true;
+}
+
+void toxic_rule_strict(const struct toxic *toxic, struct plan_rule *rule)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(strict_params); i++) {
+        const struct param_desc *param;
+
+        if (strcmp(strict_params[i].type, toxic->fault->name) != 0)
+            continue;
+        param = find_param(toxic->fault, strict_params[i].param);
+        if (!(toxic->attributes.native_given & BIT(param->slot)))
+            rule->params.slot[param->slot] = strict_params[i].value;
+    }
 }

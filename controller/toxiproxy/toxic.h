@@ -65,4 +65,7 @@ cJSON *toxic_print(const struct toxic *toxic, bool for_file, uint64_t now_ns);
 /* The rule that carries it out in the proxy `scope`. False: there is nothing to carry out. `proxy` is the proxy's own name. */
 bool toxic_rule(const struct toxic *toxic, const char *proxy, const char *scope, struct plan_rule *ret_rule);
 
+/* Makes the rule do as the reference does where that differs by a parameter, but for those that the toxic sets itself. */
+void toxic_rule_strict(const struct toxic *toxic, struct plan_rule *rule);
+
 #endif

@@ -3,7 +3,8 @@
  * 1. The bucket is kept as one instant: when all bytes let through so far are paid for at the rate. A byte may go `burst` ahead
  *    of that. Lateness of the loop is made good, so the mean is exact.
  * 2. Bytes go in pieces of about one millisecond, so that the rate is even and not in bursts of a read.
- * 3. A shared bucket is one queue: whoever's piece is ruled on first goes first. It is one atomic word, for loops run at once. */
+ * 3. A shared bucket is one queue: whoever's piece is ruled on first goes first. It is one atomic word, for loops run at once.
+ * 4. A change of the rate takes the held bytes out of the bucket and lets them pay the new one; what has passed stays paid for. */
 #include "injector/stream.h"
 
 #include "scenarios/base/clock.h"
@@ -16,6 +17,11 @@ enum scope { SCOPE_CONNECTION, SCOPE_PROXY };
 struct bucket {
     uint64_t paid_ns;
     uint64_t remainder; /* of the division by the rate: no byte's time is lost to rounding */
+};
+
+struct shared_bucket {
+    uint64_t paid;  /* in fractions of a nanosecond */
+    uint64_t epoch; /* of the plan that last changed the rate */
 };
 
 /* The instant at which `bytes` that came at came_ns are paid for. */
@@ -42,12 +48,18 @@ static uint64_t pay_shared(uint64_t *paid, uint64_t came_ns, uint64_t bytes, uin
     return next / FRACTIONS;
 }
 
+static uint64_t burst_ns_of(const struct params_STREAM_bandwidth *params)
+{
+    uint64_t rate = (uint64_t)params->rate, burst = params->burst ? (uint64_t)params->burst : rate / BURSTS_PER_S;
+
+    return (uint64_t)((uint128)burst * NS_PER_S / rate);
+}
+
 static void on_bytes(const struct stream_view *view, const struct range *range, struct rulings *rulings)
 {
     const struct params_STREAM_bandwidth *params = &view->params->STREAM_bandwidth;
     uint64_t rate = (uint64_t)params->rate;
-    uint64_t burst = params->burst ? (uint64_t)params->burst : rate / BURSTS_PER_S;
-    uint64_t burst_ns = (uint64_t)((uint128)burst * NS_PER_S / rate);
+    uint64_t burst_ns = burst_ns_of(params);
     uint64_t piece = MAX(rate / PIECES_PER_S, (uint64_t)1);
     uint64_t left = range->size;
 
@@ -55,7 +67,7 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
         uint64_t size = MIN(left, piece), paid_ns, due_ns;
 
         if (params->scope == SCOPE_PROXY)
-            paid_ns = pay_shared(view->shared, range->came_ns, size, rate);
+            paid_ns = pay_shared(&((struct shared_bucket *)view->shared)->paid, range->came_ns, size, rate);
         else
             paid_ns = pay(view->state, range->came_ns, size, rate);
         due_ns = paid_ns > burst_ns ? paid_ns - burst_ns : 0;
@@ -67,9 +79,35 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
     }
 }
 
+/* The first connection that hears of it does it for all of them. */
+static void change_shared(struct shared_bucket *shared, uint64_t epoch, uint64_t most_ns)
+{
+    uint64_t seen = __atomic_load_n(&shared->epoch, __ATOMIC_RELAXED), paid;
+
+    if (seen == epoch || !__atomic_compare_exchange_n(&shared->epoch, &seen, epoch, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    paid = __atomic_load_n(&shared->paid, __ATOMIC_RELAXED);
+    while (paid > most_ns * FRACTIONS &&
+           !__atomic_compare_exchange_n(&shared->paid, &paid, most_ns * FRACTIONS, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
+static void on_change(const struct stream_view *view, struct rulings *rulings)
+{
+    uint64_t most_ns = view->now_ns + burst_ns_of(&view->params->STREAM_bandwidth);
+    struct bucket *bucket = view->state;
+
+    (void)rulings;
+    if (bucket->paid_ns > most_ns)
+        *bucket = (struct bucket){ .paid_ns = most_ns };
+    change_shared(view->shared, view->epoch, most_ns);
+}
+
 extern const struct stream_ops stream_bandwidth;
 const struct stream_ops stream_bandwidth = {
     .state_size = sizeof(struct bucket),
-    .shared_size = sizeof(uint64_t),
+    .shared_size = sizeof(struct shared_bucket),
     .on_bytes = on_bytes,
+    .on_change = on_change,
+    .rules_again = true,
 };

@@ -16,4 +16,4 @@ static void on_open(const struct stream_view *view, struct rulings *rulings)
 }
 
 extern const struct stream_ops stream_half_close;
-const struct stream_ops stream_half_close = { .on_open = on_open, .on_timer = end_direction };
+const struct stream_ops stream_half_close = { .on_open = on_open, .on_change = on_open, .on_timer = end_direction };

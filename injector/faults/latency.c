@@ -6,6 +6,7 @@
  * 3. A correlated cell repeats the draw of the cell before it, with that chance: the distribution stays what it is, and two cells
  *    that lie k apart correlate by the k-th power. Which cell began a run follows from the draws alone.
  * 4. A wave runs from when the rule's window opened: all connections feel it in step.
+ * 5. When the parameters change, what is held gets the delay that it would have had from the start.
  * The shapes are netem's (tc-netem(8); the tables' generators in iproute2's netem/ folder): mean `latency`, spread `jitter`;
  * pareto has shape 3, is moved to mean 0 and scaled by 4/3; paretonormal is a quarter normal, three quarters pareto; all are
  * cut at four spreads, as the tables are. A table of percentiles is read along straight lines from 0 at 0 %. A negative sum is no
@@ -172,5 +173,17 @@ static void on_eof(const struct stream_view *view, const struct range *range, st
     rulings_add(rulings, RULING_HOLD, 0, range->came_ns + delay_ns(view, range->offset, range->came_ns));
 }
 
+static void on_change(const struct stream_view *view, struct rulings *rulings)
+{
+    (void)rulings;
+    *(struct latency *)view->state = (struct latency){ .cell = 0 };
+}
+
 extern const struct stream_ops stream_latency;
-const struct stream_ops stream_latency = { .state_size = sizeof(struct latency), .on_bytes = on_bytes, .on_eof = on_eof };
+const struct stream_ops stream_latency = {
+    .state_size = sizeof(struct latency),
+    .on_bytes = on_bytes,
+    .on_eof = on_eof,
+    .on_change = on_change,
+    .rules_again = true,
+};

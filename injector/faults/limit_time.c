@@ -15,4 +15,4 @@ static void on_open(const struct stream_view *view, struct rulings *rulings)
 }
 
 extern const struct stream_ops stream_limit_time;
-const struct stream_ops stream_limit_time = { .on_open = on_open, .on_timer = close_now };
+const struct stream_ops stream_limit_time = { .on_open = on_open, .on_change = on_open, .on_timer = close_now };

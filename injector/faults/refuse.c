@@ -8,4 +8,4 @@ static void on_open(const struct stream_view *view, struct rulings *rulings)
 }
 
 extern const struct stream_ops stream_refuse;
-const struct stream_ops stream_refuse = { .on_open = on_open };
+const struct stream_ops stream_refuse = { .on_open = on_open, .on_change = on_open };

@@ -1,6 +1,7 @@
 /* stream.slicer: the stream is cut into small segments with a pause after each.
  *
  * 1. Cuts lie at byte offsets that follow from the offset where the fault began and the draws alone, not from reads.
+ *    A change of parameters begins anew at the first byte that is held, whose cuts so far stay.
  * 2. The pause runs from when a segment's last byte went; bytes that come later than that do not wait. */
 #include "injector/stream.h"
 
@@ -43,5 +44,16 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
     }
 }
 
+static void on_change(const struct stream_view *view, struct rulings *rulings)
+{
+    (void)rulings;
+    *(struct slicer *)view->state = (struct slicer){ .begun = false };
+}
+
 extern const struct stream_ops stream_slicer;
-const struct stream_ops stream_slicer = { .state_size = sizeof(struct slicer), .on_bytes = on_bytes };
+const struct stream_ops stream_slicer = {
+    .state_size = sizeof(struct slicer),
+    .on_bytes = on_bytes,
+    .on_change = on_change,
+    .rules_again = true,
+};

@@ -1,4 +1,4 @@
-/* stream.slow_close: bytes pass; a direction's end goes `delay` after it came. */
+/* stream.slow_close: bytes pass; a direction's end goes `delay` after it came, also when the delay is changed meanwhile. */
 #include "injector/stream.h"
 
 static void on_eof(const struct stream_view *view, const struct range *range, struct rulings *rulings)
@@ -7,4 +7,4 @@ static void on_eof(const struct stream_view *view, const struct range *range, st
 }
 
 extern const struct stream_ops stream_slow_close;
-const struct stream_ops stream_slow_close = { .on_eof = on_eof };
+const struct stream_ops stream_slow_close = { .on_eof = on_eof, .rules_again = true };

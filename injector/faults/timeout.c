@@ -1,6 +1,8 @@
 /* stream.timeout: bytes are thrown away; the connection closes `after` the first one thrown away, or, when none comes, `after`
- * the fault began. `after` 0 never closes. What lost bytes is closed at release: its stream has a hole. */
+ * the fault began. `since` last: after the last one thrown away. `after` 0 never closes. What lost bytes is closed at release: its stream has a hole. */
 #include "injector/stream.h"
+
+enum since { SINCE_FIRST, SINCE_LAST };
 
 struct timeout {
     bool affected;
@@ -21,7 +23,7 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
 {
     struct timeout *timeout = view->state;
 
-    if (!timeout->affected)
+    if (!timeout->affected || view->params->STREAM_timeout.since == SINCE_LAST)
         restart(view, rulings);
     timeout->affected = true;
     rulings_add(rulings, RULING_DISCARD, range->size, 0);
@@ -50,6 +52,7 @@ extern const struct stream_ops stream_timeout;
 const struct stream_ops stream_timeout = {
     .state_size = sizeof(struct timeout),
     .on_open = on_open,
+    .on_change = on_open,
     .on_bytes = on_bytes,
     .on_eof = on_eof,
     .on_timer = on_timer,

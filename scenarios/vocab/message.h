@@ -11,6 +11,7 @@
  *   MESSAGE_RELEASE  no fault, once every loop acknowledged   -                  struct rule_status[]
  *   MESSAGE_STATUS   counts                                   -                  struct rule_status[]
  *   MESSAGE_PROXIES  counters of the wire                     -                  struct proxy_status[]
+ *   MESSAGE_CONNECTIONS  open connections     proxy's name       struct connection_status[], the oldest first
  *   MESSAGE_UNDO     undo what one record says                undo text          -
  *   MESSAGE_VERIFY   prove that nothing acts                  -                  text of what was found when not
  *   MESSAGE_QUIT     drain, then exit                         -                  -
@@ -49,6 +50,7 @@ enum message_verb {
     MESSAGE_SPAWN,
     MESSAGE_JOURNAL,
     MESSAGE_FINISH,
+    MESSAGE_CONNECTIONS,
     MESSAGE_VERB_COUNT
 };
 
@@ -70,10 +72,17 @@ struct wire_hello {
     uint32_t loops;
 };
 
+enum proxy_flag {
+    PROXY_ENDS_WHOLE = 1,   /* an end passed on in one direction ends the other as well: no half-close */
+    PROXY_REFUSES_SOFTLY = 2, /* a client whose upstream cannot be reached gets an end instead of a reset */
+    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY
+};
+
 struct proxy_spec {
     char name[RULE_SCOPE_MAX];
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
     char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379" */
+    uint32_t flags; /* enum proxy_flag */
 };
 
 struct proxy_status {
@@ -83,10 +92,28 @@ struct proxy_status {
     uint64_t exchanges; /* times the client began to speak, first or after the upstream had spoken: the attempts of a
                          * request/response protocol without pipelining */
     uint64_t bytes_to_upstream, bytes_to_client; /* passed on */
+    uint64_t bytes_from_client, bytes_from_upstream; /* received */
     uint64_t held_bytes, held_bytes_peak, held_bytes_max;
     uint64_t hold_full; /* times the bound pushed back */
     struct histogram lateness; /* ns between the instant until which bytes were to be held and their send, where the destination took
                                 * them at once: the faults' own error */
+};
+
+enum { CONNECTION_RULES_MAX = 16, CONNECTIONS_LISTED_MAX = 4096 };
+
+enum connection_state { CONNECTION_DIALLING, CONNECTION_OPEN, CONNECTION_ENDING };
+
+/* One open connection of a proxy. Directions: 0 to the upstream, 1 to the client. */
+struct connection_status {
+    uint64_t sequence; /* its number at the proxy, from 1 */
+    uint64_t age_ns;
+    uint64_t received[2], sent[2]; /* bytes, from the direction's source and to its destination */
+    uint64_t held[2];              /* bytes, in the hands of faults */
+    uint32_t state;                /* enum connection_state */
+    uint32_t rule_count;           /* rules that act on it; the first CONNECTION_RULES_MAX are told */
+    uint16_t rules[CONNECTION_RULES_MAX]; /* by place, as struct rule_status is listed */
+    char client[ADDRESS_TEXT_MAX]; /* "" when unknown */
+    char upstream[ADDRESS_TEXT_MAX]; /* the address dialled, "" before */
 };
 
 /* A message as received: the payload is owned by it; message_done frees it. */

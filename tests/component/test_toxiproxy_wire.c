@@ -115,6 +115,37 @@ static void deleting_a_timeout_closes_what_lost_bytes(void **state)
     close(idle);
 }
 
+/* Connections live through it, with what they have: a hole, held bytes, counts. */
+static void changing_a_toxic_keeps_connections(void **state)
+{
+    struct fixture *fixture = *state;
+    char byte, text[TEXT_MAX];
+    uint64_t begun_ns;
+    int fd;
+
+    add_proxy(fixture);
+    fd = wire_connect(fixture->listen);
+    exchange(fd, 'a');
+    add_toxic(fixture, "{\"type\":\"latency\",\"attributes\":{\"latency\":60000}}");
+    assert_int_equal(wire_send_all(fd, "b", 1), 0);
+    assert_true(wire_is_silent(fd, 50));
+    assert_int_equal(toxi_do(&fixture->toxi, "PATCH", "/proxies/p/toxics/latency_downstream", "{\"attributes\":{\"latency\":60001}}"), 200);
+    assert_true(wire_is_silent(fd, 50));
+    toxi_get(&fixture->toxi, "/proxies/p/stats", "toxics", text, sizeof(text));
+    assert_non_null(strstr(text, "\"matched\":1,\"eligible\":1,\"fired\":1,\"skipped\":0,\"held_bytes\":1,"));
+    assert_int_equal(toxi_do(&fixture->toxi, "POST", "/proxies/p/toxics/latency_downstream", "{\"attributes\":{\"latency\":1}}"), 200);
+    assert_int_equal(wire_recv_all(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'b');
+    add_toxic(fixture, "{\"type\":\"timeout\",\"stream\":\"upstream\"}");
+    assert_int_equal(wire_send_all(fd, "c", 1), 0);
+    assert_true(wire_is_silent(fd, 50));
+    begun_ns = clock_now_ns();
+    assert_int_equal(toxi_do(&fixture->toxi, "POST", "/proxies/p/toxics/timeout_upstream", "{\"attributes\":{\"timeout\":300}}"), 200);
+    assert_int_equal(wire_recv_all(fd, &byte, 1), 0);
+    assert_true(clock_now_ns() - begun_ns >= 300 * NS_PER_MS);
+    close(fd);
+}
+
 static void slow_close_holds_the_end_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -442,6 +473,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(latency_holds_both_ways, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reset_peer_resets_idle_and_open_connections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deleting_a_timeout_closes_what_lost_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(changing_a_toxic_keeps_connections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slow_close_holds_the_end_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_data_passes_so_many_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bandwidth_of_zero_lets_nothing_pass, set_up, tear_down),

@@ -58,6 +58,7 @@ static const struct fault_case cases[] = {
     { "limit_data", { 10, 1 }, DIRECTION_TO_CLIENT, "bytes 0 10 0", "pass 10,rst" },
     { "limit_data", { 0, 0 }, DIRECTION_TO_CLIENT, "bytes 0 1 0", "fin" },
     { "limit_data", { 10, 0 }, DIRECTION_TO_CLIENT, "armed 0; bytes 500 1 0", "-; fin" },
+    { "limit_data", { 10, 0, 1 }, DIRECTION_TO_CLIENT, "armed 0; bytes 500 4 0; bytes 504 9 0", "-; pass 4; pass 6,fin" },
     /* after, close */
     { "limit_time", { 100, 0 }, DIRECTION_TO_CLIENT, "open 5; bytes 0 4 50; eof 4 60; timer 105", "timer 105; -; -; fin" },
     { "limit_time", { 100, 1 }, DIRECTION_TO_CLIENT, "armed 5; timer 105", "timer 105; rst" },
@@ -78,6 +79,8 @@ static const struct fault_case cases[] = {
       "timer 100; timer 150,discard 4; discard 4; discard 0; fin; fin" },
     { "timeout", { 0 }, DIRECTION_TO_CLIENT, "open 0; bytes 0 4 50; end 60", "-; discard 4; fin" },
     { "timeout", { 0 }, DIRECTION_TO_CLIENT, "open 0; end 60", "-; -" },
+    { "timeout", { 100, 1 }, DIRECTION_TO_CLIENT, "open 0; bytes 0 4 50; bytes 4 4 60; eof 8 70",
+      "timer 100; timer 150,discard 4; timer 160,discard 4; timer 170,discard 0" },
     { "timeout", { 100 }, DIRECTION_TO_CLIENT, "armed 5; timer 105", "timer 105; fin" },
     { "blackhole", { 0 }, DIRECTION_TO_UPSTREAM, "open 0; bytes 0 4 0; eof 4 0; end 9", "stall; stall; stall; -" },
     { "blackhole", { 0 }, DIRECTION_TO_CLIENT, "open 0; bytes 0 4 0", "-; stall" },
@@ -85,6 +88,9 @@ static const struct fault_case cases[] = {
     { "reset_peer", { 0 }, DIRECTION_TO_CLIENT, "open 3", "rst" },
     { "reset_peer", { 0 }, DIRECTION_TO_CLIENT, "armed 3", "rst" },
     { "reset_peer", { 70 }, DIRECTION_TO_CLIENT, "armed 3; bytes 0 4 5; timer 73", "timer 73; -; rst" },
+    { "reset_peer", { 0, 1 }, DIRECTION_TO_CLIENT, "open 3; bytes 0 4 5", "-; rst" },
+    { "reset_peer", { 0, 1 }, DIRECTION_TO_CLIENT, "open 3; eof 0 5", "-; rst" },
+    { "reset_peer", { 70, 1 }, DIRECTION_TO_CLIENT, "armed 3; bytes 0 4 5; timer 75", "-; timer 75,stall; rst" },
     { "refuse", { 0 }, DIRECTION_TO_CLIENT, "open 3", "rst" },
     { "refuse", { 0 }, DIRECTION_TO_CLIENT, "armed 3; bytes 0 4 5", "-; -" },
     { "refuse", { 1 }, DIRECTION_TO_CLIENT, "armed 3", "rst" },
@@ -155,19 +161,19 @@ static void test_rulings(void **state)
         const struct fault_desc *fault = fault_find(cases[i].fault, BIT(LAYER_STREAM), NULL);
         const struct stream_ops *ops = stream_registry[fault->id];
         union fault_params params = { .slot = { 0 } };
-        uint64_t states[2][16] = { { 0 } }, shared = 0;
+        uint64_t states[2][16] = { { 0 } }, shared[2 * 2] = { 0 };
         struct stream_view view = {
             .params = &params,
             .state = states[0],
             .other = states[1],
-            .shared = &shared,
+            .shared = shared,
             .direction = cases[i].direction,
         };
         struct buf got;
         char script[256], *rest = script, *occasion;
 
         memcpy(&params.slot[1], cases[i].params, sizeof(cases[i].params));
-        assert_true(ops->state_size <= sizeof(states[0]) && ops->shared_size <= sizeof(shared));
+        assert_true(ops->state_size <= sizeof(states[0]) && 2 * ops->shared_size <= sizeof(shared));
         buf_init(&got, 4096);
         snprintf(script, sizeof(script), "%s", cases[i].script);
         while ((occasion = strsep(&rest, ";"))) {
