@@ -120,6 +120,21 @@ static void leave_output(const struct guardian *guardian)
     dup2(output, STDERR_FILENO);
 }
 
+static void end_capture(void *record)
+{
+    capture_remove(record);
+}
+
+static int serve_wire(const struct guardian *guardian, int control_fd)
+{
+    char record[CAPTURE_RECORD_MAX];
+    struct injector_parting parting = { .act = end_capture, .context = record };
+
+    if (!guardian->spec->captures || capture_record(guardian->spec->run_id, record) < 0)
+        return injector_serve(control_fd, NULL);
+    return injector_serve_parting(control_fd, NULL, &parting);
+}
+
 /* The wire executor outlives us: own session, no parent-death signal; its lease makes it inert and it leaves when drained. */
 int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
 {
@@ -139,7 +154,7 @@ int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
         leave_output(guardian);
         guardian_unblock_signals();
         prctl(PR_SET_NAME, "perturb-wire");
-        _exit(injector_serve(fds[1], NULL) < 0 ? ERR_INTERNAL : 0);
+        _exit(serve_wire(guardian, fds[1]) < 0 ? ERR_INTERNAL : 0);
     }
     close(fds[1]);
     if (guardian->wire_pid < 0) {

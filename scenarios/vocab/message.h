@@ -17,6 +17,7 @@
  *   MESSAGE_EVENT    (executor to engine, unasked)            struct event       never answered
  *   MESSAGE_SPAWN    start a target (guardian)                spawn image        int32 pid, or a text on failure
  *   MESSAGE_JOURNAL  an undo record, durable when answered    "VERB ARGUMENT"    -
+ *   MESSAGE_CAPTURE  connects through proxies (guardian)      struct capture_spec[] of shims/host/capture.h    -, or a text on failure
  *   MESSAGE_FINISH   end targets, undo all, verify (guardian) -                  a line an entry: "ENTRY\tOUTCOME\n"
  *
  * 1. An executor refuses ARM and PREPARE whose epoch is not above the last one it armed or released: -ESTALE. RENEW of
@@ -48,6 +49,7 @@ enum message_verb {
     MESSAGE_SPAWN,
     MESSAGE_JOURNAL,
     MESSAGE_FINISH,
+    MESSAGE_CAPTURE,
     MESSAGE_VERB_COUNT
 };
 
@@ -65,8 +67,15 @@ struct message_head {
 struct proxy_spec {
     char name[RULE_SCOPE_MAX];
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
-    char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379" */
+    char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379"; "" where it captures */
+    uint32_t captures;               /* 1: connections are redirected here by the kernel, each goes on to where it was going */
 };
+
+enum { CAPTURE_PORTS_MAX = 16, CAPTURE_NETWORKS_MAX = 8 }; /* of one capture */
+
+/* The packet mark (SO_MARK) of the wire executor's dials to captured destinations and of the run's own probes: no capture takes
+ * what carries it. Needs CAP_NET_ADMIN. */
+#define CAPTURE_MARK UINT32_C(0x70657274)
 
 struct proxy_status {
     struct proxy_spec spec; /* with the address that it really listens on */
