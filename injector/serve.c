@@ -337,8 +337,10 @@ int injector_serve_parting(int control_fd, const struct injector_limits *limits,
     server.start_result = server.signal_fd < 0 ? server.signal_fd : injector_new(limits, &server.injector);
     while (server.control_fd >= 0 && !server.quitting)
         serve_once(&server, -1);
-    if (last.act)
+    if (last.act) {
         last.act(last.context);
+        server.grace_ns = GRACE_NS; /* what was led here just before may still be on its way */
+    }
     drain(&server);
     drop_control(&server);
     if (server.signal_fd >= 0)

@@ -251,6 +251,7 @@ void run_count_hops(struct run *run, struct hop_count *ret_count)
         ret_count->logical += counters.planned;
     }
     if (run->wire.fd < 0 || executor_ask(&run->wire, MESSAGE_PROXIES, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) < 0) {
+        ret_count->known = run->wire.fd < 0;
         message_done(&answer);
         return;
     }

@@ -40,6 +40,10 @@ int guarded_capture(struct guardian *guardian, const void *specs, size_t size, s
         return -EPROTO;
     if (!guardian->wire_pid)
         return -ECHILD; /* it died meanwhile: nobody would listen */
+    if (!guardian->holds) {
+        buf_puts(ret_why, "the kernel knows no tables with an owner, which Linux 5.12 has");
+        return -ENOTSUP;
+    }
     memcpy(guardian->captures, specs, size);
     guardian->capture_count = count;
     result = find_groups(guardian, ret_why);

@@ -56,6 +56,7 @@ struct guardian {
     struct host_action actions[GUARDIAN_ACTIONS_MAX];
     struct capture_spec captures[CAPTURES_MAX]; /* in force, to be renewed */
     size_t capture_count;
+    bool holds;           /* the wire executor keeps captured connections translated */
     uint64_t capture_seq; /* of their journal entry; 0 when there is none */
 };
 

@@ -139,12 +139,14 @@ static int serve_wire(const struct guardian *guardian, int control_fd)
 int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
 {
     char identity[PROCESS_TEXT_MAX];
+    struct capture_hold *hold = NULL;
     struct process_id id;
     uint64_t seq;
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
+    guardian->holds = guardian->spec->captures && capture_hold(guardian->spec->run_id, &hold) == 0;
     guardian->wire_pid = fork();
     if (guardian->wire_pid == 0) {
         close(fds[0]);
@@ -157,6 +159,7 @@ int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
         _exit(serve_wire(guardian, fds[1]) < 0 ? ERR_INTERNAL : 0);
     }
     close(fds[1]);
+    capture_unhold(hold); /* the executor has it */
     if (guardian->wire_pid < 0) {
         close(fds[0]);
         return -EAGAIN;

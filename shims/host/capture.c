@@ -75,31 +75,64 @@ static void tell_why(const char *said, struct buf *why)
     buf_append(why, error, strcspn(error, "\n"));
 }
 
+/* `why` may be NULL. */
+static int run_in(struct nft_ctx *context, const char *commands, struct buf *why)
+{
+    const char *said;
+
+    if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0)
+        return -ENOMEM;
+    if (nft_run_cmd_from_buffer(context, commands) == 0)
+        return 0;
+    said = nft_ctx_get_error_buffer(context);
+    if (why)
+        tell_why(said, why);
+    if (strstr(said, "not permitted"))
+        return -EPERM;
+    if (strstr(said, "No such file"))
+        return -ENOENT;
+    return strstr(said, "File exists") ? -EEXIST : -EIO;
+}
+
 static int run_commands(const char *commands, struct buf *why)
 {
     struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-    int result = -ENOMEM;
+    int result;
 
     if (!context)
         return -ENOMEM;
-    if (nft_ctx_buffer_output(context) == 0 && nft_ctx_buffer_error(context) == 0) {
-        errno = 0;
-        result = nft_run_cmd_from_buffer(context, commands) == 0 ? 0 : -EIO;
-        if (result < 0) {
-            const char *said = nft_ctx_get_error_buffer(context);
-
-            if (strstr(said, "not permitted"))
-                result = -EPERM;
-            else if (strstr(said, "No such file"))
-                result = -ENOENT;
-            else if (strstr(said, "File exists"))
-                result = -EEXIST;
-            if (why)
-                tell_why(said, why);
-        }
-    }
+    result = run_in(context, commands, why);
     nft_ctx_free(context);
     return result;
+}
+
+/* The library's context is opaque; its socket is the table's owner. */
+int capture_hold(const char *run_id, struct capture_hold **ret_hold)
+{
+    struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+    char table[CAPTURE_TABLE_MAX], commands[CAPTURE_TABLE_MAX + 160];
+    int result;
+
+    if (!context)
+        return -ENOMEM;
+    table_of(run_id, table);
+    snprintf(commands, sizeof(commands),
+             "table inet %s_hold {\n    flags owner\n    chain output {\n        type nat hook output priority %d; policy accept;\n"
+             "        ct state new accept\n    }\n}\n",
+             table, PRIORITY + 1);
+    result = run_in(context, commands, NULL);
+    if (result < 0) {
+        nft_ctx_free(context);
+        return result == -EPERM ? -EPERM : -ENOTSUP;
+    }
+    *ret_hold = (struct capture_hold *)context;
+    return 0;
+}
+
+void capture_unhold(struct capture_hold *hold)
+{
+    if (hold)
+        nft_ctx_free((struct nft_ctx *)hold);
 }
 
 static int find_table(const char *table)
