@@ -1,6 +1,7 @@
 /* The life of a connection: accepted, dialled, advanced, ended. States and invariants stand in conn.h. */
 #include "injector/conn.h"
 
+#include "injector/capture.h"
 #include "injector/loop.h"
 #include "scenarios/base/clock.h"
 
@@ -67,6 +68,11 @@ static void dial_to(struct conn *conn, const struct sockaddr_storage *address, s
         dial_failed(conn);
         return;
     }
+    if (conn->proxy->capture_port && capture_mark(fd) < 0) {
+        close(fd);
+        dial_failed(conn); /* unmarked it would come back to us */
+        return;
+    }
     if (address->ss_family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     conn->fds[1] = fd;
@@ -75,10 +81,25 @@ static void dial_to(struct conn *conn, const struct sockaddr_storage *address, s
     conn->loop->ops->connect(conn->loop->io, conn_tag(conn, OPERATION_CONNECT, 0), fd, (const struct sockaddr *)address, size);
 }
 
+static void dial_original(struct conn *conn)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    if (capture_destination(conn->fds[0], conn->proxy->capture_port, &address, &size) < 0)
+        dial_failed(conn);
+    else
+        dial_to(conn, &address, size);
+}
+
 static void dial(struct conn *conn)
 {
     const struct proxy *proxy = conn->proxy;
 
+    if (proxy->capture_port) {
+        dial_original(conn);
+        return;
+    }
     if (proxy->upstream_size) {
         dial_to(conn, &proxy->upstream, proxy->upstream_size);
         return;

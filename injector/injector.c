@@ -1,6 +1,7 @@
 /* The handle: proxies, plans and counters over the loops. Control thread only. */
 #include "injector/injector.h"
 
+#include "injector/capture.h"
 #include "injector/connections.h"
 #include "injector/listen.h"
 #include "injector/loop.h"
@@ -196,28 +197,46 @@ static struct proxy *find_proxy(const struct injector *injector, const char *nam
     return NULL;
 }
 
+static int listen_captured(struct proxy *proxy)
+{
+    int result = capture_listen(&proxy->listen_fd, &proxy->capture_port);
+
+    if (result >= 0)
+        snprintf(proxy->spec.listen, sizeof(proxy->spec.listen), "127.0.0.1:%u", proxy->capture_port);
+    return result;
+}
+
+static int listen_openly(struct proxy *proxy)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+    int result = resolve_without_names(proxy->spec.upstream, &proxy->upstream, &proxy->upstream_size);
+
+    if (result >= 0)
+        result = resolve_address(proxy->spec.listen, true, &address, &size);
+    if (result >= 0)
+        result = listen_at(&address, size, &proxy->listen_fd);
+    if (result < 0)
+        return result;
+    size = sizeof(address);
+    (void)getsockname(proxy->listen_fd, (struct sockaddr *)&address, &size);
+    resolve_print((struct sockaddr *)&address, proxy->spec.listen, sizeof(proxy->spec.listen));
+    listen_path((struct sockaddr *)&address, proxy->unlink_path, sizeof(proxy->unlink_path));
+    return 0;
+}
+
 static int proxy_new(const struct injector *injector, const struct proxy_spec *spec, struct proxy **ret_proxy)
 {
     AUTO_FREE struct proxy *proxy = calloc(1, sizeof(*proxy) + injector->limits.loops * sizeof(proxy->shares[0]));
-    struct sockaddr_storage listen_address;
-    socklen_t size;
     int result;
 
     if (!proxy)
         return -ENOMEM;
     proxy->spec = *spec;
     proxy->hash = rng_hash(spec->name);
-    result = resolve_without_names(spec->upstream, &proxy->upstream, &proxy->upstream_size);
-    if (result >= 0)
-        result = resolve_address(spec->listen, true, &listen_address, &size);
-    if (result >= 0)
-        result = listen_at(&listen_address, size, &proxy->listen_fd);
+    result = spec->flags & PROXY_CAPTURES ? listen_captured(proxy) : listen_openly(proxy);
     if (result < 0)
         return result;
-    size = sizeof(listen_address);
-    (void)getsockname(proxy->listen_fd, (struct sockaddr *)&listen_address, &size);
-    resolve_print((struct sockaddr *)&listen_address, proxy->spec.listen, sizeof(proxy->spec.listen));
-    listen_path((struct sockaddr *)&listen_address, proxy->unlink_path, sizeof(proxy->unlink_path));
     proxy->references = 1 + injector->limits.loops;
     *ret_proxy = TAKE_PTR(proxy);
     return 0;

@@ -104,4 +104,15 @@ void injector_raise_descriptors(void);
  * Returns 0, or -errno when it could not start (which HELLO is answered with). */
 int injector_serve(int control_fd, const struct injector_limits *limits);
 
+/* What is done once, on the control thread, when serving has ended for whatever reason (QUIT, SIGTERM, the end of the stream), and
+ * before the draining begins: whoever led connections to the proxies by other means ends that here, since nobody may be left who
+ * could, and a listener must not go while connects are led to it. */
+struct injector_parting {
+    void (*act)(void *context);
+    void *context;
+};
+
+/* As injector_serve; `parting` is copied. */
+int injector_serve_parting(int control_fd, const struct injector_limits *limits, const struct injector_parting *parting);
+
 #endif

@@ -1,6 +1,7 @@
 srcs-injector += \
     injector/armed.c \
     injector/bulk.c \
+    injector/capture.c \
     injector/chain.c \
     injector/conn.c \
     injector/connections.c \

@@ -345,6 +345,12 @@ static void drain(struct server *server)
 
 int injector_serve(int control_fd, const struct injector_limits *limits)
 {
+    return injector_serve_parting(control_fd, limits, &(struct injector_parting){ .act = NULL });
+}
+
+int injector_serve_parting(int control_fd, const struct injector_limits *limits, const struct injector_parting *parting)
+{
+    const struct injector_parting last = *parting;
     struct server server = { .control_fd = control_fd, .signal_fd = -1, .grace_ns = GRACE_NS };
 
     leave_terminal();
@@ -354,6 +360,10 @@ int injector_serve(int control_fd, const struct injector_limits *limits)
     server.start_result = server.signal_fd < 0 ? server.signal_fd : injector_new(limits, &server.injector);
     while (server.control_fd >= 0 && !server.quitting)
         serve_once(&server, -1);
+    if (last.act) {
+        last.act(last.context);
+        server.grace_ns = GRACE_NS; /* what was led here just before may still be on its way */
+    }
     drain(&server);
     drop_control(&server);
     if (server.signal_fd >= 0)

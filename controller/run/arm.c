@@ -188,6 +188,18 @@ void run_release_all(struct run *run)
 
 /* ---- leases ---------------------------------------------------------------------------------------------------------------- */
 
+static void renew_guardian(struct run *run, uint64_t lease_ns)
+{
+    int result = run->guardian_gone ? 0 : executor_ask(&run->guardian, MESSAGE_RENEW, run->epoch, lease_ns, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL);
+
+    if (result == -ESTALE) {
+        run_abort(run, "the capture expired, or somebody took its table away: what connects now goes past the proxies");
+    } else if (result < 0) {
+        run->guardian_gone = true;
+        run_abort(run, "the guardian is gone");
+    }
+}
+
 void run_renew(struct run *run, uint64_t now_ns)
 {
     uint64_t lease_ns = (uint64_t)run->playbook->lease;
@@ -195,10 +207,7 @@ void run_renew(struct run *run, uint64_t now_ns)
     if (now_ns < run->renew_due_ns)
         return;
     run->renew_due_ns = now_ns + lease_ns / 3;
-    if (!run->guardian_gone && executor_ask(&run->guardian, MESSAGE_RENEW, run->epoch, lease_ns, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL) < 0) {
-        run->guardian_gone = true;
-        run_abort(run, "the guardian is gone");
-    }
+    renew_guardian(run, lease_ns);
     if (run->wire_epoch && executor_ask(&run->wire, MESSAGE_RENEW, run->wire_epoch, lease_ns, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL) < 0) {
         run->wire_epoch = 0;
         run_abort(run, "the wire executor no longer renews the lease");
@@ -242,6 +251,7 @@ void run_count_hops(struct run *run, struct hop_count *ret_count)
         ret_count->logical += counters.planned;
     }
     if (run->wire.fd < 0 || executor_ask(&run->wire, MESSAGE_PROXIES, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) < 0) {
+        ret_count->known = run->wire.fd < 0;
         message_done(&answer);
         return;
     }

@@ -372,7 +372,10 @@ static void put_wire(const struct run *run, cJSON *document)
         cJSON_AddItemToArray(hops, hop);
         put_text(object, "name", status->spec.name);
         put_text(object, "listen", status->spec.listen);
-        put_text(object, "upstream", status->spec.upstream);
+        if (((const struct proxy *)run->playbook->proxies.items)[i].captures)
+            run_describe_capture(run, i, object);
+        else
+            put_text(object, "upstream", status->spec.upstream);
         put_number(object, "connections", (double)status->connections);
         put_number(object, "connects_failed", (double)status->connects_failed);
         put_number(object, "bytes_to_upstream", (double)status->bytes_to_upstream);

@@ -28,6 +28,13 @@ static void note_runner(struct guardian *guardian, int status)
     }
 }
 
+/* Nobody listens any more where connects are led to. */
+static void note_wire(struct guardian *guardian)
+{
+    guardian->wire_pid = 0;
+    guarded_capture_end(guardian);
+}
+
 void guardian_reap(struct guardian *guardian)
 {
     pid_t pid;
@@ -39,7 +46,7 @@ void guardian_reap(struct guardian *guardian)
         else if (WIFSTOPPED(status) || WIFCONTINUED(status))
             continue;
         else if (pid == guardian->wire_pid)
-            guardian->wire_pid = 0;
+            note_wire(guardian);
         else
             guarded_exited(guardian, pid, status);
     }

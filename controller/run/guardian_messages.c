@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <string.h>
 
-enum { STATUS_RULES_MAX = 64 };
+enum { STATUS_RULES_MAX = 64, WHY_MAX = 1024 };
 
 static void ledger_line(void *context, const struct journal_entry *entry, const char *outcome)
 {
@@ -105,15 +105,34 @@ static void on_finish(struct guardian *guardian, const struct message *question)
     buf_done(&ledger);
 }
 
+static void on_capture(struct guardian *guardian, const struct message *question)
+{
+    struct buf why;
+    int result;
+
+    buf_init(&why, WHY_MAX);
+    result = guarded_capture(guardian, question->payload, question->head.size, &why);
+    answer(guardian, question, result, why.data, why.length);
+    buf_done(&why);
+}
+
+static void on_renew(struct guardian *guardian, const struct message *question)
+{
+    guardian->renewed = true;
+    guardian->lease_end_ns = clock_now_ns() + question->head.ttl_ns;
+    answer(guardian, question, guarded_capture_renew(guardian, question->head.ttl_ns), NULL, 0);
+}
+
 void guardian_on_message(struct guardian *guardian, const struct message *question)
 {
     struct rule_status list[STATUS_RULES_MAX];
 
     switch (question->head.verb) {
     case MESSAGE_RENEW:
-        guardian->renewed = true;
-        guardian->lease_end_ns = clock_now_ns() + question->head.ttl_ns;
-        answer(guardian, question, 0, NULL, 0);
+        on_renew(guardian, question);
+        break;
+    case MESSAGE_CAPTURE:
+        on_capture(guardian, question);
         break;
     case MESSAGE_SPAWN:
         on_spawn(guardian, question);

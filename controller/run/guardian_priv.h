@@ -5,6 +5,7 @@
 #include "controller/run/guardian.h"
 #include "controller/run/journal.h"
 #include "scenarios/vocab/message.h"
+#include "shims/host/capture.h"
 #include "shims/host/group.h"
 #include "shims/host/process.h"
 #include "shims/host/spawn.h"
@@ -53,6 +54,10 @@ struct guardian {
     struct guarded_target targets[GUARDIAN_TARGETS_MAX];
     size_t target_count;
     struct host_action actions[GUARDIAN_ACTIONS_MAX];
+    struct capture_spec captures[CAPTURES_MAX]; /* in force, to be renewed */
+    size_t capture_count;
+    bool holds;           /* the wire executor keeps captured connections translated */
+    uint64_t capture_seq; /* of their journal entry; 0 when there is none */
 };
 
 enum { LEDGER_MAX = 256 << 10, REPLY_TIMEOUT_MS = 1000 };
@@ -90,5 +95,10 @@ size_t host_status(const struct guardian *guardian, struct rule_status *list, si
 void host_timers(struct guardian *guardian);
 void host_forget(struct guardian *guardian); /* every action is taken back; nothing is started again */
 uint64_t host_next_timer_ns(const struct guardian *guardian);
+
+/* guardian_capture.c: the table that leads connects to the proxies. `ret_why`: in words, when it cannot be put in place. */
+int guarded_capture(struct guardian *guardian, const void *specs, size_t size, struct buf *ret_why);
+int guarded_capture_renew(struct guardian *guardian, uint64_t lease_ns);
+void guarded_capture_end(struct guardian *guardian); /* its listener has gone */
 
 #endif

@@ -120,17 +120,37 @@ static void leave_output(const struct guardian *guardian)
     dup2(output, STDERR_FILENO);
 }
 
+static void end_capture(void *record)
+{
+    capture_remove(record);
+}
+
+static int serve_wire(const struct guardian *guardian, int control_fd)
+{
+    char record[CAPTURE_RECORD_MAX];
+    struct injector_parting parting = { .act = end_capture, .context = record };
+    struct injector_limits limits;
+
+    injector_raise_descriptors();
+    injector_limits_init(&limits);
+    limits.backend = guardian->spec->backend;
+    if (!guardian->spec->captures || capture_record(guardian->spec->run_id, record) < 0)
+        return injector_serve(control_fd, &limits);
+    return injector_serve_parting(control_fd, &limits, &parting);
+}
+
 /* The wire executor outlives us: own session, no parent-death signal; its lease makes it inert and it leaves when drained. */
 int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
 {
     char identity[PROCESS_TEXT_MAX];
-    struct injector_limits limits;
+    struct capture_hold *hold = NULL;
     struct process_id id;
     uint64_t seq;
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
+    guardian->holds = guardian->spec->captures && capture_hold(guardian->spec->run_id, &hold) == 0;
     guardian->wire_pid = fork();
     if (guardian->wire_pid == 0) {
         close(fds[0]);
@@ -140,12 +160,10 @@ int guardian_fork_wire(struct guardian *guardian, int *ret_engine_fd)
         leave_output(guardian);
         guardian_unblock_signals();
         prctl(PR_SET_NAME, "perturb-wire");
-        injector_raise_descriptors();
-        injector_limits_init(&limits);
-        limits.backend = guardian->spec->backend;
-        _exit(injector_serve(fds[1], &limits) < 0 ? ERR_INTERNAL : 0);
+        _exit(serve_wire(guardian, fds[1]) < 0 ? ERR_INTERNAL : 0);
     }
     close(fds[1]);
+    capture_unhold(hold); /* the executor has it */
     if (guardian->wire_pid < 0) {
         close(fds[0]);
         return -EAGAIN;

@@ -78,13 +78,14 @@ static int open_proxies(struct run *run)
         int result;
 
         snprintf(spec.name, sizeof(spec.name), "%s", proxies[i].name);
-        snprintf(spec.listen, sizeof(spec.listen), "%s", proxies[i].listen);
-        snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxies[i].upstream);
+        snprintf(spec.listen, sizeof(spec.listen), "%s", proxies[i].captures ? "127.0.0.1:0" : proxies[i].listen);
+        snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxies[i].captures ? "" : proxies[i].upstream);
+        spec.flags = proxies[i].captures ? PROXY_CAPTURES : 0;
         result = executor_ask(&run->wire, MESSAGE_OPEN, 0, 0, &spec, sizeof(spec), EXECUTOR_TIMEOUT_MS, &answer);
         if (result < 0) {
             message_done(&answer);
             return errs_add(run->errs, ERR_WORLD, place(run, proxies[i].node, where), "proxy '%s' cannot listen on %s: %s", proxies[i].name,
-                            proxies[i].listen, strerror(-result));
+                            spec.listen, strerror(-result));
         }
         if (answer.head.size >= sizeof(struct proxy_status))
             memcpy(&run->proxies[i], answer.payload, sizeof(struct proxy_status));
@@ -334,6 +335,8 @@ int run_prepare(struct run *run)
 
     run_renew(run, clock_now_ns());
     result = run->playbook->proxies.count ? open_proxies(run) : 0;
+    if (result == 0)
+        result = run_capture(run);
     if (result == 0)
         result = start_targets(run);
     if (result == 0 && run->wire.fd >= 0)

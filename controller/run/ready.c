@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/vocab/message.h"
 #include "shims/host/group.h"
 #include "shims/host/page.h"
 #include "shims/host/process.h"
@@ -17,6 +18,12 @@
 
 enum { ATTEMPT_MS = 500 };
 
+/* An ordinary user may not, and has no capture by the kernel either. */
+static void pass_by_captures(int fd)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &(uint32_t){ CAPTURE_MARK }, sizeof(uint32_t));
+}
+
 static bool connects(const struct addrinfo *info)
 {
     AUTO_CLOSE int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -25,6 +32,7 @@ static bool connects(const struct addrinfo *info)
 
     if (fd < 0)
         return false;
+    pass_by_captures(fd);
     if (connect(fd, info->ai_addr, info->ai_addrlen) == 0)
         return true;
     if (errno != EINPROGRESS || poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, ATTEMPT_MS) <= 0)
@@ -62,6 +70,14 @@ static size_t drop_body(char *bytes, size_t size, size_t count, void *context)
     return size * count;
 }
 
+static int mark_socket(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)context;
+    (void)purpose;
+    pass_by_captures(fd);
+    return CURL_SOCKOPT_OK;
+}
+
 bool ready_http(const char *url)
 {
     CURL *easy = curl_easy_init();
@@ -73,6 +89,7 @@ bool ready_http(const char *url)
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ATTEMPT_MS);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, mark_socket);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_body);
     if (curl_easy_perform(easy) == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -80,22 +97,41 @@ bool ready_http(const char *url)
     return status >= 200 && status < 300;
 }
 
-/* systemd keeps a unit's processes in a control group named after it. */
-static int find_unit(const char *unit, pid_t *ret_pid)
+/* One property of a unit, the line without its end. */
+static int ask_unit(const char *unit, const char *property, char *line, int size)
 {
-    char command[256], line[64] = "";
+    char command[256];
     FILE *pipe;
 
+    line[0] = '\0';
     if (strspn(unit, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") != strlen(unit) || unit[0] == '-')
         return -ESRCH;
-    snprintf(command, sizeof(command), "exec systemctl show --property=MainPID --value -- '%s' 2>/dev/null", unit);
+    snprintf(command, sizeof(command), "exec systemctl show --property=%s --value -- '%s' 2>/dev/null", property, unit);
     pipe = popen(command, "re");
     if (!pipe)
         return -ESRCH;
-    (void)!fgets(line, sizeof(line), pipe);
+    (void)!fgets(line, size, pipe);
     pclose(pipe);
+    line[strcspn(line, "\n")] = '\0';
+    return line[0] ? 0 : -ESRCH;
+}
+
+static int find_unit(const char *unit, pid_t *ret_pid)
+{
+    char line[64];
+
+    if (ask_unit(unit, "MainPID", line, sizeof(line)) < 0)
+        return -ESRCH;
     *ret_pid = (pid_t)strtol(line, NULL, 10);
     return *ret_pid > 0 ? 0 : -ESRCH;
+}
+
+/* systemd keeps a unit's processes in a control group of their own. */
+int ready_unit_group(const char *unit, char *path)
+{
+    char line[GROUP_PATH_MAX];
+
+    return ask_unit(unit, "ControlGroup", line, sizeof(line)) < 0 ? -ESRCH : group_path(line, path);
 }
 
 int ready_find_running(const struct target *target, pid_t *ret_pid)

@@ -87,7 +87,8 @@ static int allocate(struct run *run)
     run->guards = calloc(playbook->guards.count + 1, sizeof(*run->guards));
     run->steady = calloc(playbook->hypothesis.count + 1, sizeof(*run->steady));
     run->proxies = calloc(playbook->proxies.count + 1, sizeof(*run->proxies));
-    if (!run->steps || !run->targets || !run->loads || !run->guards || !run->steady || !run->proxies)
+    run->captures = calloc(playbook->proxies.count + 1, sizeof(*run->captures));
+    if (!run->steps || !run->targets || !run->loads || !run->guards || !run->steady || !run->proxies || !run->captures)
         return -ENOMEM;
     for (size_t i = 0; i < playbook->method.count; i++)
         run->steps[i].step = (const struct step *)playbook->method.items + i;
@@ -121,6 +122,7 @@ static void release_memory(struct run *run)
     free(run->guards);
     free(run->steady);
     free(run->proxies);
+    free(run->captures);
     free(run->directory);
     registry_close(&run->registry);
 }
@@ -322,7 +324,8 @@ int run_execute(const struct run_request *request, struct errs *errs)
     run->registry.fd = -1;
     if (playbook_read(playbook, request->file, request->options, errs) == 0 && set_up(run, errs) == 0) {
         const struct guardian_spec spec = { .run_id = run->id, .directory = run->directory, .lease_ns = (uint64_t)playbook->lease,
-                                            .wants_wire = playbook->proxies.count > 0, .backend = request->backend, .engine = engine, .fenced = fenced, .context = run };
+                                            .wants_wire = playbook->proxies.count > 0,
+                                            .captures = run_captures(playbook), .backend = request->backend, .engine = engine, .fenced = fenced, .context = run };
 
         if (!request->json)
             printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, playbook->title);
@@ -355,7 +358,8 @@ static void preview_targets(const struct playbook *playbook)
                targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "");
     }
     for (size_t i = 0; i < playbook->proxies.count; i++)
-        printf("  proxy  %-12s %s -> %s\n", proxies[i].name, proxies[i].listen, proxies[i].upstream);
+        if (!proxies[i].captures)
+            printf("  proxy  %-12s %s -> %s\n", proxies[i].name, proxies[i].listen, proxies[i].upstream);
 }
 
 static void preview_method(const struct playbook *playbook)
@@ -385,6 +389,7 @@ int run_preview(const struct run_request *request, struct errs *errs)
     if (playbook_read(playbook, request->file, request->options, errs) == 0) {
         printf("%s: %s\n", request->file, playbook->title);
         preview_targets(playbook);
+        run_preview_captures(playbook, errs);
         preview_method(playbook);
         printf("  nothing was started\n");
         check_programs(&run, errs);

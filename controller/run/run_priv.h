@@ -46,6 +46,12 @@ struct load_run {
     struct load *generator; /* NULL before it started */
 };
 
+/* How a proxy of the playbook comes to its connections. */
+struct capture_run {
+    enum capture_via via; /* auto while it is not decided, and where nothing is captured */
+    char why[160];        /* in words */
+};
+
 struct guard_run {
     const struct guard *guard;
     double worst; /* in the signal's unit; NaN before the first window */
@@ -89,6 +95,7 @@ struct run {
     struct load_run *loads;
     struct guard_run *guards;
     struct steady_line *steady;
+    struct capture_run *captures; /* one a proxy */
     struct proxy_status *proxies; /* last known, one a proxy of the playbook */
     struct hop_count hops[4];     /* at: baseline start, baseline end, release, end */
 
@@ -121,6 +128,12 @@ int run_signals(void); /* installs the handlers of the runner */
 /* ---- prepare.c ---- */
 int run_prepare(struct run *run);
 void run_take_event(void *context, const struct event *event);
+
+/* ---- capture.c ---- */
+int run_capture(struct run *run); /* the proxies listen, no target runs yet */
+void run_preview_captures(const struct playbook *playbook, struct errs *errs);
+void run_describe_capture(const struct run *run, size_t proxy, cJSON *object);
+bool run_captures(const struct playbook *playbook);
 
 /* ---- arm.c ---- */
 int run_arm_step(struct run *run, struct step_run *step);

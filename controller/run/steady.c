@@ -50,7 +50,8 @@ static void name_suspect(struct run *run)
     for (size_t i = 0; i < run->playbook->proxies.count; i++)
         if (run->proxies[i].connects_failed) {
             snprintf(run->refusal + used, size, "; proxy '%s' (%s) could not connect to its upstream %s", proxies[i].name,
-                     node_where(&run->playbook->document, proxies[i].node, where, sizeof(where)), proxies[i].upstream);
+                     node_where(&run->playbook->document, proxies[i].node, where, sizeof(where)),
+                     proxies[i].captures ? "(each connection's own destination)" : proxies[i].upstream);
             return;
         }
 }

@@ -2,6 +2,7 @@
 #include "controller/run/undo.h"
 
 #include "scenarios/base/cleanup.h"
+#include "shims/host/capture.h"
 #include "shims/host/group.h"
 #include "shims/host/page.h"
 #include "shims/host/process.h"
@@ -128,7 +129,7 @@ static int undo_nothing(const char *argument)
 static const struct undo_verb verbs[] = {
     { UNDO_GROUP, undo_group }, { UNDO_PROCESS, undo_process }, { UNDO_MARKED, undo_marked }, { UNDO_FREEZE, undo_freeze },
     { UNDO_STOP, undo_stop },   { UNDO_PAGE, undo_page },       { UNDO_WIRE, undo_wire },     { UNDO_KILLED, undo_nothing },
-    { UNDO_RELEASE, undo_release },
+    { UNDO_RELEASE, undo_release }, { UNDO_CAPTURE, capture_remove },
 };
 
 static int undo_entry(struct journal *journal, const struct journal_entry *entry)

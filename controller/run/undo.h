@@ -16,6 +16,7 @@
 #define UNDO_PAGE "page"       /* a control page's name: made inert and removed */
 #define UNDO_RELEASE "release" /* name of a control page that is not ours: nothing acts through it any more, it stays */
 #define UNDO_WIRE "wire"       /* identity of a wire executor: told to release and drain (SIGTERM); connections live on */
+#define UNDO_CAPTURE "capture" /* a record of shims/host/capture.h: its table goes; what was captured lives on */
 #define UNDO_KILLED "killed"   /* a target that a fault ended; its end belongs to the run, nothing is left to undo */
 
 /* Told of each entry: its verb and argument, and "undone", "moot" or what went wrong. */

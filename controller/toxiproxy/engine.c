@@ -142,7 +142,7 @@ static int open_listener(struct engine *engine, const struct proxy_config *proxy
     memset(&spec, 0, sizeof(spec));
     snprintf(spec.name, sizeof(spec.name), "%s", proxy->scope);
     snprintf(spec.listen, sizeof(spec.listen), "%s", listen);
-    spec.flags = engine->strict ? PROXY_FLAGS : 0;
+    spec.flags = engine->strict ? PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY : 0;
     if (snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxy->upstream) < (int)sizeof(spec.upstream))
         result = injector_open_proxy(engine->injector, &spec, ret_status);
     if (result != -EINVAL && result != -ENOENT)

@@ -46,22 +46,34 @@ void check_targets(const struct checker *checker)
     }
 }
 
+static void check_upstream(const struct checker *checker, struct proxy *proxy)
+{
+    char variable[96];
+
+    if (!proxy->upstream && !node_member(proxy->node, "upstream"))
+        check_refuse(checker, proxy->node, "proxy '%s' needs an upstream, or a capture%s", proxy->name, "");
+    if (proxy->upstream && !is_endpoint(proxy->upstream, false))
+        check_refuse(checker, check_member(proxy->node, "upstream"), "upstream: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->upstream, "");
+    if (proxy->listen && !is_endpoint(proxy->listen, true))
+        check_refuse(checker, check_member(proxy->node, "listen"), "listen: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->listen, "");
+    snprintf(variable, sizeof(variable), "${proxies.%s.listen}", proxy->name);
+    proxy->listen = variables_expand(&checker->playbook->variables, proxy->node, variable, checker->errs);
+}
+
 void check_proxies(const struct checker *checker)
 {
     struct proxy *proxies = checker->playbook->proxies.items;
 
     for (size_t i = 0; i < checker->playbook->proxies.count; i++) {
         struct proxy *proxy = &proxies[i];
-        char variable[96];
 
         if (strlen(proxy->name) >= RULE_SCOPE_MAX)
             check_refuse(checker, proxy->node, "the name '%s' is too long%s", proxy->name, "");
-        if (proxy->upstream && !is_endpoint(proxy->upstream, false))
-            check_refuse(checker, check_member(proxy->node, "upstream"), "upstream: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->upstream, "");
-        if (proxy->listen && !is_endpoint(proxy->listen, true))
-            check_refuse(checker, check_member(proxy->node, "listen"), "listen: '%s' is no HOST:PORT and no unix:/PATH%s", proxy->listen, "");
-        snprintf(variable, sizeof(variable), "${proxies.%s.listen}", proxy->name);
-        proxy->listen = variables_expand(&checker->playbook->variables, proxy->node, variable, checker->errs);
+        proxy->captures = node_member(proxy->node, "capture");
+        if (proxy->captures)
+            check_capture(checker, proxy);
+        else
+            check_upstream(checker, proxy);
     }
 }
 

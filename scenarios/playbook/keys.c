@@ -38,9 +38,24 @@ static const struct section_desc target_section = { "target", sizeof(struct targ
                                                     offsetof(struct target, name),
                                                     .help = "What is disturbed: spawned by the run, or already running." };
 
+static const struct key_desc capture_keys[] = {
+    { "tcp", KEY_TEXTS, AT(capture, tcp), .required = true, .help = "Ports: connects to them go through the proxy, wherever they go." },
+    { "to", KEY_TEXTS, AT(capture, to), .help = "Only connects to these addresses: CIDR." },
+    { "unit", KEY_TEXT, AT(capture, unit), .help = "Only connects of this systemd unit." },
+    { "cgroup", KEY_TEXT, AT(capture, cgroup), .help = "Only connects of this control group (version 2)." },
+    { "uid", KEY_TEXT, AT(capture, uid), .help = "Only connects of this user: a name or a number." },
+    { "target", KEY_TEXT, AT(capture, target), .help = "Only connects of this target." },
+    { "via", VALUE(UNIT_ENUM, 0, 2, CAPTURE_VIA_AUTO), AT(capture, via), .words = "auto nftables shim",
+      .help = "How: rules of the kernel, or the preload shim inside the target. auto takes nftables where it may." },
+};
+static const struct section_desc capture_section = { "capture", sizeof(struct capture), KEYS(capture_keys), NO_NODE, NO_NAME,
+                                                     .help = "Traffic goes through the proxy, the application untouched." };
+
 static const struct key_desc proxy_keys[] = {
     { "listen", KEY_TEXT, AT(proxy, listen), .help = "HOST:PORT; port 0 chooses a free one. Default 127.0.0.1:0." },
-    { "upstream", KEY_TEXT, AT(proxy, upstream), .required = true, .help = "HOST:PORT it passes traffic to." },
+    { "upstream", KEY_TEXT, AT(proxy, upstream), .help = "HOST:PORT it passes traffic to." },
+    { "capture", KEY_SECTION, AT(proxy, capture), .section = &capture_section,
+      .help = "In place of listen and upstream: whose connects go through it, each on to where it was going." },
 };
 static const struct section_desc proxy_section = { "proxy", sizeof(struct proxy), KEYS(proxy_keys), offsetof(struct proxy, node),
                                                    offsetof(struct proxy, name), .help = "A place on the wire." };

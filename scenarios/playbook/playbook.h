@@ -41,10 +41,25 @@ struct target {
     int64_t shim; /* 1: load libperturb.so though no fault asks for it */
 };
 
+enum capture_via { CAPTURE_VIA_AUTO, CAPTURE_VIA_NFTABLES, CAPTURE_VIA_SHIM };
+
+/* Which connects of this machine's programs go through the proxy, though nobody told the programs so. */
+struct capture {
+    struct text_list tcp, to; /* as written: ports, CIDRs */
+    const char *unit, *cgroup, *uid, *target; /* whose; at most one, none is everybody's */
+    int64_t via; /* enum capture_via */
+    uint16_t ports[CAPTURE_PORTS_MAX];
+    size_t port_count;
+    struct address_match networks[CAPTURE_NETWORKS_MAX];
+    size_t network_count;
+};
+
 struct proxy {
     const char *name;
     const struct node *node;
-    const char *listen, *upstream;
+    const char *listen, *upstream; /* NULL where it captures */
+    bool captures;
+    struct capture capture;
 };
 
 struct http_load {

@@ -82,7 +82,7 @@ static int put_listen(struct variables *variables, const struct node *node, cons
         return -ENOENT;
     snprintf(key, sizeof(key), "%.*s", (int)(length - 7), name);
     proxy = node_member(node_member(variables->document->root, "proxies"), key);
-    if (!proxy)
+    if (!proxy || node_member(proxy, "capture"))
         return -ENOENT;
     listen = node_member(proxy, "listen");
     colon = listen && listen->text ? strrchr(listen->text, ':') : NULL;

@@ -18,6 +18,7 @@
  *   MESSAGE_EVENT    (executor to engine, unasked)            struct event       never answered
  *   MESSAGE_SPAWN    start a target (guardian)                spawn image        int32 pid, or a text on failure
  *   MESSAGE_JOURNAL  an undo record, durable when answered    "VERB ARGUMENT"    -
+ *   MESSAGE_CAPTURE  connects through proxies (guardian)      struct capture_spec[] of shims/host/capture.h    -, or a text on failure
  *   MESSAGE_FINISH   end targets, undo all, verify (guardian) -                  a line an entry: "ENTRY\tOUTCOME\n"
  *
  * 1. An executor refuses ARM and PREPARE whose epoch is not above the last one it armed or released: -ESTALE. RENEW of
@@ -51,6 +52,7 @@ enum message_verb {
     MESSAGE_JOURNAL,
     MESSAGE_FINISH,
     MESSAGE_CONNECTIONS,
+    MESSAGE_CAPTURE,
     MESSAGE_VERB_COUNT
 };
 
@@ -75,15 +77,22 @@ struct wire_hello {
 enum proxy_flag {
     PROXY_ENDS_WHOLE = 1,   /* an end passed on in one direction ends the other as well: no half-close */
     PROXY_REFUSES_SOFTLY = 2, /* a client whose upstream cannot be reached gets an end instead of a reset */
-    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY
+    PROXY_CAPTURES = 4, /* connections are redirected here by the kernel; each goes on to where it was going */
+    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY | PROXY_CAPTURES
 };
 
 struct proxy_spec {
     char name[RULE_SCOPE_MAX];
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
-    char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379" */
+    char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379"; "" where it captures */
     uint32_t flags; /* enum proxy_flag */
 };
+
+enum { CAPTURE_PORTS_MAX = 16, CAPTURE_NETWORKS_MAX = 8 }; /* of one capture */
+
+/* The packet mark (SO_MARK) of the wire executor's dials to captured destinations and of the run's own probes: no capture takes
+ * what carries it. Needs CAP_NET_ADMIN. */
+#define CAPTURE_MARK UINT32_C(0x70657274)
 
 struct proxy_status {
     struct proxy_spec spec; /* with the address that it really listens on */

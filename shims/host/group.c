@@ -87,6 +87,34 @@ int group_locate(const char *parent, const char *name, char path[GROUP_PATH_MAX]
     return snprintf(path, GROUP_PATH_MAX, "%s/%s", parent ? parent : own, name) >= GROUP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+int group_path(const char *name, char path[GROUP_PATH_MAX])
+{
+    char mount_point[GROUP_PATH_MAX];
+    int result = find_mount(mount_point, sizeof(mount_point));
+
+    if (result < 0)
+        return result;
+    return snprintf(path, GROUP_PATH_MAX, "%s%s", mount_point, name) >= GROUP_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int group_level(const char *path, unsigned *ret_level)
+{
+    char mount_point[GROUP_PATH_MAX];
+    int result = find_mount(mount_point, sizeof(mount_point));
+    unsigned level = 0;
+    size_t length;
+
+    if (result < 0)
+        return result;
+    length = strlen(mount_point);
+    if (strncmp(path, mount_point, length) != 0 || path[length] != '/')
+        return -ENOTSUP;
+    for (const char *at = path + length; *at; at++)
+        level += *at == '/' && at[1] && at[1] != '/';
+    *ret_level = level;
+    return level ? 0 : -ENOTSUP;
+}
+
 int group_create(const char *parent, const char *name, char path[GROUP_PATH_MAX])
 {
     int result = group_locate(parent, name, path);

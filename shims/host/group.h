@@ -28,6 +28,12 @@ bool group_is_empty(const char *path);    /* true also when it has gone */
 int group_wait_empty(const char *path, int timeout_ms);
 int group_remove(const char *path);       /* and the groups below it; it has to be empty. 0 (also when gone) or -errno */
 
+/* How deep below the root of the hierarchy a path lies: 1 is a child of the root. 0; -ENOTSUP: it is no path of version 2. */
+int group_level(const char *path, unsigned *ret_level);
+
+/* The path of a group as systemd names them ("/system.slice/x.service"). 0, -ENOTSUP, -ENAMETOOLONG. */
+int group_path(const char *name, char path[GROUP_PATH_MAX]);
+
 /* Process numbers in the group and below, at most `max`. Returns how many. */
 size_t group_pids(const char *path, pid_t *list, size_t max);
 

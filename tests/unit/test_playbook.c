@@ -206,7 +206,23 @@ static const struct {
     { 4, "targets: {app: {address: nowhere}}", "p.yaml:4:26", "'nowhere' is no HOST:PORT" },
     { 4, "targets: {app: {comand: [x]}}", "p.yaml:4:17", "target has no key 'comand'; did you mean command?" },
     { 4, "targets: {app: {command: [x], ready: {tcp: \"x:1\", http: \"http://x/\"}}}", "p.yaml:4:38", "give tcp or http, not both" },
-    { 5, "proxies: {wire: {}}", "p.yaml:5:17", "proxy needs 'upstream': HOST:PORT it passes traffic to" },
+    { 5, "proxies: {wire: {}}", "p.yaml:5:17", "needs an upstream, or a capture" },
+    { 5, "proxies: {wire: {capture: {tcp: 80}, upstream: \"h:1\"}}", "p.yaml:5:48", "proxy 'wire' captures: it takes no upstream" },
+    { 5, "proxies: {wire: {listen: \"127.0.0.1:0\", capture: {tcp: 80}}}", "p.yaml:5:26", "proxy 'wire' captures: it takes no listen" },
+    { 5, "proxies: {wire: {capture: {}}}", "p.yaml:5:27", "capture needs 'tcp'" },
+    { 5, "proxies: {wire: {capture: 80}}", "p.yaml:5:27", "found a number, expected a map" },
+    { 5, "proxies: {wire: {capture: {tcp: []}}}", "p.yaml:5:33", "the list is empty" },
+    { 5, "proxies: {wire: {capture: {tcp: [80, http]}}}", "p.yaml:5:33", "'http' is no port" },
+    { 5, "proxies: {wire: {capture: {tcp: 65536}}}", "p.yaml:5:33", "'65536' is no port" },
+    { 5, "proxies: {wire: {capture: {tcp: 0}}}", "p.yaml:5:33", "'0' is no port" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, to: \"10.0.0.0/33\"}}}", "p.yaml:5:41", "is no address and no CIDR" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, to: \"10.0.0.1:80\"}}}", "p.yaml:5:41", "is no address and no CIDR" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, target: ap}}}", "p.yaml:5:45", "no target is named 'ap'; there is 'app'" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, target: far}}}", "p.yaml:5:45", "target 'far' is an address" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, target: old, via: nftables}}}", "p.yaml:5:55", "is a bare process" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, via: shim}}}", "p.yaml:5:42", "via: shim needs a target" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, via: magic}}}", "p.yaml:5:42", "is none of: auto nftables shim" },
+    { 5, "proxies: {wire: {capture: {tcp: 80, target: app, uid: 5}}}", "p.yaml:5:27", "give at most one of unit, cgroup, uid, target" },
     { 5, "proxies: {wire: {upstream: \"127.0.0.1\"}}", "p.yaml:5:28", "'127.0.0.1' is no HOST:PORT" },
     { 5, "proxies: {wire: {upstream: \"127.0.0.1:0\"}}", "p.yaml:5:28", "is no HOST:PORT" },
     { 5, "proxies: {wire: {upstream: \"127.0.0.1:65536\"}}", "p.yaml:5:28", "is no HOST:PORT" },
@@ -257,6 +273,34 @@ static const struct {
     { 9, "guards: [{signal: main.errors}]", "p.yaml:9:10", "needs one of above and below" },
     { 9, "rollback: [{timeout: 1s}]", "p.yaml:9:12", "rollback needs 'command'" },
 };
+
+static void captures_are_read(void **state)
+{
+    static struct playbook playbook;
+    const struct proxy *proxy;
+    struct ports ports = { .last = 4000 };
+    struct errs errs = { 0 };
+    char text[2048];
+
+    (void)state;
+    put_small(text, sizeof(text), 5, "proxies: {wire: {capture: {tcp: [80, 443], to: [10.0.0.0/8, \"fd00::/8\"], target: app, via: shim}}}");
+    must_read(&playbook, text, NULL, 0);
+    proxy = playbook_proxy(&playbook, "wire");
+    assert_true(proxy->captures);
+    assert_null(proxy->upstream);
+    assert_int_equal(proxy->capture.port_count, 2);
+    assert_int_equal(proxy->capture.ports[1], 443);
+    assert_int_equal(proxy->capture.network_count, 2);
+    assert_int_equal(proxy->capture.networks[1].prefix_bits, 8);
+    assert_string_equal(proxy->capture.target, "app");
+    assert_int_equal(proxy->capture.via, CAPTURE_VIA_SHIM);
+    playbook_done(&playbook);
+
+    put_small(text, sizeof(text), 5, "proxies: {wire: {capture: {tcp: 80}}}\ndescription: \"${proxies.wire.listen}\"");
+    assert_int_equal(read_text(&playbook, text, NULL, 0, &ports, &errs), -EINVAL); /* nobody is to be told where it listens */
+    expect_finding(&errs, "p.yaml:6:14", "unknown variable ${proxies.wire.listen}", "the listener of a capture");
+    playbook_done(&playbook);
+}
 
 static void wrong_playbooks_are_refused_with_their_place(void **state)
 {
@@ -464,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_designs_example_is_read),
         cmocka_unit_test(overrides_replace_variables_and_change_the_hash),
+        cmocka_unit_test(captures_are_read),
         cmocka_unit_test(wrong_playbooks_are_refused_with_their_place),
         cmocka_unit_test(all_errors_of_a_file_are_told_in_order),
         cmocka_unit_test(overrides_must_name_a_variable),
