@@ -93,7 +93,7 @@ $(BUILD)/perturb: $(BUILD)/controller/main.o $(archives)
 
 # `perturb proxy` as a program of its own, of libc, liburing and cJSON. STATIC=1 links it statically.
 proxy_static := $(if $(STATIC),$(foreach l,cjson uring,$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(l).a)),,lib$(l).a)))
-$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy)) $(BUILD)/libinjector.a $(BUILD)/libscenarios.a
+$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy)) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
 	$(if $(strip $(proxy_static)),$(error STATIC=1 needs static libraries that are not installed: $(strip $(proxy_static))))
 	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $^ -lcjson $(uring_libs) -lm -lpthread
 

@@ -1,5 +1,6 @@
 /* perturb halt, resume, panic, recover: what ends faults when nothing else does. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/proxies.h"
 #include "controller/run/recover.h"
 #include "shims/host/registry.h"
 
@@ -19,6 +20,25 @@ static int set_lever(bool halted, struct errs *errs)
     return result < 0 ? errs_add(errs, ERR_WORLD, "lever", "the safety lever cannot be set: %s", strerror(-result)) : 0;
 }
 
+/* The proxies that have not released their toxics. */
+static size_t halt_proxies(struct errs *errs)
+{
+    size_t told = 0, left = 0;
+    struct registry registry;
+    int result = registry_open(&registry);
+
+    if (result == 0) {
+        result = proxies_wait_halted(&registry, HALT_TIMEOUT_MS, &told, &left);
+        registry_close(&registry);
+    }
+    if (result < 0)
+        errs_add(errs, ERR_WORLD, "halt", "the proxies cannot be listed: %s", strerror(-result));
+    if (told)
+        printf("halted: %zu prox%s released, %zu not yet; new toxics are refused until `perturb resume`\n", told - left,
+               told - left == 1 ? "y" : "ies", left);
+    return left;
+}
+
 static int halt_main(int argc, char **argv)
 {
     static struct errs errs;
@@ -30,7 +50,8 @@ static int halt_main(int argc, char **argv)
         return command_fail(&errs);
     printf("halted: %zu run%s told to release and end, %zu still ending; new runs are refused until `perturb resume`\n", told,
            told == 1 ? "" : "s", left);
-    return left ? 4 : 0;
+    left += halt_proxies(&errs);
+    return errs.count ? command_fail(&errs) : left ? 4 : 0;
 }
 
 static int resume_main(int argc, char **argv)
@@ -78,8 +99,8 @@ const struct command command_halt = {
     .name = "halt",
     .synopsis = "",
     .summary = "release every fault of every run, refuse new runs until resume",
-    .help = "Each run releases at once, undoes, observes briefly and reports as aborted.\n"
-            "Exit status: 0 all ended, 4 a run is still ending.\n",
+    .help = "Each run releases at once, undoes, observes briefly and reports as aborted. Each `perturb proxy` removes its toxics.\n"
+            "Exit status: 0 all ended, 4 a run is still ending or a proxy has not answered.\n",
     .run = halt_main,
 };
 

@@ -2,6 +2,7 @@
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/counts.h"
 #include "controller/cmd/pages.h"
+#include "controller/cmd/proxies.h"
 
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/spec.h"
@@ -66,8 +67,8 @@ static int ps_main(int argc, char **argv)
         return command_fail(&errs);
     (void)page_sweep(&registry);
     (void)page_each(&registry, print_page, &pages);
-    if (!pages)
-        printf("nothing runs under the shim; `perturb exec -- CMD` starts a program with it\n");
+    if (!(pages + proxies_print(&registry, !pages)))
+        printf("nothing runs under the shim and no proxy; `perturb exec -- CMD` starts a program with it\n");
     if (!lever_read(&registry, &halted) && halted)
         printf("halted: nothing may be armed until `perturb resume`\n");
     registry_close(&registry);
@@ -77,7 +78,7 @@ static int ps_main(int argc, char **argv)
 const struct command command_ps = {
     .name = "ps",
     .synopsis = "",
-    .summary = "list the programs under the shim, what is armed, what fired",
+    .summary = "list programs under the shim and proxies, what is armed, what fired",
     .help = "Example: perturb ps\n",
     .run = ps_main,
 };

@@ -213,6 +213,8 @@ void api_answer(void *context, const struct http_request *request, struct http_r
     if (status == 200) {
         put_request_id(response);
         if (is_welcome(&call)) {
+            if (api_look_at_lever(api))
+                api_save(api);
             handlers[match.id](&call);
             if (strcmp(request->method, "GET") != 0)
                 api_save(api);

@@ -146,13 +146,8 @@ int api_populate_text(struct api *api, const char *text, size_t size, struct buf
     return status == 201 ? 0 : -EINVAL;
 }
 
-void handle_reset(struct call *call)
+void drop_toxics(struct api *api)
 {
-    struct api *api = call->api;
-    int status = 204, result;
-    struct buf why;
-
-    buf_init(&why, 4096);
     for (size_t i = 0; i < api->model.count; i++) {
         struct proxy_config *proxy = api->model.proxies[i];
 
@@ -163,6 +158,35 @@ void handle_reset(struct call *call)
             toxic_free(last);
         }
     }
+}
+
+bool api_look_at_lever(struct api *api)
+{
+    bool halted = presence_is_halted(&api->presence);
+
+    if (halted == api->halted)
+        return false;
+    if (halted)
+        drop_toxics(api);
+    if (halted && engine_publish(&api->engine) < 0) {
+        log_line(LOG_LEVEL_ERROR, "Halted, but the toxics could not be released; their lease ends them", NULL);
+        engine_let_lapse(&api->engine);
+        return true;
+    }
+    api->halted = halted;
+    log_line(LOG_LEVEL_WARN, halted ? "Halted by the safety lever: every toxic is removed" : "Resumed: toxics may be added", NULL);
+    presence_tell(&api->presence, &api->model, halted);
+    return true;
+}
+
+void handle_reset(struct call *call)
+{
+    struct api *api = call->api;
+    int status = 204, result;
+    struct buf why;
+
+    buf_init(&why, 4096);
+    drop_toxics(api);
     result = engine_publish(&api->engine);
     if (result < 0)
         status = publish_failure(result, &why);

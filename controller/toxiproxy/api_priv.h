@@ -46,7 +46,7 @@ struct proxy_request {
 int proxy_request_read(const cJSON *body, struct proxy_request *request, struct buf *why);
 
 /* Reads one toxic for a proxy; it is not put there. Returns the status, 200 when *ret_toxic is new, else with the text in `why`. */
-int toxic_read(const struct proxy_config *proxy, const cJSON *body, struct toxic **ret_toxic, struct buf *why);
+int toxic_read(const struct api *api, const struct proxy_config *proxy, const cJSON *body, struct toxic **ret_toxic, struct buf *why);
 
 /* Makes a proxy of a request, its toxics included; nothing is opened. Returns the status, 201 when *ret_proxy is new. */
 int proxy_make(const struct api *api, const struct proxy_request *request, struct proxy_config **ret_proxy, struct buf *why);
@@ -58,6 +58,9 @@ int proxy_install(struct api *api, struct proxy_config *old, struct proxy_config
 /* Does it ask for other addresses than the proxy has? 0 no, 1 yes, -EINVAL with the text in `why`. */
 int proxy_differs(const struct api *api, const struct proxy_config *proxy, const char *listen, const char *upstream,
                   struct buf *why);
+
+/* Takes every toxic out of the model; nothing is published. */
+void drop_toxics(struct api *api);
 
 /* The status and text of a plan that could not be published. */
 int publish_failure(int error, struct buf *why);

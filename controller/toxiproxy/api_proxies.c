@@ -78,7 +78,7 @@ int proxy_request_read(const cJSON *body, struct proxy_request *request, struct 
     return json_fields(body, fields, ARRAY_SIZE(fields), why);
 }
 
-static int add_toxics(struct proxy_config *proxy, const cJSON *list, struct buf *why)
+static int add_toxics(const struct api *api, struct proxy_config *proxy, const cJSON *list, struct buf *why)
 {
     if (!cJSON_IsArray(list)) {
         buf_printf(why, "bad request body: cannot unmarshal %s into field toxics of type array", json_kind(list));
@@ -86,8 +86,12 @@ static int add_toxics(struct proxy_config *proxy, const cJSON *list, struct buf 
     }
     for (const cJSON *body = list->child; body; body = body->next) {
         struct toxic *toxic;
-        int status = toxic_read(proxy, body, &toxic, why);
+        int status = toxic_read(api, proxy, body, &toxic, why);
 
+        if (status == 503 && api->starting) {
+            log_line(LOG_LEVEL_WARN, "Halted: the toxics of the file are left out", "proxy", proxy->name, NULL);
+            return 200;
+        }
         if (status != 200)
             return status;
         if (model_add_toxic(proxy, toxic, proxy->toxic_count) < 0) {
@@ -114,7 +118,7 @@ int proxy_make(const struct api *api, const struct proxy_request *request, struc
     if (!proxy)
         return buf_puts(why, "out of memory"), 500;
     if (request->toxics && !api->strict)
-        status = add_toxics(proxy, request->toxics, why);
+        status = add_toxics(api, proxy, request->toxics, why);
     if (status != 200) {
         proxy_config_free(proxy);
         return status;

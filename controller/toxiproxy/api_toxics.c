@@ -24,7 +24,7 @@ void handle_toxic_show(struct call *call)
 }
 
 /* The order of the checks is part of the contract. */
-int toxic_read(const struct proxy_config *proxy, const cJSON *body, struct toxic **ret_toxic, struct buf *why)
+int toxic_read(const struct api *api, const struct proxy_config *proxy, const cJSON *body, struct toxic **ret_toxic, struct buf *why)
 {
     struct toxic_request request = { .toxicity = 1 };
     enum direction direction = DIRECTION_TO_CLIENT;
@@ -50,8 +50,12 @@ int toxic_read(const struct proxy_config *proxy, const cJSON *body, struct toxic
         buf_puts(why, "toxic already exists");
     } else if (toxic_attributes_merge(fault, request.attributes, true, &toxic->attributes, why) >= 0 &&
                toxic_duration_set(toxic, request.duration, clock_now_ns(), why) >= 0) {
-        *ret_toxic = toxic;
-        return 200;
+        if (!api->halted) {
+            *ret_toxic = toxic;
+            return 200;
+        }
+        status = 503;
+        buf_puts(why, "halted: no toxic may be added until `perturb resume`");
     }
     toxic_free(toxic);
     return status;
@@ -87,7 +91,7 @@ void handle_toxic_create(struct call *call)
     if (!body)
         return;
     buf_init(&why, 4096);
-    status = toxic_read(proxy, body, &toxic, &why);
+    status = toxic_read(call->api, proxy, body, &toxic, &why);
     if (status == 200)
         status = add(call->api, proxy, toxic, &why);
     if (status == 200)

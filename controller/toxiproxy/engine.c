@@ -362,6 +362,11 @@ static void renew(struct engine *engine, uint64_t now_ns)
         log_line(LOG_LEVEL_ERROR, "Toxics could not be armed again", NULL);
 }
 
+void engine_let_lapse(struct engine *engine)
+{
+    engine->renew_at_ns = UINT64_MAX;
+}
+
 static bool end_overdue(struct engine *engine, uint64_t now_ns)
 {
     bool ended = false;

@@ -42,6 +42,9 @@ bool engine_tick(struct engine *engine);
 int engine_fd(const struct engine *engine);
 uint64_t engine_next_ns(const struct engine *engine);
 
+/* The lease is renewed no more: what is in force ends by itself within seconds. */
+void engine_let_lapse(struct engine *engine);
+
 /* What a proxy did since it was created. */
 struct proxy_status engine_status(const struct engine *engine, const struct proxy_config *proxy);
 

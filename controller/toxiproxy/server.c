@@ -71,6 +71,7 @@ void api_save(struct api *api)
     char *text;
     int result = -ENOMEM;
 
+    api->presence.stale = true;
     if (!api->state_path)
         return;
     list = cJSON_CreateArray();
@@ -151,7 +152,7 @@ static int listen_at(const struct addrinfo *entry)
 }
 
 /* The descriptor, or -errno. Says where it listens, which tells the port that 0 chose. */
-static int open_api(const struct options *options)
+static int open_api(const struct options *options, char *ret_address, size_t ret_size)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
     struct sockaddr_storage address;
@@ -170,6 +171,7 @@ static int open_api(const struct options *options)
         return fd;
     getsockname(fd, (struct sockaddr *)&address, &size);
     getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(ret_address, ret_size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
     log_line(LOG_LEVEL_INFO, "Starting Toxiproxy HTTP server", "host", host, "port", port, "version", TOXIPROXY_VERSION, NULL);
     if (!is_loopback((struct sockaddr *)&address) && !options->token)
         log_line(LOG_LEVEL_WARN, "The API is open to other hosts and asks for no token", "host", host, NULL);
@@ -279,7 +281,8 @@ static int start_engine(struct server *server, const struct options *options)
 
 static int start_api(struct server *server, const struct options *options)
 {
-    int fd = open_api(options), result = fd;
+    struct presence *presence = &server->api.presence;
+    int fd = open_api(options, presence->address, sizeof(presence->address)), result = fd;
 
     if (fd >= 0)
         result = http_server_new(fd, api_answer, &server->api, &server->http);
@@ -289,12 +292,38 @@ static int start_api(struct server *server, const struct options *options)
     return ERR_WORLD;
 }
 
+/* Seen first, then the lever: whoever sets it finds this process, or this process finds it set. */
+static void register_server(struct server *server)
+{
+    struct api *api = &server->api;
+
+    presence_begin(&api->presence);
+    presence_tell(&api->presence, &api->model, false);
+    (void)api_look_at_lever(api);
+}
+
+static int load_files(struct server *server, const struct options *options)
+{
+    int status = 0;
+
+    server->api.starting = true;
+    if (options->state)
+        status = load_state(&server->api, options->state);
+    if (!status && options->config)
+        load_config(&server->api, options->config);
+    server->api.starting = false;
+    if (!status)
+        api_save(&server->api);
+    return status;
+}
+
 /* ---- run -------------------------------------------------------------------------------------------------------------- */
 
 static int wait_ms(const struct server *server)
 {
     uint64_t next_ns = MIN(http_server_next_ns(server->http), engine_next_ns(&server->api.engine)), now_ns = clock_now_ns();
 
+    next_ns = MIN(next_ns, presence_next_ns(&server->api.presence));
     if (next_ns <= now_ns)
         return 0;
     return (int)MIN((next_ns - now_ns) / NS_PER_MS + 1, (uint64_t)WAIT_MAX_MS);
@@ -306,12 +335,16 @@ static void turn(struct server *server, int timeout_ms)
         { .fd = http_server_fd(server->http), .events = POLLIN },
         { .fd = engine_fd(&server->api.engine), .events = POLLIN },
         { .fd = server->signal_fd, .events = POLLIN },
+        { .fd = presence_fd(&server->api.presence), .events = POLLIN },
     };
+    struct api *api = &server->api;
 
     (void)poll(polled, ARRAY_SIZE(polled), timeout_ms);
     http_server_turn(server->http);
-    if (engine_tick(&server->api.engine))
-        api_save(&server->api);
+    presence_drain(&api->presence);
+    if (api_look_at_lever(api) + engine_tick(&api->engine))
+        api_save(api);
+    presence_tick(&api->presence, &api->model, api->halted);
 }
 
 static bool was_signalled(const struct server *server)
@@ -352,22 +385,22 @@ int toxiproxy_main(int argc, char **argv)
     log_level_set(getenv("LOG_LEVEL"));
     injector_raise_descriptors();
     server->signal_fd = open_signals();
+    server->api.presence = (struct presence){ .registry.fd = -1, .notice.fd = -1, .watch_fd = -1 };
     server->api.strict = options.strict;
     server->api.proxy_metrics = options.proxy_metrics;
     server->api.runtime_metrics = options.runtime_metrics;
     server->api.token = options.token;
     status = start_engine(server, &options);
-    if (!status && options.state)
-        status = load_state(&server->api, options.state);
-    if (!status && options.config)
-        load_config(&server->api, options.config);
     if (!status) {
-        api_save(&server->api);
-        status = start_api(server, &options);
+        register_server(server);
+        status = load_files(server, &options);
     }
+    if (!status)
+        status = start_api(server, &options);
     if (!status)
         run(server);
     http_server_free(server->http);
+    presence_end(&server->api.presence);
     engine_done(&server->api.engine);
     model_done(&server->api.model);
     close(server->signal_fd);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const folders[] = { "pages", "runs" };
+static const char *const folders[] = { "pages", "runs", "proxies" };
 
 static int directory_name(char *path, size_t size)
 {

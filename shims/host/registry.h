@@ -2,6 +2,7 @@
  *
  *     /run/perturb (root)   $XDG_RUNTIME_DIR/perturb   /tmp/perturb-UID      PERTURB_REGISTRY overrides
  *       pages/    control pages (page.h)     runs/    a folder a run     lever    there while runs are halted
+ *       proxies/  notices (notice.h)
  *
  * 1. The directory is ours alone: owner's uid, mode 0700, no symbolic link; anything else is refused (-EPERM, -ELOOP).
  * 2. The lever is changed by rename and fsync, so it is never half set. */
