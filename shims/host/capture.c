@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { TEXT_MAX = 64 << 10, PRIORITY = -110 }; /* before the nat chains of others, which stand at -100 (dstnat) */
@@ -75,11 +77,22 @@ static void tell_why(const char *said, struct buf *why)
     buf_append(why, error, strcspn(error, "\n"));
 }
 
+/* Asked first: the library itself would say so on the terminal. */
+static bool has_privilege(void)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { .effective = 0 } };
+
+    return syscall(SYS_capget, &head, data) == 0 && data[0].effective & (UINT32_C(1) << CAP_NET_ADMIN);
+}
+
 /* `why` may be NULL. */
 static int run_in(struct nft_ctx *context, const char *commands, struct buf *why)
 {
     const char *said;
 
+    if (!has_privilege())
+        return -EPERM;
     if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0)
         return -ENOMEM;
     if (nft_run_cmd_from_buffer(context, commands) == 0)
