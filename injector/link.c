@@ -323,6 +323,15 @@ static void account_sent(struct conn *conn, int direction, uint32_t size)
     }
 }
 
+/* Nothing waits for what was just sent: the connection need not be looked at. */
+static bool is_quiet(const struct conn *conn, int direction)
+{
+    const struct link *link = &conn->links[direction];
+
+    return conn->state == CONN_OPEN && !conn->chain.count && !link->sending.count && !conn->chain.out[direction].count && link->recv_busy &&
+           !link->recv_cancelled && !link->paused;
+}
+
 void link_sent(struct conn *conn, int direction, int result)
 {
     struct link *link = &conn->links[direction];
@@ -330,8 +339,9 @@ void link_sent(struct conn *conn, int direction, int result)
     link->send_busy = false;
     link->free_ns = conn->loop->now_ns;
     conn->inflight--;
-    conn_touch(conn);
     account_sent(conn, direction, result > 0 ? (uint32_t)result : 0);
+    if (!is_quiet(conn, direction))
+        conn_touch(conn);
     if (conn->state >= CONN_CLOSING)
         queue_clear(&link->sending, conn->loop->pool);
     else if (is_failure(result) && conn->state <= CONN_OPEN)

@@ -2,7 +2,8 @@
  * tests/bench/README.md says how it is done and how to read it. time-limit: 1200
  *
  *   BENCH=bulk,copy,watched,pp,one,cps,idle,latency,rate,hold   which rows (all)
- *   ROUNDS=5  PHASE_MS=300  SEED=N (of the order within a round)  OTHER=DIR (another build of this project, compared as well) */
+ *   ROUNDS=5  PHASE_MS=300  SEED=N (of the order within a round)  OTHER=DIR (another build of this project, compared as well)
+ *   RT=1 (all contenders and the load in a real-time class: for a machine that does other work meanwhile) */
 #include "tests/bench/peers/table.h"
 
 #include "scenarios/base/cleanup.h"
@@ -307,7 +308,7 @@ int main(void)
 
     world_enter();
     prctl(PR_SET_TIMERSLACK, 1);
-    world_go_first();
+    world_go_first(getenv("RT") && *getenv("RT"));
     world_run_on(CORE_LOAD);
     setting.counts = backend_start(&backend);
     if (!mkdtemp(directory))

@@ -78,10 +78,14 @@ void world_enter(void)
 }
 
 /* sched(7): with autogroups, niceness counts only within a session, and the session has one of its own. */
-void world_go_first(void)
+void world_go_first(bool real_time)
 {
     FILE *file;
 
+    if (real_time && sched_setscheduler(0, SCHED_RR, &(struct sched_param){ .sched_priority = 1 }) < 0)
+        fail("no real-time class: %s", strerror(errno));
+    if (real_time)
+        return;
     (void)setsid(); /* a group leader has a session already, or its shell's */
     (void)setpriority(PRIO_PROCESS, 0, NICENESS);
     file = fopen("/proc/self/autogroup", "w");
