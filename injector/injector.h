@@ -25,7 +25,7 @@ struct injector_limits {
     uint64_t hold_proxy_bytes_max;   /* a proxy and loop, held by faults */
     uint64_t pool_bytes_max;         /* a loop, all receive memory */
     uint64_t spin_ns; /* how long before a held byte's deadline the loop stops sleeping and spins for it, up to 1 ms; 0 never: a
-                       * sleeper wakes some tens of us late (tests/bench/bench_wire.c). 100 us make a deadline precise */
+                       * sleeper wakes some tens of us late (tests/bench/README.md). 100 us make a deadline precise */
 };
 
 /* The defaults: 1 loop, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB, no
