@@ -74,7 +74,7 @@ static bool stage_deliver(struct chain *chain, uint32_t index, int direction, ui
 
         if (segment->at_ns > segment->came_ns) {
             segment->came_ns = segment->at_ns;
-            segment->flags |= SEGMENT_HELD;
+            segment->flags |= segment->size ? SEGMENT_HELD : 0;
         }
         queue_push(target, segment);
         moved = true;

@@ -311,6 +311,8 @@ void conn_stream_ended(struct conn *conn, int direction, uint32_t flags)
     } else if (flags & SEGMENT_CLOSE) {
         chain_closed(&conn->chain, direction, clock_now_ns());
         conn_end(conn);
+    } else if (conn->links[!direction].came_end && conn->links[!direction].ended) {
+        conn->links[direction].ended = true; /* the close that follows says so */
     } else {
         shut_writing(conn, direction);
         if (conn->proxy->spec.flags & PROXY_ENDS_WHOLE) {

@@ -36,7 +36,9 @@ enum conn_state { CONN_FREE, CONN_DIALLING, CONN_OPEN, CONN_LINGER, CONN_FLUSH, 
 struct link {
     struct queue sending; /* bytes given to the kernel, or the next to be */
     struct chunk *tail;   /* its rest takes the next small receive; one reference is ours. NULL for none */
-    bool recv_busy, recv_cancelled, recv_repeats, send_busy;
+    bool recv_busy, recv_cancelled, recv_repeats, recv_large, send_busy;
+    bool large;         /* it brings streams, not messages: large chunks serve it better */
+    uint8_t size_run;   /* receives in a row that say otherwise */
     bool came_end; /* the source has ended */
     bool ended;    /* and the destination was told */
     bool broken;   /* the destination takes no more */

@@ -25,7 +25,7 @@ struct injector_limits {
     uint64_t hold_proxy_bytes_max;   /* a proxy and loop, held by faults */
     uint64_t pool_bytes_max;         /* a loop, all receive memory */
     uint64_t spin_ns; /* how long before a held byte's deadline the loop stops sleeping and spins for it, up to 1 ms; 0 never: a
-                       * sleeper wakes some tens of us late (tests/bench/bench_wire.c). 100 us make a deadline precise */
+                       * sleeper wakes some tens of us late (tests/bench/README.md). 100 us make a deadline precise */
 };
 
 /* The defaults: 1 loop, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB, no
@@ -97,6 +97,10 @@ int injector_verify(const struct injector *injector, struct buf *ret_found);
 
 /* Raises the soft limit of descriptors to the hard one: for a process that is a proxy and little else. */
 void injector_raise_descriptors(void);
+
+/* Asks for a short slice and some niceness, where it may: on a busy machine a loop that waits for a processor stamps a first effect late
+ * and holds bytes too long. Before injector_new: the loops inherit it. */
+void injector_raise_priority(void);
 
 /* The body of the wire executor's process: serves the executor messages on `control_fd` (a connected Unix stream socket; taken)
  * until QUIT, SIGTERM or the end of that stream, and then goes on forwarding until every connection has ended by itself.

@@ -37,6 +37,8 @@ struct io_ops {
     void (*accept)(struct io *io, uint64_t tag, int fd); /* repeats: each result is a new descriptor */
     /* 0 is the end, -ENOBUFS: no chunk was left. `repeat`: completes for every chunk that comes, else for one. */
     void (*recv)(struct io *io, uint64_t tag, int fd, bool repeat);
+    /* The same for a direction that brings messages: its chunks may be of the small kind. NULL: `recv` serves it. */
+    void (*recv_small)(struct io *io, uint64_t tag, int fd, bool repeat);
     /* parts: borrowed for the call; bytes: until completion. The count may be short, -EAGAIN may come once there is room again: the
      * owner sends the rest. */
     void (*send)(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count);

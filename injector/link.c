@@ -1,13 +1,39 @@
 /* One direction of a connection: bytes in from the kernel, through the chain, out to the kernel. */
 #include "injector/loop.h"
 
+#include "scenarios/base/clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/param.h>
 #include <unistd.h>
 
-enum { WINDOW_SHARE = 8, HOLD_SHARE = 2 }; /* of the free memory, as divisors */
+enum {
+    WINDOW_SHARE = 8, HOLD_SHARE = 2, /* of the free memory, as divisors */
+    DIRECT_BYTES = 16384,
+    LARGE_RUN = 2, SMALL_RUN = 32,
+    SENDS_A_TURN_MAX = 16, /* of a direction, by calls of our own: others wait meanwhile */
+};
+
+static bool is_failure(int result)
+{
+    return result < 0 && result != -EAGAIN && result != -EINTR;
+}
+
+/* What the destination takes at once goes at once, by a call of our own: that costs less than a request and its completion, and
+ * released bytes do not wait for the end of the turn. The sum of the parts, or -errno. */
+static int send_now(int fd, struct iovec *parts, uint32_t count)
+{
+    struct msghdr head = { .msg_iov = parts, .msg_iovlen = count };
+    ssize_t sent;
+
+    if (count == 1)
+        sent = send(fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        sent = sendmsg(fd, &head, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 ? -errno : (int)sent;
+}
 
 /* ---- in --------------------------------------------------------------------------------------------------------------- */
 
@@ -33,10 +59,11 @@ static struct segment *segment_of(struct conn *conn, int direction, struct chunk
     struct pool *pool = conn->loop->pool;
     uint32_t size = chunk->filled;
     bool waits = link->send_busy || conn->chain.out[direction].count || chain_is_staged(&conn->chain, direction);
+    bool pins = chunk->capacity > CHUNK_SMALL_BYTES;
     struct chunk *target = NULL;
     struct segment *segment;
 
-    if (size <= CHUNK_SMALL_BYTES || (size <= CHUNK_BYTES / 2 && waits))
+    if ((size <= CHUNK_SMALL_BYTES && (pins || waits)) || (size <= CHUNK_BYTES / 2 && waits))
         target = room_for(conn, link, size);
     if (target) {
         memcpy(target->bytes + target->filled, chunk->bytes, size);
@@ -47,6 +74,18 @@ static struct segment *segment_of(struct conn *conn, int direction, struct chunk
     }
     pool_unref(pool, chunk);
     return segment;
+}
+
+/* Two small chunks filled to the brim make it a stream, many receives that a small one would have held make it messages. */
+static void note_size(struct link *link, const struct chunk *chunk)
+{
+    bool speaks_against = link->large ? chunk->filled < CHUNK_SMALL_BYTES : chunk->filled == chunk->capacity;
+
+    link->size_run = speaks_against ? (uint8_t)(link->size_run + 1) : 0;
+    if (link->size_run < (link->large ? SMALL_RUN : LARGE_RUN))
+        return;
+    link->size_run = 0;
+    link->large = !link->large;
 }
 
 static void take(struct conn *conn, int direction, struct segment *segment)
@@ -108,6 +147,7 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
         conn->inflight--;
     }
     if (completion->chunk) {
+        note_size(link, completion->chunk);
         bulk_note_receive(&link->bulk, completion->chunk->filled);
         link_count_exchange(conn, direction == 0);
         link_count_received(conn, direction, completion->chunk->filled);
@@ -118,6 +158,7 @@ void link_received(struct conn *conn, int direction, const struct io_completion 
     } else if (!completion->result) {
         link_source_ended(conn, direction, SEGMENT_FIN);
     } else if (completion->result == -ENOBUFS) {
+        conn->loop->lacked_chunks = true;
         conn_starve(conn);
     } else if (completion->result != -ECANCELED && completion->result != -EAGAIN && completion->result != -EINTR) {
         link_source_ended(conn, direction, SEGMENT_RST);
@@ -214,7 +255,8 @@ void link_read(struct conn *conn, int direction)
 
     if (read_in_bulk(conn, direction))
         return;
-    if (!wants_more(conn, direction) || bulk_wanted(conn, direction) || (link->recv_busy && link->recv_repeats && one_by_one)) {
+    if (!wants_more(conn, direction) || bulk_wanted(conn, direction) ||
+        (link->recv_busy && ((link->recv_repeats && one_by_one) || link->recv_large != link->large))) {
         if (link->recv_busy && !link->recv_cancelled) {
             link->recv_cancelled = true;
             ops->cancel(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction));
@@ -224,13 +266,16 @@ void link_read(struct conn *conn, int direction)
     if (link->recv_busy)
         return;
     if (!ops->can_recv(conn->loop->io)) {
+        conn->loop->lacked_chunks = true;
         conn_starve(conn);
         return;
     }
     link->recv_busy = true;
     link->recv_repeats = !one_by_one;
+    link->recv_large = link->large;
     conn->inflight++;
-    ops->recv(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction), conn->fds[direction], link->recv_repeats);
+    (link->large || !ops->recv_small ? ops->recv : ops->recv_small)(conn->loop->io, conn_tag(conn, OPERATION_RECV, direction),
+                                                                    conn->fds[direction], link->recv_repeats);
 }
 
 /* ---- out -------------------------------------------------------------------------------------------------------------- */
@@ -259,49 +304,70 @@ void link_break(struct conn *conn, int direction)
         conn_reset(conn);
 }
 
-void link_sent(struct conn *conn, int direction, int result)
+/* So many bytes at the front of what is being sent were taken. */
+static void account_sent(struct conn *conn, int direction, uint32_t size)
 {
     struct link *link = &conn->links[direction];
     struct pool *pool = conn->loop->pool;
-    uint32_t left = result > 0 ? (uint32_t)result : 0;
 
-    link->send_busy = false;
-    link->free_ns = conn->loop->now_ns;
-    conn->inflight--;
-    conn_touch(conn);
-    link_count_sent(conn, direction, left);
-    while (left) {
-        uint32_t size = MIN(left, link->sending.first->size);
+    link_count_sent(conn, direction, size);
+    while (size) {
+        uint32_t part = MIN(size, link->sending.first->size);
 
-        queue_skip(&link->sending, pool, size);
-        left -= size;
+        queue_skip(&link->sending, pool, part);
+        size -= part;
     }
-    if (conn->state >= CONN_CLOSING)
-        queue_clear(&link->sending, pool);
-    else if (result < 0 && result != -EAGAIN && result != -EINTR && conn->state <= CONN_OPEN)
-        link_break(conn, direction);
     if (!link->sending.count && !conn->chain.out[direction].count) {
         pool_unref(pool, link->tail);
         link->tail = NULL;
     }
 }
 
-/* Bytes that became due while the destination was still taking others are late by its doing, and do not count. */
-static void note_due(struct conn *conn, const struct link *link, const struct segment *segment)
+/* Nothing waits for what was just sent: the connection need not be looked at. */
+static bool is_quiet(const struct conn *conn, int direction)
 {
-    if (segment->flags & SEGMENT_HELD && segment->came_ns > link->free_ns)
-        loop_note_due(conn->loop, &conn->proxy->shares[conn->loop->index].lateness, segment->came_ns);
+    const struct link *link = &conn->links[direction];
+
+    return conn->state == CONN_OPEN && !conn->chain.count && !link->sending.count && !conn->chain.out[direction].count && link->recv_busy &&
+           !link->recv_cancelled && !link->paused;
+}
+
+void link_sent(struct conn *conn, int direction, int result)
+{
+    struct link *link = &conn->links[direction];
+
+    link->send_busy = false;
+    link->free_ns = conn->loop->now_ns;
+    conn->inflight--;
+    account_sent(conn, direction, result > 0 ? (uint32_t)result : 0);
+    if (!is_quiet(conn, direction))
+        conn_touch(conn);
+    if (conn->state >= CONN_CLOSING)
+        queue_clear(&link->sending, conn->loop->pool);
+    else if (is_failure(result) && conn->state <= CONN_OPEN)
+        link_break(conn, direction);
+}
+
+/* How late the released bytes go. Those that became due while the destination was still taking others are late by its doing. */
+static void note_lateness(struct conn *conn, const struct link *link, const struct segment *segment, uint64_t *now_ns)
+{
+    if (!(segment->flags & SEGMENT_HELD) || segment->came_ns <= link->free_ns)
+        return;
+    if (!*now_ns)
+        *now_ns = clock_now_ns();
+    histogram_add(&conn->proxy->shares[conn->loop->index].lateness, *now_ns > segment->came_ns ? *now_ns - segment->came_ns : 0);
 }
 
 static uint32_t gather(struct conn *conn, int direction, struct iovec *parts)
 {
     struct link *link = &conn->links[direction];
     struct queue *out = &conn->chain.out[direction];
+    uint64_t now_ns = 0;
     uint32_t count = 0;
 
     while (out->first && !(out->first->flags & SEGMENT_END) && link->sending.count < IO_PARTS_MAX &&
            !(link->sending.last && link->sending.last->flags & SEGMENT_CUT)) {
-        note_due(conn, link, out->first);
+        note_lateness(conn, link, out->first, &now_ns);
         queue_push(&link->sending, queue_pop(out));
     }
     for (struct segment *segment = link->sending.first; segment; segment = segment->next)
@@ -309,12 +375,36 @@ static uint32_t gather(struct conn *conn, int direction, struct iovec *parts)
     return count;
 }
 
+/* Sends until nothing is left that may go now, or the destination takes no more: the rest is a request of the backend. */
+static void send_out(struct conn *conn, int direction)
+{
+    struct link *link = &conn->links[direction];
+    struct iovec parts[IO_PARTS_MAX];
+    uint32_t count;
+
+    for (int calls = 0; (count = gather(conn, direction, parts)) > 0; calls++) {
+        uint64_t before = link->sending.bytes;
+        int result = (link->sending.bytes >= DIRECT_BYTES || link->sending.first->flags & SEGMENT_HELD) && calls < SENDS_A_TURN_MAX ? send_now(conn->fds[!direction], parts, count) : -EAGAIN;
+
+        if (is_failure(result)) {
+            link_break(conn, direction);
+            return;
+        }
+        account_sent(conn, direction, result > 0 ? (uint32_t)result : 0);
+        if (result > 0 && (uint64_t)result == before)
+            continue;
+        count = gather(conn, direction, parts);
+        link->send_busy = true;
+        conn->inflight++;
+        conn->loop->ops->send(conn->loop->io, conn_tag(conn, OPERATION_SEND, direction), conn->fds[!direction], parts, count);
+        return;
+    }
+}
+
 void link_send(struct conn *conn, int direction)
 {
     struct link *link = &conn->links[direction];
     struct queue *out = &conn->chain.out[direction];
-    struct iovec parts[IO_PARTS_MAX];
-    uint32_t count;
 
     if (link->broken || link->ended) {
         link_drop(conn, direction);
@@ -322,12 +412,10 @@ void link_send(struct conn *conn, int direction)
     }
     if (link->send_busy || link->bulk.on || (direction == TO_UPSTREAM && !conn->connected))
         return;
-    count = gather(conn, direction, parts);
-    if (count) {
-        link->send_busy = true;
-        conn->inflight++;
-        conn->loop->ops->send(conn->loop->io, conn_tag(conn, OPERATION_SEND, direction), conn->fds[!direction], parts, count);
-    } else if (out->first) {
+    send_out(conn, direction);
+    if (link->send_busy || link->broken)
+        return;
+    if (out->first) {
         struct segment *end = queue_pop(out);
         uint32_t flags = end->flags;
 

@@ -277,11 +277,12 @@ static void feed_starved(struct loop *loop)
 {
     struct conn *list = loop->starved;
 
-    if (!list || loop->now_ns < loop->starved_ns + STARVED_STEP_NS)
+    if (!list || (!loop->lacked_chunks && loop->now_ns < loop->starved_ns + STARVED_STEP_NS))
         return;
     loop->starved_ns = loop->now_ns;
     if (!loop->ops->can_recv(loop->io))
         return;
+    loop->lacked_chunks = false;
     loop->starved = NULL;
     while (list) {
         struct conn *conn = list;
@@ -301,22 +302,6 @@ static void advance_dirty(struct loop *loop)
         conn->dirty = false;
         conn_advance(conn);
     }
-}
-
-static void count_dues(struct loop *loop)
-{
-    uint64_t now_ns = loop->due_count ? clock_now_ns() : 0;
-
-    for (uint32_t i = 0; i < loop->due_count; i++)
-        histogram_add(loop->dues[i].lateness, now_ns > loop->dues[i].at_ns ? now_ns - loop->dues[i].at_ns : 0);
-    loop->due_count = 0;
-}
-
-void loop_note_due(struct loop *loop, struct histogram *lateness, uint64_t at_ns)
-{
-    if (loop->due_count == DUES_MAX)
-        count_dues(loop);
-    loop->dues[loop->due_count++] = (struct due){ lateness, at_ns };
 }
 
 static uint64_t timeout_ns(const struct loop *loop)
@@ -344,7 +329,6 @@ static int turn(struct loop *loop)
     int result;
 
     loop->woke = true;
-    count_dues(loop);
     result = loop->ops->wait(loop->io, timeout_ns(loop), completed, loop);
     loop->now_ns = clock_now_ns();
     look_at_time(loop);

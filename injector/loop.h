@@ -24,14 +24,6 @@ struct listener {
     bool closing;
 };
 
-enum { DUES_MAX = 256 };
-
-/* Held bytes that are about to be submitted. */
-struct due {
-    struct histogram *lateness; /* borrowed from the share of a proxy whose connection sends, and so lives */
-    uint64_t at_ns;
-};
-
 struct loop {
     uint32_t index;
     struct injector_limits limits;
@@ -48,14 +40,12 @@ struct loop {
     struct conn *conns; /* conns_max slots, touched as needed */
     uint32_t *slots_free, slots_free_count, slots_used; /* slots_used: high-water mark */
     struct conn *dirty, *starved;
+    bool lacked_chunks;  /* some of those go on as soon as there are chunks again */
     uint64_t starved_ns; /* when those were last tried */
     uint64_t connections_open; /* (atomic) */
 
     struct listener *listeners; /* proxies_max */
     uint64_t accept_retry_ns;   /* 0 for none */
-
-    struct due dues[DUES_MAX]; /* of this turn, until it submits */
-    uint32_t due_count;
 
     struct armed *armed; /* borrowed until the next LOOP_ADOPT is acknowledged; NULL when inert */
     uint64_t boundary_ns;
@@ -84,8 +74,5 @@ void loop_wake(struct loop *loop);
 struct conn *loop_take_slot(struct loop *loop);
 void loop_give_slot(struct loop *loop, struct conn *conn);
 void loop_touch_proxy(struct loop *loop, const struct proxy *proxy); /* every connection of it is looked at again this turn */
-
-/* For link.c: bytes held until at_ns go with this turn's submission; how late that is counts when it comes. */
-void loop_note_due(struct loop *loop, struct histogram *lateness, uint64_t at_ns);
 
 #endif

@@ -12,6 +12,7 @@ srcs-injector += \
     injector/listen.c \
     injector/loop.c \
     injector/pool.c \
+    injector/priority.c \
     injector/probe.c \
     injector/registry.c \
     injector/resolve.c \

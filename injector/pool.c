@@ -109,12 +109,6 @@ struct chunk *pool_chunk_small(struct pool *pool)
     return shelf_take(&pool->small);
 }
 
-struct chunk *pool_chunk_at(struct pool *pool, uint32_t index)
-{
-    assert(index < pool->large.count);
-    return &pool->large.chunks[index];
-}
-
 void pool_unref(struct pool *pool, struct chunk *chunk)
 {
     struct shelf *shelf;

@@ -60,7 +60,6 @@ void pool_free(struct pool *pool);
 /* A chunk with one reference, NULL when none is left. */
 struct chunk *pool_chunk(struct pool *pool);
 struct chunk *pool_chunk_small(struct pool *pool);
-struct chunk *pool_chunk_at(struct pool *pool, uint32_t index); /* a large one by index: borrowed */
 void pool_unref(struct pool *pool, struct chunk *chunk);       /* accepts NULL */
 uint64_t pool_bytes_free(const struct pool *pool); /* of the large kind */
 bool pool_is_low(const struct pool *pool);         /* less than half of them is free */

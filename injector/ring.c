@@ -1,7 +1,9 @@
 /* The io_uring backend: one ring, one thread, one enter a turn.
  *
- * 1. The provided-buffer ring is small enough to stay in the cache; each buffer is a chunk of the pool, and one that was
- *    handed on is replaced by another, so that held bytes do not starve the ring before the pool is empty.
+ * 1. There are two provided-buffer rings, of large chunks and of small ones: of the first a few, that stay in the cache; of the second
+ *    as many as there are messages at a time (they double when they did not suffice), so that a burst of small messages over many
+ *    connections neither finds no buffer nor wanders through large ones. A buffer that was handed on is replaced by another chunk of the
+ *    pool, so that held bytes do not starve a ring before the pool is empty.
  * 2. msghdr, iovec and addresses live until the next submission only: the kernel copies them then (IORING_FEAT_SUBMIT_STABLE).
  * Ground: io_uring_enter(2), io_uring_setup(2), io_uring_register(2); kernel 6.0 for multishot receive. */
 #include "injector/io.h"
@@ -13,12 +15,15 @@
 #include <errno.h>
 #include <liburing.h>
 #include <string.h>
+#include <sys/param.h>
 
 enum {
     SQ_ENTRIES = 1024,
     CQ_ENTRIES = 16384,
-    BUFFERS = 32, /* of CHUNK_BYTES: 1 MiB, half the second-level cache of a core */
-    BUFFER_GROUP = 0,
+    LARGE_BUFFERS = 32, /* of CHUNK_BYTES: 1 MiB, half the second-level cache of a core */
+    SMALL_BUFFERS_FIRST = 64,
+    SMALL_BUFFERS_MAX = 1024, /* of CHUNK_SMALL_BYTES: 2 MiB */
+    SLOTS = LARGE_BUFFERS + SMALL_BUFFERS_MAX,
     BATCH_MAX = 4096, /* completions handled in one turn */
 };
 
@@ -27,14 +32,23 @@ struct message_slot {
     struct iovec parts[IO_PARTS_MAX];
 };
 
+enum { GROUP_LARGE, GROUP_SMALL, GROUPS };
+
+/* A ring of buffers. A buffer's number is its slot, the groups' slots lie one behind the other. */
+struct group {
+    struct io_uring_buf_ring *buffers;
+    uint32_t capacity, wanted, held; /* entries; how many the kernel should have, and has */
+    uint16_t free[SMALL_BUFFERS_MAX]; /* slots at rest: capacity - held of them */
+};
+
 struct io {
     struct io_uring ring;
-    struct io_uring_buf_ring *buffers;
-    size_t buffers_size;
-    uint32_t buffers_held; /* by the kernel */
+    struct group groups[GROUPS];
+    struct chunk *slots[SLOTS];
     struct pool *pool;
     struct message_slot *messages; /* SQ_ENTRIES of them */
     uint32_t messages_used;
+    bool fell_short; /* of buffers, in this turn */
 };
 
 static const unsigned setup_flags[] = {
@@ -55,42 +69,70 @@ static int open_ring(struct io_uring *ring)
     return result;
 }
 
-/* Hands chunks to the kernel until it has BUFFERS of them or the pool is empty. */
-static void top_up(struct io *io)
+/* Hands chunks to the kernel until it has as many as wanted or the pool is empty. */
+static void top_up_group(struct io *io, int index)
 {
+    struct group *group = &io->groups[index];
     int added = 0;
 
-    while (io->buffers_held < BUFFERS) {
-        struct chunk *chunk = pool_chunk(io->pool);
+    while (group->held < group->wanted) {
+        struct chunk *chunk = index == GROUP_SMALL ? pool_chunk_small(io->pool) : pool_chunk(io->pool);
+        uint16_t slot;
 
         if (!chunk)
             break;
-        io_uring_buf_ring_add(io->buffers, chunk->bytes, CHUNK_BYTES, (unsigned short)chunk->index,
-                              io_uring_buf_ring_mask(BUFFERS), added++);
-        io->buffers_held++;
+        slot = group->free[group->capacity - ++group->held];
+        io->slots[slot] = chunk;
+        io_uring_buf_ring_add(group->buffers, chunk->bytes, chunk->capacity, slot, io_uring_buf_ring_mask(group->capacity), added++);
     }
     if (added)
-        io_uring_buf_ring_advance(io->buffers, added);
+        io_uring_buf_ring_advance(group->buffers, added);
 }
 
-static int open_buffers(struct io *io)
+static void top_up(struct io *io)
 {
-    struct io_uring_buf_reg request = { .ring_entries = BUFFERS, .bgid = BUFFER_GROUP };
-    void *memory;
-    int result;
+    for (int index = 0; index < GROUPS; index++)
+        top_up_group(io, index);
+}
 
-    io->buffers_size = BUFFERS * sizeof(struct io_uring_buf);
-    result = posix_memalign(&memory, 4096, io->buffers_size);
+/* The chunk of a slot that the kernel has filled or not: the slot is at rest again. */
+static struct chunk *take_back(struct io *io, uint32_t slot)
+{
+    struct group *group = &io->groups[slot < LARGE_BUFFERS ? GROUP_LARGE : GROUP_SMALL];
+
+    assert(slot < SLOTS && group->held);
+    group->free[group->capacity - group->held--] = (uint16_t)slot;
+    return io->slots[slot];
+}
+
+static int open_group(struct io *io, int index, uint32_t capacity, uint32_t wanted, uint32_t first_slot)
+{
+    struct io_uring_buf_reg request = { .ring_entries = capacity, .bgid = (uint16_t)index };
+    struct group *group = &io->groups[index];
+    void *memory;
+    int result = posix_memalign(&memory, 4096, capacity * sizeof(struct io_uring_buf));
+
     if (result)
         return -result;
-    io->buffers = memory;
-    io_uring_buf_ring_init(io->buffers);
+    group->buffers = memory;
+    group->capacity = capacity;
+    group->wanted = wanted;
+    for (uint32_t i = 0; i < capacity; i++)
+        group->free[i] = (uint16_t)(first_slot + i);
+    io_uring_buf_ring_init(group->buffers);
     request.ring_addr = (uint64_t)(uintptr_t)memory;
     result = io_uring_register_buf_ring(&io->ring, &request, 0);
     if (result < 0)
         return result;
-    top_up(io);
+    top_up_group(io, index);
     return 0;
+}
+
+static int open_buffers(struct io *io)
+{
+    int result = open_group(io, GROUP_LARGE, LARGE_BUFFERS, LARGE_BUFFERS, 0);
+
+    return result < 0 ? result : open_group(io, GROUP_SMALL, SMALL_BUFFERS_MAX, SMALL_BUFFERS_FIRST, LARGE_BUFFERS);
 }
 
 static void ring_close(struct io *io)
@@ -98,7 +140,8 @@ static void ring_close(struct io *io)
     if (!io)
         return;
     io_uring_queue_exit(&io->ring);
-    free(io->buffers);
+    for (int index = 0; index < GROUPS; index++)
+        free(io->groups[index].buffers);
     free(io->messages);
     free(io);
 }
@@ -149,17 +192,30 @@ static void ring_accept(struct io *io, uint64_t tag, int fd)
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-static void ring_recv(struct io *io, uint64_t tag, int fd, bool repeat)
+/* From the group asked for, or from the other while that is empty. */
+static void recv_from(struct io *io, uint64_t tag, int fd, bool repeat, int group)
 {
     struct io_uring_sqe *sqe = get_sqe(io, tag);
 
+    if (!io->groups[group].held)
+        group = !group;
     if (repeat)
         io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     else
-        io_uring_prep_recv(sqe, fd, NULL, CHUNK_BYTES, 0);
+        io_uring_prep_recv(sqe, fd, NULL, group == GROUP_SMALL ? CHUNK_SMALL_BYTES : CHUNK_BYTES, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = BUFFER_GROUP;
+    sqe->buf_group = (uint16_t)group;
     io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void ring_recv(struct io *io, uint64_t tag, int fd, bool repeat)
+{
+    recv_from(io, tag, fd, repeat, GROUP_LARGE);
+}
+
+static void ring_recv_small(struct io *io, uint64_t tag, int fd, bool repeat)
+{
+    recv_from(io, tag, fd, repeat, GROUP_SMALL);
 }
 
 static void ring_send(struct io *io, uint64_t tag, int fd, const struct iovec *parts, uint32_t count)
@@ -225,8 +281,7 @@ static void hand_over(struct io *io, const struct io_uring_cqe *cqe, io_complete
     if (!cqe->user_data)
         return;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
-        completion.chunk = pool_chunk_at(io->pool, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-        io->buffers_held--;
+        completion.chunk = take_back(io, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         if (cqe->res <= 0) {
             pool_unref(io->pool, completion.chunk);
             completion.chunk = NULL;
@@ -234,6 +289,8 @@ static void hand_over(struct io *io, const struct io_uring_cqe *cqe, io_complete
             completion.chunk->filled = (uint32_t)cqe->res;
         }
     }
+    if (cqe->res == -ENOBUFS)
+        io->fell_short = true;
     complete(context, &completion);
 }
 
@@ -262,13 +319,16 @@ static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, 
         io_uring_cq_advance(&io->ring, count);
         handled += count;
     }
+    if (io->fell_short && !io->groups[GROUP_SMALL].held)
+        io->groups[GROUP_SMALL].wanted = MIN(2 * io->groups[GROUP_SMALL].wanted, (uint32_t)SMALL_BUFFERS_MAX);
+    io->fell_short = false;
     top_up(io);
     return 0;
 }
 
 static bool ring_can_recv(const struct io *io)
 {
-    return io->buffers_held > 0;
+    return io->groups[GROUP_LARGE].held > 0 || io->groups[GROUP_SMALL].held > 0;
 }
 
 const struct io_ops io_ring = {
@@ -277,6 +337,7 @@ const struct io_ops io_ring = {
     .close = ring_close,
     .accept = ring_accept,
     .recv = ring_recv,
+    .recv_small = ring_recv_small,
     .send = ring_send,
     .connect = ring_connect,
     .readable = ring_readable,

@@ -10,7 +10,6 @@
 #include "scenarios/base/clock.h"
 
 #include <errno.h>
-#include <linux/sched/types.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,10 +17,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PEER_TIMEOUT_MS = 5000, DRAIN_STEP_MS = 20, WHY_MAX = 1024, WIRE_NICENESS = -10, WIRE_SLICE_NS = 100000 };
+enum { PEER_TIMEOUT_MS = 5000, DRAIN_STEP_MS = 20, WHY_MAX = 1024 };
 
 #define GRACE_NS (250 * NS_PER_MS)
 
@@ -268,20 +266,6 @@ static void leave_terminal(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Where it may: on a busy machine a loop that waits for a processor stamps a first effect late and holds bytes too long. A
- * short slice lets it preempt at once without a larger share (Linux 6.12: sched_attr::sched_runtime of SCHED_OTHER); older
- * kernels take the niceness alone. Loops inherit it. */
-static void raise_priority(void)
-{
-    struct sched_attr attributes = { .size = sizeof(attributes), .sched_policy = 0, .sched_nice = WIRE_NICENESS, .sched_runtime = WIRE_SLICE_NS };
-
-    if (syscall(SYS_sched_setattr, 0, &attributes, 0) == 0)
-        return;
-    attributes.sched_nice = 0;
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)setpriority(PRIO_PROCESS, 0, WIRE_NICENESS);
-}
-
 void injector_raise_descriptors(void)
 {
     struct rlimit limit;
@@ -354,7 +338,7 @@ int injector_serve_parting(int control_fd, const struct injector_limits *limits,
     struct server server = { .control_fd = control_fd, .signal_fd = -1, .grace_ns = GRACE_NS };
 
     leave_terminal();
-    raise_priority();
+    injector_raise_priority();
     injector_raise_descriptors();
     server.signal_fd = open_signals();
     server.start_result = server.signal_fd < 0 ? server.signal_fd : injector_new(limits, &server.injector);

@@ -384,6 +384,7 @@ int toxiproxy_main(int argc, char **argv)
     }
     log_level_set(getenv("LOG_LEVEL"));
     injector_raise_descriptors();
+    injector_raise_priority();
     server->signal_fd = open_signals();
     server->api.presence = (struct presence){ .registry.fd = -1, .notice.fd = -1, .watch_fd = -1 };
     server->api.strict = options.strict;

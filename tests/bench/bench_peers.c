@@ -2,7 +2,9 @@
  * tests/bench/README.md says how it is done and how to read it. time-limit: 1200
  *
  *   BENCH=bulk,copy,watched,pp,one,cps,idle,latency,rate,hold   which rows (all)
- *   ROUNDS=5  PHASE_MS=300  SEED=N (of the order within a round)  OTHER=DIR (another build of this project, compared as well) */
+ *   WHO=direct,perturb,haproxy,...                              which contenders (all)
+ *   ROUNDS=5  PHASE_MS=300  SEED=N (of the order within a round)  OTHER=DIR (another build of this project, compared as well)
+ *   RT=1 (all contenders and the load in a real-time class: for a machine that does other work meanwhile) */
 #include "tests/bench/peers/table.h"
 
 #include "scenarios/base/cleanup.h"
@@ -16,15 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-enum { NICENESS = -15, IDLE_CONNECTIONS = 9500, OPENERS = 32, BULK_CHECKED = 64 << 20, WORD_MAX = 16 };
+enum { IDLE_CONNECTIONS = 9500, OPENERS = 32, BULK_CHECKED = 64 << 20, WORD_MAX = 16 };
 
 struct setting {
     unsigned rounds, round;
     uint64_t seed, phase_ns;
-    const char *words; /* NULL for all */
+    const char *words, *who; /* NULL for all */
     struct backend_counts *counts;
 };
 
@@ -41,14 +42,15 @@ static uint64_t number_of(const char *name, uint64_t otherwise, uint64_t most)
     return value;
 }
 
-static bool is_wanted(const struct setting *setting, const char *word)
+/* Is the word in the list? Everything is in an empty one. */
+static bool is_listed(const char *list, const char *word)
 {
     size_t size = strlen(word);
 
-    for (const char *at = setting->words; at && *at; at += strcspn(at, ","), at += *at == ',')
+    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
         if (strcspn(at, ",") == size && !strncmp(at, word, size))
             return true;
-    return !setting->words || !*setting->words;
+    return !list || !*list;
 }
 
 static struct target target_of(const struct setting *setting, enum contender_id who)
@@ -234,7 +236,7 @@ static void run_part(struct setting *setting, const struct part *part)
         for (unsigned r = 0; r < part->row_count; r++) {
             shuffle(setting, part->rows[r], order);
             for (unsigned i = 0; i < CONTENDERS; i++)
-                if (contenders[order[i]].present && part->who >> order[i] & 1)
+                if (contenders[order[i]].present && part->who >> order[i] & 1 && is_listed(setting->who, contenders[order[i]].name))
                     part->measure(setting, order[i], part->rows[r]);
         }
 }
@@ -252,12 +254,12 @@ static void check_bytes(const struct setting *setting)
 
 static void run_parts(struct setting *setting)
 {
-    if (is_wanted(setting, "bulk") || is_wanted(setting, "copy"))
+    if (is_listed(setting->words, "bulk") || is_listed(setting->words, "copy"))
         check_bytes(setting);
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         bool one = !strcmp(parts[i].word, "one");
 
-        if (!is_wanted(setting, parts[i].word))
+        if (!is_listed(setting->words, parts[i].word))
             continue;
         if (one)
             contenders_move(CORE_LOAD);
@@ -303,12 +305,13 @@ int main(void)
         .phase_ns = number_of("PHASE_MS", 300, 60000) * NS_PER_MS,
         .seed = number_of("SEED", clock_wall_ns() % 1000000 + 1, UINT64_MAX),
         .words = getenv("BENCH"),
+        .who = getenv("WHO"),
     };
     pid_t backend;
 
     world_enter();
     prctl(PR_SET_TIMERSLACK, 1);
-    (void)setpriority(PRIO_PROCESS, 0, NICENESS); /* of all contenders alike: what else runs here disturbs less */
+    world_go_first(getenv("RT") && *getenv("RT"));
     world_run_on(CORE_LOAD);
     setting.counts = backend_start(&backend);
     if (!mkdtemp(directory))

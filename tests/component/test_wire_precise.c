@@ -1,4 +1,5 @@
-/* Deadlines with spinning: held bytes are never early and not later than without; the loop spins only while a deadline is near. */
+/* Deadlines with spinning: held bytes are never early and not later than without; the loop spins only while a deadline is near; and it
+ * counts by itself how late each was. */
 #include "scenarios/base/cleanup.h"
 #include "tests/component/wire_fixture.h"
 
@@ -23,7 +24,11 @@ static uint64_t least_late_ns(struct fixture *fixture, uint64_t epoch)
     struct plan_rule rule = wire_rule("latency", "five");
     uint64_t least_ns = UINT64_MAX;
     int fd = open_echo(fixture);
+    struct histogram lateness;
 
+    (void)transfer_ns(fd, 0, 8); /* not held: no lateness */
+    lateness = wire_proxy(&fixture->executor, "echo").lateness;
+    assert_int_equal(histogram_count(&lateness), 0);
     rule.params.STREAM_latency.latency = 5 * MS;
     rule.selector.direction = DIRECTION_TO_CLIENT;
     assert_int_equal(wire_arm(&fixture->executor, epoch, LEASE_NS, &rule, 1), 0);
@@ -34,6 +39,9 @@ static uint64_t least_late_ns(struct fixture *fixture, uint64_t epoch)
         least_ns = MIN(least_ns, took_ns - 5 * MS);
     }
     assert_int_equal(wire_status(&fixture->executor, "five").counts.fired, 1);
+    lateness = wire_proxy(&fixture->executor, "echo").lateness;
+    assert_int_equal(histogram_count(&lateness), TRIPS); /* each answer was held once */
+    assert_true(histogram_quantile(&lateness, 1.0 / TRIPS) <= least_ns); /* the proxy's own part of what the client saw */
     close(fd);
     return least_ns;
 }

@@ -92,8 +92,8 @@ static void print_line(enum row row, enum contender_id who)
         if (!cell->count)
             continue;
         printf("  %s %.*f", metrics[metric].name, metrics[metric].digits, median(cell) * metrics[metric].scale);
-        if (metric == METRIC_PER_S && cell->count > 1)
-            printf(" [%.0f..%.0f]", cell->values[0], cell->values[cell->count - 1]);
+        if ((metric == METRIC_PER_S || metric == METRIC_CPU) && cell->count > 1)
+            printf(" [%.*f..%.*f]", metrics[metric].digits, cell->values[0], metrics[metric].digits, cell->values[cell->count - 1]);
     }
     printf("\n");
 }

@@ -18,6 +18,9 @@ void fail(const char *what, ...) __attribute__((noreturn, format(printf, 1, 2)))
 
 /* New network namespace: lo up, reno, the whole port range, no TIME_WAIT. Descriptors up to the hard limit. Needs root. */
 void world_enter(void);
+/* What else runs here disturbs less; all contenders inherit it alike. `real_time`: nothing else runs while one of them can (SCHED_RR), for
+ * a machine that is busy with other work. */
+void world_go_first(bool real_time);
 void world_run_on(unsigned core); /* this process and what it starts; on a machine with one core, nothing */
 
 void group_new(struct group *group, const char *name);
