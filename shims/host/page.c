@@ -316,12 +316,22 @@ int page_release(struct page *page)
     return 0;
 }
 
-int page_verify(const struct page *page)
+static int verify(const struct page *page, uint32_t mask)
 {
-    return __atomic_load_n(&page->rules->armed, __ATOMIC_ACQUIRE) &&
+    return __atomic_load_n(&page->rules->armed, __ATOMIC_ACQUIRE) & mask &&
                    __atomic_load_n(&page->rules->lease_ns, __ATOMIC_ACQUIRE) > clock_now_ns()
                ? -EBUSY
                : 0;
+}
+
+int page_verify(const struct page *page)
+{
+    return verify(page, UINT32_MAX);
+}
+
+int page_verify_rules(const struct page *page)
+{
+    return verify(page, ~CONTROL_REDIRECT);
 }
 
 int page_remove(struct page *page)

@@ -46,6 +46,9 @@ void page_neutralise(struct page *page);
 /* 0 when nothing can act: armed word 0 or lease over. -EBUSY otherwise. */
 int page_verify(const struct page *page);
 
+/* 0 when no rule can act, though connects may still be redirected. */
+int page_verify_rules(const struct page *page);
+
 /* What is armed. */
 struct page_state {
     uint64_t epoch, seed;

@@ -49,7 +49,7 @@ static bool own_network(void)
 static int set_up(void **state)
 {
     struct scene *scene = calloc(1, sizeof(*scene));
-    struct proxy_spec proxy = { .name = "taken", .captures = 1 };
+    struct proxy_spec proxy = { .name = "taken", .flags = PROXY_CAPTURES };
     struct wire_answer answer;
 
     if (!scene || !own_network())
@@ -275,7 +275,7 @@ static void test_without_privilege_nothing_listens(void **state)
 
     (void)state;
     if (fork() == 0) {
-        const struct proxy_spec proxy = { .name = "taken", .captures = 1 };
+        const struct proxy_spec proxy = { .name = "taken", .flags = PROXY_CAPTURES };
         struct injector *injector = NULL;
         struct proxy_status told;
         struct buf why;
