@@ -408,6 +408,11 @@ int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule)
     return 0;
 }
 
+size_t page_redirects(const struct page *page)
+{
+    return image_of(page)->redirect_count;
+}
+
 size_t page_events(struct page *page, struct page_event *list, size_t max)
 {
     const struct control_image *image = image_of(page);

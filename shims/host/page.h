@@ -68,6 +68,9 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
 /* The rule at an index of the last publication, copied. 0 or -ENOENT. */
 int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule);
 
+/* How many redirects the last publication has. */
+size_t page_redirects(const struct page *page);
+
 /* First firings that were not told yet, at most `max`; each rule is told once a publication per handle. */
 struct page_event {
     char name[RULE_NAME_MAX];
