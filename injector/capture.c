@@ -1,15 +1,18 @@
 /* Captured connections. */
 #include "injector/capture.h"
 
+#include "injector/proxy.h"
 #include "scenarios/base/cleanup.h"
-#include "scenarios/vocab/message.h"
+#include "scenarios/vocab/detour.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096, ORIGINAL_DESTINATION = 80 }; /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST; their headers clash with libc's */
@@ -28,10 +31,15 @@ static int only_loopback(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
+static int mark(int fd, uint32_t value)
+{
+    return setsockopt(fd, SOL_SOCKET, SO_MARK, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
 static int bind_any(int fd, int family)
 {
     struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in in = { .sin_family = AF_INET };
 
     if (family == AF_INET)
         return bind(fd, (const struct sockaddr *)&in, sizeof(in)) < 0 ? -errno : 0;
@@ -40,18 +48,28 @@ static int bind_any(int fd, int family)
     return 0;
 }
 
-static int listen_family(int family, int *ret_fd)
+/* Nothing from beyond this machine. The shim's connects come from loopback or from an address of ours, over IPv4: for them the
+ * device does, which an ordinary user may ask for; a filter he may be refused. */
+static int keep_inside(int fd, bool by_kernel)
+{
+    if (by_kernel)
+        return only_loopback(fd);
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo")) < 0 ? -errno : 0;
+}
+
+static int listen_family(int family, bool by_kernel, int *ret_fd)
 {
     AUTO_CLOSE int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int result;
 
     if (fd < 0)
         return -errno;
-    result = capture_mark(fd); /* may we? What is accepted would inherit it */
+    result = by_kernel ? mark(fd, CAPTURE_MARK) : 0;
     if (result < 0)
         return result;
-    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &(uint32_t){ 0 }, sizeof(uint32_t));
-    result = only_loopback(fd);
+    if (by_kernel)
+        (void)mark(fd, 0); /* it was only asked: what is accepted would inherit it */
+    result = keep_inside(fd, by_kernel);
     if (result == 0)
         result = bind_any(fd, family);
     if (result < 0)
@@ -62,23 +80,24 @@ static int listen_family(int family, int *ret_fd)
     return 0;
 }
 
-int capture_listen(int *ret_fd, uint16_t *ret_port)
+int capture_listen(struct proxy *proxy)
 {
+    bool by_kernel = proxy->spec.flags & PROXY_CAPTURES;
     struct sockaddr_storage address;
     socklen_t size = sizeof(address);
-    int fd, result = listen_family(AF_INET6, &fd);
+    AUTO_CLOSE int fd = -1;
+    int result = by_kernel ? listen_family(AF_INET6, true, &fd) : -EAFNOSUPPORT;
 
     if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL)
-        result = listen_family(AF_INET, &fd);
+        result = listen_family(AF_INET, by_kernel, &fd);
     if (result < 0)
         return result;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0) {
-        result = -errno;
-        close(fd);
-        return result;
-    }
-    *ret_fd = fd;
-    *ret_port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port : ((struct sockaddr_in *)&address)->sin_port);
+    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return -errno;
+    proxy->capture_port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                              : ((struct sockaddr_in *)&address)->sin_port);
+    snprintf(proxy->spec.listen, sizeof(proxy->spec.listen), "127.0.0.1:%u", proxy->capture_port);
+    proxy->listen_fd = TAKE_FD(fd);
     return 0;
 }
 
@@ -89,28 +108,89 @@ static bool is_ours(const struct sockaddr_storage *address, uint16_t port)
 
     if (address->ss_family == AF_INET)
         return in->sin_port == htons(port) && ntohl(in->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+        return in6->sin6_port == htons(port) && in6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET;
     return in6->sin6_port == htons(port) && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
-int capture_destination(int fd, uint16_t port, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+static int ask_kernel(int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
 {
-    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
     socklen_t size = sizeof(struct sockaddr_in);
 
-    (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int));
-    if (getsockopt(fd, IPPROTO_IP, ORIGINAL_DESTINATION, &address, &size) < 0) {
+    if (getsockopt(fd, IPPROTO_IP, ORIGINAL_DESTINATION, ret_address, &size) < 0) {
         size = sizeof(struct sockaddr_in6);
-        if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DESTINATION, &address, &size) < 0)
+        if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DESTINATION, ret_address, &size) < 0)
             return -ENOENT;
     }
-    if (is_ours(&address, port))
+    *ret_size = size;
+    return 0;
+}
+
+static int read_detour(const struct proxy_spec *spec, uint32_t index, struct detour *ret_detour)
+{
+    AUTO_CLOSE int fd = open(spec->detours, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    off_t offset = (off_t)(spec->detours_offset + index * sizeof(*ret_detour));
+
+    if (fd < 0)
+        return -errno;
+    return pread(fd, ret_detour, sizeof(*ret_detour), offset) == (ssize_t)sizeof(*ret_detour) ? 0 : -EIO;
+}
+
+/* The address that was connected to is the index. */
+static int ask_shim(const struct proxy *proxy, int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    struct sockaddr_in own = { .sin_family = AF_UNSPEC };
+    socklen_t size = sizeof(own);
+    struct detour detour;
+    uint32_t index;
+    int result;
+
+    if (getsockname(fd, (struct sockaddr *)&own, &size) < 0 || own.sin_family != AF_INET)
+        return -ENOENT;
+    index = ntohl(own.sin_addr.s_addr) - DETOUR_NETWORK;
+    if (index >= DETOURS_MAX)
+        return -ENOENT;
+    result = read_detour(&proxy->spec, index, &detour);
+    if (result < 0)
+        return result;
+    if (detour.state != DETOUR_READY || detour.listen_port != proxy->capture_port || !detour.port)
+        return -ENOENT;
+    if (detour.family == AF_INET) {
+        struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = detour.port };
+
+        memcpy(&in.sin_addr, detour.address, sizeof(in.sin_addr));
+        memcpy(ret_address, &in, sizeof(in));
+        *ret_size = sizeof(in);
+    } else if (detour.family == AF_INET6) {
+        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = detour.port, .sin6_scope_id = detour.scope };
+
+        memcpy(&in6.sin6_addr, detour.address, sizeof(in6.sin6_addr));
+        memcpy(ret_address, &in6, sizeof(in6));
+        *ret_size = sizeof(in6);
+    } else {
+        return -ENOENT;
+    }
+    return 0;
+}
+
+int capture_destination(const struct proxy *proxy, int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    socklen_t size;
+    int result;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int));
+    result = proxy->spec.flags & PROXY_CAPTURES ? ask_kernel(fd, &address, &size) : ask_shim(proxy, fd, &address, &size);
+    if (result < 0)
+        return result;
+    if (is_ours(&address, proxy->capture_port))
         return -ENOENT;
     *ret_address = address;
     *ret_size = size;
     return 0;
 }
 
-int capture_mark(int fd)
+int capture_mark(const struct proxy *proxy, int fd)
 {
-    return setsockopt(fd, SOL_SOCKET, SO_MARK, &(uint32_t){ CAPTURE_MARK }, sizeof(uint32_t)) < 0 ? -errno : 0;
+    return proxy->spec.flags & PROXY_CAPTURES ? mark(fd, CAPTURE_MARK) : 0;
 }

@@ -68,7 +68,7 @@ static void dial_to(struct conn *conn, const struct sockaddr_storage *address, s
         dial_failed(conn);
         return;
     }
-    if (conn->proxy->capture_port && capture_mark(fd) < 0) {
+    if (capture_mark(conn->proxy, fd) < 0) {
         close(fd);
         dial_failed(conn); /* unmarked it would come back to us */
         return;
@@ -86,7 +86,7 @@ static void dial_original(struct conn *conn)
     struct sockaddr_storage address;
     socklen_t size;
 
-    if (capture_destination(conn->fds[0], conn->proxy->capture_port, &address, &size) < 0)
+    if (capture_destination(conn->proxy, conn->fds[0], &address, &size) < 0)
         dial_failed(conn);
     else
         dial_to(conn, &address, size);

@@ -197,15 +197,6 @@ static struct proxy *find_proxy(const struct injector *injector, const char *nam
     return NULL;
 }
 
-static int listen_captured(struct proxy *proxy)
-{
-    int result = capture_listen(&proxy->listen_fd, &proxy->capture_port);
-
-    if (result >= 0)
-        snprintf(proxy->spec.listen, sizeof(proxy->spec.listen), "127.0.0.1:%u", proxy->capture_port);
-    return result;
-}
-
 static int listen_openly(struct proxy *proxy)
 {
     struct sockaddr_storage address;
@@ -234,7 +225,7 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
         return -ENOMEM;
     proxy->spec = *spec;
     proxy->hash = rng_hash(spec->name);
-    result = spec->flags & PROXY_CAPTURES ? listen_captured(proxy) : listen_openly(proxy);
+    result = spec->flags & (PROXY_CAPTURES | PROXY_DETOURS) ? capture_listen(proxy) : listen_openly(proxy);
     if (result < 0)
         return result;
     proxy->references = 1 + injector->limits.loops;
@@ -246,7 +237,8 @@ static bool spec_is_sound(const struct proxy_spec *spec)
 {
     return spec->name[0] && !(spec->flags & ~(uint32_t)PROXY_FLAGS) && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
            strnlen(spec->listen, sizeof(spec->listen)) < sizeof(spec->listen) &&
-           strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream);
+           strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream) &&
+           strnlen(spec->detours, sizeof(spec->detours)) < sizeof(spec->detours);
 }
 
 static void status_of(const struct injector *injector, const struct proxy *proxy, struct proxy_status *status)

@@ -31,7 +31,7 @@ struct proxy {
     char unlink_path[ADDRESS_TEXT_MAX]; /* control thread: of a Unix socket we bound, "" for none */
     struct sockaddr_storage upstream;
     socklen_t upstream_size;   /* 0: a name, looked up at each dial; or captured, asked of each connection */
-    uint16_t capture_port;     /* host order, of a listener for redirected connections; else 0 */
+    uint16_t capture_port;     /* host order, of a listener for captured connections; else 0 */
     uint64_t sequence;         /* (atomic) of the last connection */
     uint32_t references;       /* (atomic) */
     uint64_t hold_full_told;   /* control thread: epoch whose event was handed out */

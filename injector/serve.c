@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 enum { PEER_TIMEOUT_MS = 5000, DRAIN_STEP_MS = 20, WHY_MAX = 1024 };
 
 #define GRACE_NS (250 * NS_PER_MS)
+#define LINGER_MAX_NS (120 * NS_PER_S)
 
 struct server {
     struct injector *injector;
@@ -29,6 +31,7 @@ struct server {
     int control_fd; /* -1 once it is gone */
     int signal_fd;
     bool quitting;
+    uint64_t linger_ns; /* how long after the control stream connects may still be led to a proxy */
     uint64_t grace_ns; /* how long nobody must have been connected before the process ends */
 };
 
@@ -84,14 +87,17 @@ static void serve_hello(struct server *server, const struct message *message, st
 
 static void serve_open(struct server *server, const struct message *message, struct answer *answer)
 {
+    const struct proxy_spec *spec = message->payload;
     struct proxy_status *status;
 
-    if (message->head.size != sizeof(struct proxy_spec)) {
+    if (message->head.size != sizeof(*spec)) {
         answer->result = -EINVAL;
         return;
     }
     status = calloc(1, sizeof(*status));
-    answer->result = status ? injector_open_proxy(server->injector, message->payload, status) : -ENOMEM;
+    answer->result = status ? injector_open_proxy(server->injector, spec, status) : -ENOMEM;
+    if (answer->result >= 0 && spec->linger_ns > server->linger_ns)
+        server->linger_ns = MIN(spec->linger_ns, LINGER_MAX_NS);
     answer->payload = status;
     answer->size = answer->result < 0 ? 0 : sizeof(*status);
 }
@@ -191,6 +197,7 @@ static void serve_quit(struct server *server, const struct message *message, str
 {
     answer->result = injector_release(server->injector, message->head.epoch);
     server->quitting = true;
+    server->linger_ns = 0;
     server->grace_ns = 0; /* whoever says so knows that nobody is about to connect */
 }
 
@@ -314,14 +321,14 @@ static void serve_once(struct server *server, int timeout_ms)
  * connect again. A control stream that is still there is served on. */
 static void drain(struct server *server)
 {
-    uint64_t idle_since_ns = clock_now_ns();
+    uint64_t idle_since_ns = clock_now_ns(), until_ns = idle_since_ns + server->linger_ns;
 
     while (server->injector) {
         uint64_t now_ns = clock_now_ns();
 
         if (injector_connections(server->injector) || injector_is_armed(server->injector))
             idle_since_ns = now_ns;
-        else if (now_ns - idle_since_ns >= server->grace_ns)
+        else if (now_ns - idle_since_ns >= server->grace_ns && now_ns >= until_ns)
             break;
         serve_once(server, DRAIN_STEP_MS);
     }

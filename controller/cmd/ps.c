@@ -1,14 +1,23 @@
-/* perturb ps: control pages, the processes under them, what is armed, what fired. */
+/* perturb ps: runs, control pages, the processes under them, what is armed, what fired. */
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/counts.h"
 #include "controller/cmd/pages.h"
 #include "controller/cmd/proxies.h"
 
+#include "controller/run/recover.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/spec.h"
 
 #include <inttypes.h>
 #include <string.h>
+
+static void print_redirects(const struct page *page)
+{
+    size_t count = page_redirects(page);
+
+    if (count)
+        printf("  %zu of its destinations go through a proxy\n", count);
+}
 
 static void print_rules(const struct page *page)
 {
@@ -43,8 +52,10 @@ static int print_page(struct page *page, void *context)
         printf("  %7d %s\n", (int)processes[i].pid, processes[i].comm);
     if (state.refused)
         printf("  %" PRIu64 " processes could not read this page's version\n", state.refused);
-    if (state.armed)
+    if (state.armed) {
         print_rules(page);
+        print_redirects(page);
+    }
     if (rule_count)
         counts_print(stdout, list, rule_count, state.armed_ns);
     (*pages)++;
@@ -56,7 +67,7 @@ static int ps_main(int argc, char **argv)
     struct registry registry = { .fd = -1 };
     static struct errs errs;
     bool halted = false;
-    size_t pages = 0;
+    size_t pages = 0, runs = 0;
 
     (void)argv;
     if (argc > 1) {
@@ -66,6 +77,7 @@ static int ps_main(int argc, char **argv)
     if (pages_registry("ps", &registry, &errs) < 0)
         return command_fail(&errs);
     (void)page_sweep(&registry);
+    (void)list_runs(stdout, &runs);
     (void)page_each(&registry, print_page, &pages);
     if (!(pages + proxies_print(&registry, !pages)))
         printf("nothing runs under the shim and no proxy; `perturb exec -- CMD` starts a program with it\n");

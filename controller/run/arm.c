@@ -91,9 +91,11 @@ static int arm_by_message(struct run *run, struct executor *executor, enum layer
     return result;
 }
 
-static int arm_page(struct run *run, struct target_run *target)
+int run_arm_page(struct run *run, struct target_run *target)
 {
     struct rule_status *list = calloc(STATUS_RULES_MAX, sizeof(*list));
+    struct control_redirect redirects[CONTROL_REDIRECTS_MAX];
+    size_t redirect_count = run_shim_redirects(run, target->target, redirects);
     struct plan *plan;
     int result;
 
@@ -104,11 +106,11 @@ static int arm_page(struct run *run, struct target_run *target)
     plan = build_plan(run, LAYER_CALL, target->target->name, ++run->epoch);
     if (!plan)
         return -ENOMEM;
-    if (plan->rule_count)
-        result = page_publish(target->page, plan, NULL, 0, (uint64_t)run->playbook->lease);
+    if (plan->rule_count || redirect_count)
+        result = page_publish(target->page, plan, redirects, redirect_count, (uint64_t)run->playbook->lease);
     else
         result = page_release(target->page);
-    target->page_epoch = plan->rule_count && result == 0 ? plan->epoch : 0;
+    target->page_epoch = (plan->rule_count || redirect_count) && result == 0 ? plan->epoch : 0;
     free(plan);
     return result;
 }
@@ -132,7 +134,7 @@ static int apply(struct run *run, const struct step *step)
         return arm_by_message(run, &run->guardian, LAYER_HOST, &run->host_epoch);
     default:
         target = find_target(run, step->spec.rule.scope);
-        return target && target->page ? arm_page(run, target) : -ENOENT;
+        return target && target->page ? run_arm_page(run, target) : -ENOENT;
     }
 }
 
@@ -307,7 +309,7 @@ bool run_verify(struct run *run)
     for (size_t i = 0; i < run->playbook->targets.count; i++)
         if (run->targets[i].page) {
             snprintf(what, sizeof(what), "no fault acts inside %s", run->targets[i].target->name);
-            note_verify(run, what, page_verify(run->targets[i].page) == 0, NULL);
+            note_verify(run, what, page_verify_rules(run->targets[i].page) == 0, NULL);
         }
     return !run->unproven;
 }

@@ -102,29 +102,95 @@ static int describe(const struct playbook *playbook, const struct proxy *proxy, 
     return 0;
 }
 
-/* ---- how ------------------------------------------------------------------------------------------------------------------ */
+/* ---- how ------------------------------------------------------------------------------------------------------------------- */
 
 /* A bare process shares its control group with others. */
+static int may_by_nftables(const struct target *target, struct buf *why)
+{
+    int result = capture_is_possible(why);
+
+    if (result == 0 && target && target->pid != ABSENT) {
+        buf_puts(why, "the kernel's rules cannot tell a bare process from its neighbours; give its unit or cgroup");
+        result = -ENOTSUP;
+    }
+    return result;
+}
+
 static int choose(const struct playbook *playbook, const struct proxy *proxy, struct capture_run *ret_choice, struct errs *errs)
 {
     const struct target *target = proxy->capture.target ? playbook_target(playbook, proxy->capture.target) : NULL;
-    struct capture_run choice = { .via = CAPTURE_VIA_NFTABLES };
+    struct capture_run choice = { .via = CAPTURE_VIA_NFTABLES, .why = "nftables may be used, and reaches every program, static ones too" };
     struct buf why;
-    int result;
+    int result = 0;
 
     buf_init(&why, WHY_MAX);
-    result = capture_is_possible(&why);
-    if (result == 0 && target && target->pid != ABSENT) {
-        buf_puts(&why, "the kernel's rules cannot tell a bare process from its neighbours; give its unit or cgroup");
-        result = -ENOTSUP;
+    if (proxy->capture.via == CAPTURE_VIA_SHIM) {
+        choice = (struct capture_run){ .via = CAPTURE_VIA_SHIM, .why = "the playbook says so" };
+    } else if (may_by_nftables(target, &why) < 0) {
+        choice.via = CAPTURE_VIA_SHIM;
+        snprintf(choice.why, sizeof(choice.why), "%.150s", why.data);
+        if (proxy->capture.via == CAPTURE_VIA_NFTABLES || !target)
+            result = refuse(playbook, proxy, errs, why.data, target ? "" : "; the shim would do for a target");
     }
-    if (result < 0)
-        refuse(playbook, proxy, errs, why.data, "");
-    else
-        snprintf(choice.why, sizeof(choice.why), "nftables may be used, and takes every program, static ones too");
     buf_done(&why);
     *ret_choice = choice;
     return result;
+}
+
+/* The page of a target that already runs is the one it has mapped. */
+static int find_page(const struct run *run, const struct proxy *proxy, struct capture_run *choice)
+{
+    const struct target *target = playbook_target(run->playbook, proxy->capture.target);
+    pid_t pid;
+
+    if (target->command.count) {
+        run_page_name(run, target, choice->page);
+        return 0;
+    }
+    if (ready_find_running(target, &pid) == 0 && ready_find_page(&run->registry, pid, choice->page, sizeof(choice->page)) == 0)
+        return 0;
+    return refuse(run->playbook, proxy, run->errs, "the target runs without the shim; start it by `perturb exec -- ...`. ", choice->why);
+}
+
+int run_choose_captures(struct run *run)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < run->playbook->proxies.count; i++) {
+        const struct proxy *proxy = proxy_at(run->playbook, i);
+
+        if (!proxy->captures)
+            continue;
+        if (choose(run->playbook, proxy, &run->captures[i], run->errs) < 0 ||
+            (run->captures[i].via == CAPTURE_VIA_SHIM && find_page(run, proxy, &run->captures[i]) < 0))
+            result = -EINVAL;
+    }
+    return result;
+}
+
+/* ---- by the shim ------------------------------------------------------------------------------------------------------------ */
+
+int run_capture_spec(const struct run *run, size_t proxy, struct proxy_spec *spec)
+{
+    char part[CONTROL_NAME_MAX + 8];
+
+    if (run->captures[proxy].via == CAPTURE_VIA_NFTABLES)
+        spec->flags |= PROXY_CAPTURES;
+    if (run->captures[proxy].via != CAPTURE_VIA_SHIM)
+        return 0;
+    spec->flags |= PROXY_DETOURS;
+    snprintf(part, sizeof(part), "pages/%s", run->captures[proxy].page);
+    spec->detours_offset = CONTROL_DETOURS_OFFSET;
+    spec->linger_ns = (uint64_t)run->playbook->lease;
+    return registry_path(&run->registry, part, spec->detours, sizeof(spec->detours));
+}
+
+bool run_captures_by_shim(const struct run *run, const struct target *target)
+{
+    for (size_t i = 0; i < run->playbook->proxies.count; i++)
+        if (run->captures[i].via == CAPTURE_VIA_SHIM && !strcmp(proxy_at(run->playbook, i)->capture.target, target->name))
+            return true;
+    return false;
 }
 
 static uint16_t port_of(const struct proxy_status *status)
@@ -133,6 +199,40 @@ static uint16_t port_of(const struct proxy_status *status)
 
     return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
+
+/* Every port to every network; what does not fit was refused by run_capture. */
+static size_t add_redirects(const struct capture *capture, uint16_t port, struct control_redirect *list, size_t count)
+{
+    for (size_t i = 0; i < capture->port_count; i++)
+        for (size_t j = 0; j < (capture->network_count ? capture->network_count : 1) && count < CONTROL_REDIRECTS_MAX; j++) {
+            struct address_match match = { .present = 1 };
+
+            if (capture->network_count)
+                match = capture->networks[j];
+            match.port_first = match.port_last = capture->ports[i];
+            list[count++] = (struct control_redirect){ .match = match, .port = port, .detours = 1 };
+        }
+    return count;
+}
+
+size_t run_shim_redirects(const struct run *run, const struct target *target, struct control_redirect *list)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->playbook->proxies.count && run->wire.fd >= 0; i++)
+        if (run->captures[i].via == CAPTURE_VIA_SHIM && !strcmp(proxy_at(run->playbook, i)->capture.target, target->name))
+            count = add_redirects(&proxy_at(run->playbook, i)->capture, port_of(&run->proxies[i]), list, count);
+    return count;
+}
+
+void run_end_shim_captures(struct run *run)
+{
+    for (size_t i = 0; i < run->playbook->targets.count; i++)
+        if (run->targets[i].page && run_captures_by_shim(run, run->targets[i].target))
+            run_arm_page(run, &run->targets[i]);
+}
+
+/* ---- in force ----------------------------------------------------------------------------------------------------------------- */
 
 static int ask_guardian(struct run *run, const struct capture_spec *specs, size_t count)
 {
@@ -146,33 +246,43 @@ static int ask_guardian(struct run *run, const struct capture_spec *specs, size_
     return result;
 }
 
-int run_capture(struct run *run)
+static bool fits_the_shim(const struct capture *capture)
 {
-    struct capture_spec *specs;
-    size_t count = 0;
-    int result = 0;
+    return capture->port_count * (capture->network_count ? capture->network_count : 1) <= CONTROL_REDIRECTS_MAX / 2;
+}
 
-    if (!run_captures(run->playbook))
-        return 0;
-    specs = calloc(CAPTURES_MAX, sizeof(*specs));
-    if (!specs)
-        return -ENOMEM;
-    for (size_t i = 0; i < run->playbook->proxies.count && result == 0; i++) {
+static int collect(struct run *run, struct capture_spec *specs, size_t *ret_count)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->playbook->proxies.count; i++) {
         const struct proxy *proxy = proxy_at(run->playbook, i);
 
-        if (!proxy->captures)
+        if (run->captures[i].via == CAPTURE_VIA_SHIM && !fits_the_shim(&proxy->capture))
+            return refuse(run->playbook, proxy, run->errs, "more ports and networks than the shim looks at", "");
+        if (run->captures[i].via != CAPTURE_VIA_NFTABLES)
             continue;
-        result = count == CAPTURES_MAX ? refuse(run->playbook, proxy, run->errs, "there are too many that do", "") : 0;
-        if (result == 0)
-            result = choose(run->playbook, proxy, &run->captures[i], run->errs);
-        if (result == 0)
-            result = describe(run->playbook, proxy, port_of(&run->proxies[i]), &specs[count++], run->errs);
+        if (count == CAPTURES_MAX)
+            return refuse(run->playbook, proxy, run->errs, "there are too many that do", "");
+        if (describe(run->playbook, proxy, port_of(&run->proxies[i]), &specs[count++], run->errs) < 0)
+            return -EINVAL;
     }
-    if (result == 0)
+    *ret_count = count;
+    return 0;
+}
+
+int run_capture(struct run *run)
+{
+    static const char *const names[] = { "", "nftables", "shim" };
+    struct capture_spec *specs = calloc(CAPTURES_MAX, sizeof(*specs));
+    size_t count = 0;
+    int result = specs ? collect(run, specs, &count) : -ENOMEM;
+
+    if (result == 0 && count)
         result = ask_guardian(run, specs, count);
     for (size_t i = 0; i < run->playbook->proxies.count && result == 0; i++)
-        if (run->captures[i].via == CAPTURE_VIA_NFTABLES)
-            event_log_note(&run->log, EVENT_capture_begun, proxy_at(run->playbook, i)->name, "nftables", 0, 0);
+        if (proxy_at(run->playbook, i)->captures)
+            event_log_note(&run->log, EVENT_capture_begun, proxy_at(run->playbook, i)->name, names[run->captures[i].via], 0, 0);
     free(specs);
     return result;
 }
@@ -219,6 +329,7 @@ static void imagine_group(struct capture_spec *spec)
         group_locate(run_group, spec->target, spec->group);
 }
 
+/* Returns how many specs it filled. */
 static size_t preview_one(const struct playbook *playbook, const struct proxy *proxy, struct capture_spec *spec, struct errs *errs)
 {
     struct capture_run choice;
@@ -228,10 +339,16 @@ static size_t preview_one(const struct playbook *playbook, const struct proxy *p
     put_words(&proxy->capture, &words);
     printf("  proxy  %-12s captures %s, each on to where it was going\n", proxy->name, words.data);
     buf_done(&words);
-    if (choose(playbook, proxy, &choice, errs) < 0 || describe(playbook, proxy, 0, spec, errs) < 0)
+    if (choose(playbook, proxy, &choice, errs) < 0)
+        return 0;
+    printf("             by %s: %s\n", choice.via == CAPTURE_VIA_SHIM ? "the shim" : "nftables", choice.why);
+    if (choice.via == CAPTURE_VIA_SHIM) {
+        printf("             undone by its lease, and with the target's control page, from the journal\n");
+        return 0;
+    }
+    if (describe(playbook, proxy, 0, spec, errs) < 0)
         return 0;
     imagine_group(spec);
-    printf("             by nftables: %s\n", choice.why);
     return 1;
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -80,8 +81,9 @@ static int open_proxies(struct run *run)
         snprintf(spec.name, sizeof(spec.name), "%s", proxies[i].name);
         snprintf(spec.listen, sizeof(spec.listen), "%s", proxies[i].captures ? "127.0.0.1:0" : proxies[i].listen);
         snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxies[i].captures ? "" : proxies[i].upstream);
-        spec.flags = proxies[i].captures ? PROXY_CAPTURES : 0;
-        result = executor_ask(&run->wire, MESSAGE_OPEN, 0, 0, &spec, sizeof(spec), EXECUTOR_TIMEOUT_MS, &answer);
+        result = run_capture_spec(run, i, &spec);
+        if (result == 0)
+            result = executor_ask(&run->wire, MESSAGE_OPEN, 0, 0, &spec, sizeof(spec), EXECUTOR_TIMEOUT_MS, &answer);
         if (result < 0) {
             message_done(&answer);
             return errs_add(run->errs, ERR_WORLD, place(run, proxies[i].node, where), "proxy '%s' cannot listen on %s: %s", proxies[i].name,
@@ -99,7 +101,7 @@ static int open_proxies(struct run *run)
 
 static bool wants_shim(const struct run *run, const struct target *target)
 {
-    bool wants = target->shim == 1;
+    bool wants = target->shim == 1 || run_captures_by_shim(run, target);
 
     for (size_t i = 0; i < run->playbook->method.count; i++)
         wants |= run->steps[i].step->layer == LAYER_CALL && !strcmp(run->steps[i].step->spec.rule.scope, target->name);
@@ -130,16 +132,23 @@ static int journal_page(struct run *run, const char *verb, const char *name)
     return executor_ask(&run->guardian, MESSAGE_JOURNAL, 0, 0, record, strlen(record), EXECUTOR_TIMEOUT_MS, NULL);
 }
 
-/* The page is journalled before it exists. */
+void run_page_name(const struct run *run, const struct target *target, char name[CONTROL_NAME_MAX])
+{
+    snprintf(name, CONTROL_NAME_MAX, "%.36s.%.24s", run->id, target->name);
+}
+
+/* The page is journalled before it exists. Captures are in force before the target's first connect. */
 static int make_page(struct run *run, struct target_run *target)
 {
     char name[CONTROL_NAME_MAX], where[ERR_WHERE_MAX];
     int result;
 
-    snprintf(name, sizeof(name), "%.36s.%.24s", run->id, target->target->name);
+    run_page_name(run, target->target, name);
     result = journal_page(run, UNDO_PAGE, name);
     if (result == 0)
         result = page_create(&run->registry, name, &target->page);
+    if (result == 0 && run_captures_by_shim(run, target->target))
+        result = run_arm_page(run, target);
     return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
                                  "the control page of '%s' cannot be made: %s", target->target->name, strerror(-result))
                       : 0;
@@ -274,6 +283,7 @@ static int find_running(struct run *run, struct target_run *target)
 {
     const struct target *wanted = target->target;
     char where[ERR_WHERE_MAX], name[CONTROL_NAME_MAX];
+    struct page_state state;
     pid_t pid = 0;
 
     if (ready_find_running(wanted, &pid) < 0 && !wanted->address)
@@ -284,9 +294,12 @@ static int find_running(struct run *run, struct target_run *target)
     if (ready_find_page(&run->registry, pid, name, sizeof(name)) < 0 || page_open(&run->registry, name, &target->page) < 0)
         return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                         "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
-    return journal_page(run, UNDO_RELEASE, name) < 0 ? errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
-                                                                "the undo of the page of '%s' cannot be journalled", wanted->name)
-                                                     : 0;
+    page_state(target->page, &state);
+    run->epoch = MAX(run->epoch, state.epoch); /* whoever armed it before counted too */
+    if (journal_page(run, UNDO_RELEASE, name) == 0)
+        return run_captures_by_shim(run, wanted) ? run_arm_page(run, target) : 0;
+    return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
+                    "the undo of the page of '%s' cannot be journalled", wanted->name);
 }
 
 static int start_targets(struct run *run)
@@ -334,7 +347,9 @@ int run_prepare(struct run *run)
     int result;
 
     run_renew(run, clock_now_ns());
-    result = run->playbook->proxies.count ? open_proxies(run) : 0;
+    result = run_choose_captures(run);
+    if (result == 0 && run->playbook->proxies.count)
+        result = open_proxies(run);
     if (result == 0)
         result = run_capture(run);
     if (result == 0)

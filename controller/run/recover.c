@@ -269,3 +269,38 @@ int panic_all(size_t *ret_pages, size_t *ret_runs)
     result = each_registration(panic_one, NULL, ret_runs);
     return first < 0 ? first : result;
 }
+
+/* ---- list ----------------------------------------------------------------------------------------------------------------------- */
+
+struct list_context {
+    FILE *out;
+    size_t runs;
+};
+
+static void list_one(const struct registration *registration, void *context)
+{
+    struct list_context *state = context;
+    struct journal journal;
+
+    state->runs++;
+    fprintf(state->out, "run %s  by %d%s\n", registration->run_id, (int)registration->guardian.pid,
+            process_is_alive(&registration->guardian) ? "" : " (gone; `perturb recover` undoes what is left)");
+    if (journal_load(&journal, registration->journal) < 0)
+        return;
+    for (size_t i = 0; i < journal.count; i++) {
+        const struct journal_entry *entry = &journal.entries[i];
+
+        if (!strcmp(entry->verb, UNDO_CAPTURE) && entry->state != JOURNAL_UNDONE && entry->state != JOURNAL_MOOT)
+            fprintf(state->out, "  captures by nftables, table inet %.*s\n", (int)strcspn(entry->argument, " "), entry->argument);
+    }
+    journal_close(&journal);
+}
+
+int list_runs(FILE *out, size_t *ret_runs)
+{
+    struct list_context state = { .out = out };
+    int result = each_registration(list_one, NULL, &state);
+
+    *ret_runs = state.runs;
+    return result;
+}

@@ -26,4 +26,7 @@ int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *e
  * set. `ret_pages` and `ret_runs` count what was found. 0 or the first negative errno. */
 int panic_all(size_t *ret_pages, size_t *ret_runs);
 
+/* The runs of the registry and the captures in force by their journals, a line each. `ret_runs` counts the runs. 0 or -errno. */
+int list_runs(FILE *out, size_t *ret_runs);
+
 #endif

@@ -50,6 +50,7 @@ struct load_run {
 struct capture_run {
     enum capture_via via; /* auto while it is not decided, and where nothing is captured */
     char why[160];        /* in words */
+    char page[CONTROL_NAME_MAX]; /* by the shim: the control page it reads; "" else */
 };
 
 struct guard_run {
@@ -130,12 +131,19 @@ int run_prepare(struct run *run);
 void run_take_event(void *context, const struct event *event);
 
 /* ---- capture.c ---- */
-int run_capture(struct run *run); /* the proxies listen, no target runs yet */
+int run_choose_captures(struct run *run);                                             /* how; before anything listens */
+int run_capture_spec(const struct run *run, size_t proxy, struct proxy_spec *spec);   /* what the wire is to know of it */
+int run_capture(struct run *run);                                                     /* the proxies listen, no target runs yet */
+bool run_captures_by_shim(const struct run *run, const struct target *target);
+size_t run_shim_redirects(const struct run *run, const struct target *target, struct control_redirect *list); /* CONTROL_REDIRECTS_MAX */
+void run_end_shim_captures(struct run *run);                                          /* the wire has gone */
 void run_preview_captures(const struct playbook *playbook, struct errs *errs);
 void run_describe_capture(const struct run *run, size_t proxy, cJSON *object);
 bool run_captures(const struct playbook *playbook);
+void run_page_name(const struct run *run, const struct target *target, char name[CONTROL_NAME_MAX]); /* of a spawned one */
 
 /* ---- arm.c ---- */
+int run_arm_page(struct run *run, struct target_run *target); /* what acts now inside it, redirects included */
 int run_arm_step(struct run *run, struct step_run *step);
 int run_release_step(struct run *run, struct step_run *step);
 void run_release_all(struct run *run);

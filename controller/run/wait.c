@@ -72,6 +72,7 @@ void run_tick(struct run *run)
     }
     if (run->wire.fd >= 0 && executor_pump(&run->wire) < 0) {
         run->wire.fd = -1;
+        run_end_shim_captures(run);
         run_abort(run, "the wire executor is gone");
     }
     run_poll_pages(run);

@@ -32,7 +32,7 @@
 #include "scenarios/vocab/event.h"
 #include "scenarios/vocab/plan.h"
 
-enum { MESSAGE_MAGIC = 0x4d525450, MESSAGE_VERSION = 1, MESSAGE_PAYLOAD_MAX = 4 << 20, ADDRESS_TEXT_MAX = 128 };
+enum { MESSAGE_MAGIC = 0x4d525450, MESSAGE_VERSION = 1, MESSAGE_PAYLOAD_MAX = 4 << 20, ADDRESS_TEXT_MAX = 128, DETOUR_PATH_MAX = 256 };
 
 enum message_verb {
     MESSAGE_HELLO = 1,
@@ -78,7 +78,8 @@ enum proxy_flag {
     PROXY_ENDS_WHOLE = 1,   /* an end passed on in one direction ends the other as well: no half-close */
     PROXY_REFUSES_SOFTLY = 2, /* a client whose upstream cannot be reached gets an end instead of a reset */
     PROXY_CAPTURES = 4, /* connections are redirected here by the kernel; each goes on to where it was going */
-    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY | PROXY_CAPTURES
+    PROXY_DETOURS = 8,  /* the same by the preload shim */
+    PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY | PROXY_CAPTURES | PROXY_DETOURS
 };
 
 struct proxy_spec {
@@ -86,6 +87,9 @@ struct proxy_spec {
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
     char upstream[ADDRESS_TEXT_MAX]; /* "127.0.0.1:6379", "localhost:6379"; "" where it captures */
     uint32_t flags; /* enum proxy_flag */
+    char detours[DETOUR_PATH_MAX]; /* PROXY_DETOURS: file with the table of detour.h, which need not be there yet; else "" */
+    uint64_t detours_offset;       /* where in it */
+    uint64_t linger_ns; /* PROXY_DETOURS: how long after the end of the control stream connects may still be led here */
 };
 
 enum { CAPTURE_PORTS_MAX = 16, CAPTURE_NETWORKS_MAX = 8 }; /* of one capture */

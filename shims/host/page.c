@@ -316,12 +316,22 @@ int page_release(struct page *page)
     return 0;
 }
 
-int page_verify(const struct page *page)
+static int verify(const struct page *page, uint32_t mask)
 {
-    return __atomic_load_n(&page->rules->armed, __ATOMIC_ACQUIRE) &&
+    return __atomic_load_n(&page->rules->armed, __ATOMIC_ACQUIRE) & mask &&
                    __atomic_load_n(&page->rules->lease_ns, __ATOMIC_ACQUIRE) > clock_now_ns()
                ? -EBUSY
                : 0;
+}
+
+int page_verify(const struct page *page)
+{
+    return verify(page, UINT32_MAX);
+}
+
+int page_verify_rules(const struct page *page)
+{
+    return verify(page, ~CONTROL_REDIRECT);
 }
 
 int page_remove(struct page *page)
@@ -396,6 +406,11 @@ int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule)
         return -ENOENT;
     *ret_rule = image->rules[index];
     return 0;
+}
+
+size_t page_redirects(const struct page *page)
+{
+    return image_of(page)->redirect_count;
 }
 
 size_t page_events(struct page *page, struct page_event *list, size_t max)

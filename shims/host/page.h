@@ -46,6 +46,9 @@ void page_neutralise(struct page *page);
 /* 0 when nothing can act: armed word 0 or lease over. -EBUSY otherwise. */
 int page_verify(const struct page *page);
 
+/* 0 when no rule can act, though connects may still be redirected. */
+int page_verify_rules(const struct page *page);
+
 /* What is armed. */
 struct page_state {
     uint64_t epoch, seed;
@@ -64,6 +67,9 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
 
 /* The rule at an index of the last publication, copied. 0 or -ENOENT. */
 int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule);
+
+/* How many redirects the last publication has. */
+size_t page_redirects(const struct page *page);
 
 /* First firings that were not told yet, at most `max`; each rule is told once a publication per handle. */
 struct page_event {

@@ -16,13 +16,15 @@
 #ifndef PERTURB_SHIMS_CONTROL_H
 #define PERTURB_SHIMS_CONTROL_H
 
+#include "scenarios/vocab/detour.h"
 #include "scenarios/vocab/plan.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     CONTROL_MAGIC = 0x50425450,
-    CONTROL_VERSION = 1,
+    CONTROL_VERSION = 2,
     CONTROL_NAME_MAX = 64,
     CONTROL_PROCESSES_MAX = 256,
     CONTROL_REDIRECTS_MAX = 64,
@@ -34,10 +36,11 @@ enum {
 
 _Static_assert(POINT_COUNT < 31, "a point has no bit in the armed word");
 
-/* A connect(2) of a stream socket that matches goes to 127.0.0.1:port (an IPv6 socket: the mapped address). */
+/* A connect(2) of a stream socket that matches goes to 127.0.0.1:port, or to its detour's address (an IPv6 socket: the mapped one). */
 struct control_redirect {
     struct address_match match;
     uint32_t port; /* host order */
+    uint32_t detours; /* 1: to the proxy's port by a detour, so that the proxy and getpeername(2) know where it was going */
 };
 
 struct control_image {
@@ -88,11 +91,13 @@ struct control_counters {
     uint64_t lost;     /* calls passed through because a table of the shim was full or the page would not hold still */
     struct control_process processes[CONTROL_PROCESSES_MAX];
     struct control_count counts[2][PLAN_RULES_MAX];
+    struct detour detours[DETOURS_MAX];
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */
 #define CONTROL_ROUND(size) (((size) + CONTROL_PAGE_SIZE - 1) / CONTROL_PAGE_SIZE * CONTROL_PAGE_SIZE)
 #define CONTROL_COUNTERS_OFFSET CONTROL_ROUND(sizeof(struct control_rules))
+#define CONTROL_DETOURS_OFFSET (CONTROL_COUNTERS_OFFSET + offsetof(struct control_counters, detours)) /* in the file */
 #define CONTROL_SIZE (CONTROL_COUNTERS_OFFSET + CONTROL_ROUND(sizeof(struct control_counters)))
 
 #endif

@@ -19,7 +19,7 @@ bool shim_drop(int fd)
     return syscall(SYS_connect, fd, &nobody, sizeof(nobody)) == 0;
 }
 
-static void local_address(int family, uint32_t port, struct sockaddr_storage *ret_address, socklen_t *ret_length)
+static void local_address(int family, uint32_t address, uint32_t port, struct sockaddr_storage *ret_address, socklen_t *ret_length)
 {
     memset(ret_address, 0, sizeof(*ret_address));
     if (family == AF_INET) {
@@ -27,17 +27,28 @@ static void local_address(int family, uint32_t port, struct sockaddr_storage *re
 
         in->sin_family = AF_INET;
         in->sin_port = htons((uint16_t)port);
-        in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        in->sin_addr.s_addr = htonl(address);
         *ret_length = sizeof(*in);
     } else {
-        static const uint8_t mapped[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+        static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+        uint32_t last = htonl(address);
         struct sockaddr_in6 *in6 = (void *)ret_address;
 
         in6->sin6_family = AF_INET6;
         in6->sin6_port = htons((uint16_t)port);
         memcpy(&in6->sin6_addr, mapped, sizeof(mapped));
+        memcpy((uint8_t *)&in6->sin6_addr + sizeof(mapped), &last, sizeof(last));
         *ret_length = sizeof(*in6);
     }
+}
+
+/* Such a socket cannot go to a mapped address. */
+static bool takes_six_only(int fd)
+{
+    int only = 0;
+    socklen_t length = sizeof(only);
+
+    return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only;
 }
 
 bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *ret_address,
@@ -48,13 +59,14 @@ bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, str
     const struct control_image *image = &rules->image[generation & 1];
     uint32_t count = image->redirect_count < CONTROL_REDIRECTS_MAX ? image->redirect_count : CONTROL_REDIRECTS_MAX;
     struct sockaddr_storage copy = { .ss_family = AF_UNSPEC };
+    uint32_t place = INADDR_LOOPBACK;
 
     if (!(__atomic_load_n(&rules->armed, __ATOMIC_ACQUIRE) & CONTROL_REDIRECT) || !address ||
         length < sizeof(struct sockaddr_in) || length > sizeof(copy) ||
         shim_now_ns() >= __atomic_load_n(&rules->lease_ns, __ATOMIC_ACQUIRE) || shim_fd_kind(fd) != KIND_TCP)
         return false;
     memcpy(&copy, address, length);
-    if (copy.ss_family == AF_INET6 && length < sizeof(struct sockaddr_in6))
+    if (copy.ss_family == AF_INET6 && (length < sizeof(struct sockaddr_in6) || takes_six_only(fd)))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct control_redirect redirect = image->redirects[i];
@@ -65,7 +77,9 @@ bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, str
         if (!redirect.match.present || redirect.match.prefix_bits > 128 ||
             !address_matches(&redirect.match, (struct sockaddr *)&copy))
             continue;
-        local_address(copy.ss_family, redirect.port, ret_address, ret_length);
+        if (redirect.detours && !shim_detour(&copy, redirect.port, &place))
+            return false;
+        local_address(copy.ss_family, place, redirect.port, ret_address, ret_length);
         return true;
     }
     return false;

@@ -83,6 +83,10 @@ const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sock
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */
 bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *ret_address,
                    socklen_t *ret_length);
+/* detour.c: the loopback address that stands for a destination (copied, AF_INET or AF_INET6) at a proxy's port. False when the table
+ * is full. */
+bool shim_detour(const struct sockaddr_storage *destination, uint32_t port, uint32_t *ret_address);
+
 enum { CLIP_PARTS_MAX = 16 };
 int shim_clip(const struct iovec *parts, size_t count, uint64_t size_max, struct iovec clipped[CLIP_PARTS_MAX]);
 uint64_t vector_size(const struct iovec *parts, int count);
