@@ -36,12 +36,12 @@ include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk contro
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
 PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev
+            libnftables:libnftables-dev openssl:libssl-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
 ifeq ($(filter-out $(BUILD)/perturb-proxy,$(build_goals)),)
-packages := $(filter libcjson:% liburing:%,$(packages)) # it needs no more
+packages := $(filter libcjson:% liburing:% $(if $(TLS),openssl:%),$(packages)) # it needs no more
 endif
 package_names := $(foreach p,$(packages),$(firstword $(subst :, ,$(p))))
 missing := $(foreach p,$(packages),$(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(p))) 2>/dev/null || echo $(lastword $(subst :, ,$(p)))))
@@ -91,11 +91,13 @@ $(BUILD)/libcontroller.a: $(call objects,$(srcs-controller))
 $(BUILD)/perturb: $(BUILD)/controller/main.o $(archives)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) -lpthread
 
-# `perturb proxy` as a program of its own, of libc, liburing and cJSON. STATIC=1 links it statically.
-proxy_static := $(if $(STATIC),$(foreach l,cjson uring,$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(l).a)),,lib$(l).a)))
-$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy)) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
-	$(if $(strip $(proxy_static)),$(error STATIC=1 needs static libraries that are not installed: $(strip $(proxy_static))))
-	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $^ -lcjson $(uring_libs) -lm -lpthread
+# `perturb proxy` as a program of its own, of libc, liburing and cJSON. TLS=1 adds OpenSSL. STATIC=1 links it statically.
+proxy_static := $(if $(STATIC),$(foreach l,cjson uring,$(if $(filter /%,$(shell $(CC) $(LDFLAGS) -print-file-name=lib$(l).a)),,lib$(l).a)))
+ifneq ($(strip $(proxy_static)),)
+$(error STATIC=1 needs $(strip $(proxy_static)), not found (Debian has no libcjson.a: docs/toxiproxy.md))
+endif
+$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy) $(srcs-proxy-tls)) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
+	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $(filter %.o %.a,$^) -lcjson $(if $(TLS),$(shell $(PKG_CONFIG) --libs $(if $(STATIC),--static) openssl)) $(uring_libs) -lm -lpthread
 
 $(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
 	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
@@ -126,6 +128,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 $(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
 
 check_binaries: all $(BUILD)/vocab_gen $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
+
+include tests/fuzz/fuzz.mk
 
 check: check_binaries ## Tests that need no network, no root and no installation
 	@BUILD=$(BUILD) tests/run check

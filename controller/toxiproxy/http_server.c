@@ -1,6 +1,7 @@
 /* Connections of the API. */
 #include "controller/toxiproxy/http_server.h"
 
+#include "controller/toxiproxy/log.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
@@ -12,7 +13,7 @@
 #include <sys/param.h>
 #include <sys/socket.h>
 
-enum { CONNECTIONS_MAX = 512, EVENTS_MAX = 64, READ_BYTES = 16 << 10, ANSWER_BYTES_MAX = 64 << 20, REQUESTS_A_TURN = 16 };
+enum { CONNECTIONS_MAX = 512, EVENTS_MAX = 64, READ_BYTES = 16 << 10, ANSWER_BYTES_MAX = 64 << 20, REQUESTS_A_TURN = 16, TLS_HANDSHAKE = 0x16 };
 
 #define REQUEST_LIMIT_NS (15 * NS_PER_S)
 #define ANSWER_LIMIT_NS (30 * NS_PER_S)
@@ -24,6 +25,7 @@ enum state { READING, WRITING, LINGERING };
 
 struct connection {
     int fd; /* -1: free */
+    struct tls_stream *tls; /* owned; NULL: plain */
     enum state state;
     uint64_t deadline_ns;
     struct http_reader reader;
@@ -38,6 +40,8 @@ struct http_server {
     int listen_fd, epoll_fd;
     bool accepting;
     uint64_t accept_at_ns; /* when to try again; 0 for nothing */
+    struct tls *tls; /* borrowed; NULL: plain */
+    bool told_of_tls; /* that a client spoke TLS to a plain server: once is enough */
     http_answer *answer;
     void *context;
     struct connection connections[CONNECTIONS_MAX];
@@ -79,7 +83,7 @@ const char *http_reason(int status)
 
 static void watch(struct http_server *server, struct connection *connection, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = connection };
+    struct epoll_event event = { .events = tls_events(connection->tls, events), .data.ptr = connection };
 
     (void)epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
 }
@@ -98,6 +102,8 @@ static void end(struct http_server *server, struct connection *connection)
 {
     if (connection->fd < 0)
         return;
+    tls_stream_free(connection->tls);
+    connection->tls = NULL;
     close(connection->fd);
     connection->fd = -1;
     http_reader_done(&connection->reader);
@@ -136,11 +142,13 @@ static void accept_all(struct http_server *server)
         if (fd < 0)
             return;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        *connection = (struct connection){ .fd = -1, .tls = server->tls ? tls_stream_new(server->tls, fd) : NULL };
+        if ((server->tls && !connection->tls) || epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+            tls_stream_free(connection->tls);
             close(fd);
             return;
         }
-        *connection = (struct connection){ .fd = fd };
+        connection->fd = fd;
         http_reader_init(&connection->reader);
         buf_init(&connection->in, READ_BYTES);
         buf_init(&connection->out, ANSWER_BYTES_MAX);
@@ -149,10 +157,17 @@ static void accept_all(struct http_server *server)
     watch_listener(server, false); /* full: until one ends */
 }
 
+static ssize_t send_some(struct connection *connection, const void *bytes, size_t size)
+{
+    return connection->tls ? tls_send(connection->tls, bytes, size) : send(connection->fd, bytes, size, MSG_NOSIGNAL);
+}
+
 /* ---- answers ---------------------------------------------------------------------------------------------------------- */
 
 static void linger(struct http_server *server, struct connection *connection)
 {
+    if (connection->tls)
+        tls_farewell(connection->tls);
     (void)shutdown(connection->fd, SHUT_WR);
     connection->state = LINGERING;
     connection->deadline_ns = clock_now_ns() + LINGER_LIMIT_NS;
@@ -166,8 +181,7 @@ static void linger(struct http_server *server, struct connection *connection)
 static bool write_answer(struct http_server *server, struct connection *connection)
 {
     while (connection->sent < connection->out.length) {
-        ssize_t sent =
-            send(connection->fd, connection->out.data + connection->sent, connection->out.length - connection->sent, MSG_NOSIGNAL);
+        ssize_t sent = send_some(connection, connection->out.data + connection->sent, connection->out.length - connection->sent);
 
         if (sent < 0 && errno == EAGAIN) {
             watch(server, connection, EPOLLOUT);
@@ -206,12 +220,12 @@ static void put_answer(struct connection *connection, const struct http_response
     connection->deadline_ns = clock_now_ns() + ANSWER_LIMIT_NS;
 }
 
-static void answer_failure(struct connection *connection, int status)
+static void answer_failure(struct connection *connection, int status, const char *text)
 {
     struct http_response response = { .status = status, .content_type = "application/json" };
 
     buf_init(&response.body, 256);
-    buf_printf(&response.body, "{\"error\":\"%s\",\"status\":%d}\n", http_reason(status), status);
+    buf_printf(&response.body, "{\"error\":\"%s\",\"status\":%d}\n", text, status);
     put_answer(connection, &response, false);
     buf_done(&response.body);
 }
@@ -223,7 +237,7 @@ static void answer_request(struct http_server *server, struct connection *connec
     buf_init(&response.body, ANSWER_BYTES_MAX / 2);
     server->answer(server->context, &connection->reader.request, &response);
     if (response.body.failed)
-        answer_failure(connection, 500);
+        answer_failure(connection, 500, http_reason(500));
     else
         put_answer(connection, &response, connection->reader.request.keep_alive && server->listen_fd >= 0);
     buf_done(&response.body);
@@ -231,29 +245,55 @@ static void answer_request(struct http_server *server, struct connection *connec
 
 /* ---- requests --------------------------------------------------------------------------------------------------------- */
 
+/* A client that speaks TLS to a plain server cannot read why it is refused: whoever started the server is told. */
+static bool refuse_tls(struct http_server *server, struct connection *connection)
+{
+    if (connection->tls || !http_reader_is_empty(&connection->reader) || (unsigned char)connection->in.data[0] != TLS_HANDSHAKE)
+        return false;
+    if (!server->told_of_tls)
+        log_line(LOG_LEVEL_WARN, "A client spoke TLS to the API, which is plain HTTP: it needs http://, or this server -tls-cert and -tls-key",
+                 NULL);
+    server->told_of_tls = true;
+    answer_failure(connection, 400, "TLS was sent to a plain HTTP port: use http://");
+    return true;
+}
+
 /* Hands what came to the reader. True when there is an answer to be written. */
 static bool read_request(struct http_server *server, struct connection *connection)
 {
     bool was_empty = http_reader_is_empty(&connection->reader);
     struct buf *in = &connection->in;
     size_t taken;
-    int result = http_reader_feed(&connection->reader, in->data, in->length, &taken);
+    int result;
+
+    if (refuse_tls(server, connection))
+        return true;
+    result = http_reader_feed(&connection->reader, in->data, in->length, &taken);
 
     memmove(in->data, in->data + taken, in->length - taken + 1);
     in->length -= taken;
     if (was_empty && !http_reader_is_empty(&connection->reader))
         connection->deadline_ns = clock_now_ns() + REQUEST_LIMIT_NS;
     if (result < 0) {
-        answer_failure(connection, -result);
+        answer_failure(connection, -result, http_reason(-result));
         return true;
     }
     if (connection->reader.wants_continue && connection->reader.phase != HTTP_HEAD && !result) {
         connection->reader.wants_continue = false;
-        (void)!send(connection->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
+        (void)!send_some(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     if (result == 1)
         answer_request(server, connection);
     return result == 1;
+}
+
+/* What OpenSSL has read of the request is gone, and the client waits for a plain answer. */
+static void answer_plainly(struct http_server *server, struct connection *connection)
+{
+    tls_stream_free(connection->tls);
+    connection->tls = NULL;
+    answer_failure(connection, 400, "plain HTTP was sent to an HTTPS port: use https://");
+    (void)write_answer(server, connection);
 }
 
 /* Receives into `in`. False when the connection has ended. */
@@ -265,7 +305,11 @@ static bool receive(struct http_server *server, struct connection *connection)
 
     if (!room)
         return true;
-    got = recv(connection->fd, bytes, room, 0);
+    got = connection->tls ? tls_receive(connection->tls, bytes, room) : recv(connection->fd, bytes, room, 0);
+    if (got < 0 && connection->tls && tls_was_plain(connection->tls)) {
+        answer_plainly(server, connection);
+        return false;
+    }
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (got <= 0) {
@@ -296,7 +340,7 @@ static void serve(struct http_server *server, struct connection *connection, uin
     for (int i = 0; i < REQUESTS_A_TURN && connection->fd >= 0 && connection->state == READING && connection->in.length; i++)
         if (read_request(server, connection) && !write_answer(server, connection))
             return;
-    if (connection->fd >= 0 && connection->state == READING && connection->in.length)
+    if (connection->fd >= 0 && connection->state == READING && (connection->in.length || tls_has_more(connection->tls)))
         watch(server, connection, EPOLLIN | EPOLLOUT); /* there is a rest: come back after the others */
     else if (connection->fd >= 0 && connection->state == READING)
         watch(server, connection, EPOLLIN);
@@ -320,7 +364,7 @@ static void look_at_time(struct http_server *server)
             end(server, connection);
             continue;
         }
-        answer_failure(connection, 408);
+        answer_failure(connection, 408, http_reason(408));
         (void)write_answer(server, connection);
     }
 }
@@ -355,7 +399,7 @@ int http_server_fd(const struct http_server *server)
     return server->epoll_fd;
 }
 
-int http_server_new(int listen_fd, http_answer *answer, void *context, struct http_server **ret_server)
+int http_server_new(int listen_fd, struct tls *tls, http_answer *answer, void *context, struct http_server **ret_server)
 {
     struct http_server *server = calloc(1, sizeof(*server));
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
@@ -365,6 +409,7 @@ int http_server_new(int listen_fd, http_answer *answer, void *context, struct ht
         return -ENOMEM;
     }
     server->listen_fd = listen_fd;
+    server->tls = tls;
     server->answer = answer;
     server->context = context;
     server->accepting = true;

@@ -3,11 +3,13 @@
  * 1. A connection reads one request, has it answered, writes the answer, and only then looks at the next (pipelining waits).
  * 2. Limits: a request 15 s from its first byte, an answer 30 s, an idle connection 60 s, 512 connections.
  * 3. A request that cannot be read is answered with its status and the connection closed, gently: what still comes is read for a
- *    while, so that the answer is not lost to a reset. */
+ *    while, so that the answer is not lost to a reset.
+ * 4. Plain HTTP to a server of TLS is answered in plain words; TLS to a plain one is logged, for its client cannot read an answer. */
 #ifndef PERTURB_TOXIPROXY_HTTP_SERVER_H
 #define PERTURB_TOXIPROXY_HTTP_SERVER_H
 
 #include "controller/toxiproxy/http_reader.h"
+#include "controller/toxiproxy/tls.h"
 
 struct http_response {
     int status;
@@ -21,8 +23,8 @@ typedef void http_answer(void *context, const struct http_request *request, stru
 
 struct http_server;
 
-/* Returns new. `listen_fd` is taken. 0, -ENOMEM, -errno. */
-int http_server_new(int listen_fd, http_answer *answer, void *context, struct http_server **ret_server);
+/* Returns new. `listen_fd` is taken; `tls` is borrowed, NULL for plain HTTP. 0, -ENOMEM, -errno. */
+int http_server_new(int listen_fd, struct tls *tls, http_answer *answer, void *context, struct http_server **ret_server);
 void http_server_free(struct http_server *server); /* accepts NULL; cuts what is open */
 
 int http_server_fd(const struct http_server *server); /* readable when there is something to do: http_server_turn */

@@ -42,6 +42,8 @@ const char toxiproxy_help[] =
     "  -backend B         what moves bytes: auto, io_uring, epoll (auto: io_uring, or epoll where that is refused)\n"
     "  -loops N           threads that move bytes (1)\n"
     "  -precise           release held bytes to some us, by spinning the last 150 us before each\n"
+    "  -tls-cert FILE     serve the API by HTTPS: certificate, with its chain, and key in PEM form\n"
+    "  -tls-key FILE\n"
     "  -token TEXT        ask for \"Authorization: Bearer TEXT\"\n"
     "  -strict            bring back quirks of the reference that tests may encode\n"
     "  -proxy-metrics     counters of proxies and toxics at /metrics\n"
@@ -53,13 +55,14 @@ const char toxiproxy_help[] =
     "  perturb proxy -port 8474 -config proxies.json\n";
 
 struct options {
-    const char *host, *port, *config, *state, *seed, *loops, *backend, *token;
+    const char *host, *port, *config, *state, *seed, *loops, *backend, *token, *tls_cert, *tls_key;
     bool strict, precise, proxy_metrics, runtime_metrics, version, help;
 };
 
 struct server {
     struct api api;
     struct http_server *http;
+    struct tls *tls; /* NULL: plain HTTP */
     int signal_fd;
 };
 
@@ -207,6 +210,8 @@ static int read_options(int argc, char **argv, struct options *options)
         { "backend", FLAG_TEXT, &options->backend },
         { "precise", FLAG_BOOL, &options->precise },
         { "token", FLAG_TEXT, &options->token },
+        { "tls-cert", FLAG_TEXT, &options->tls_cert },
+        { "tls-key", FLAG_TEXT, &options->tls_key },
         { "strict", FLAG_BOOL, &options->strict },
         { "proxy-metrics", FLAG_BOOL, &options->proxy_metrics },
         { "runtime-metrics", FLAG_BOOL, &options->runtime_metrics },
@@ -223,6 +228,8 @@ static int read_options(int argc, char **argv, struct options *options)
         return refuse_flag(why);
     if (!parse_number(options->port, 65535, &number))
         return refuse_flag("-port is a number from 0 to 65535");
+    if (!options->tls_cert != !options->tls_key)
+        return refuse_flag("-tls-cert and -tls-key go together");
     if (options->seed && !parse_number(options->seed, UINT64_MAX, &number))
         return refuse_flag("-seed is a number below 2^64");
     if (options->loops && (!parse_number(options->loops, 64, &number) || !number))
@@ -279,13 +286,28 @@ static int start_engine(struct server *server, const struct options *options)
     return 0;
 }
 
+static int load_tls(struct server *server, const struct options *options)
+{
+    struct buf why;
+    int result = 0;
+
+    if (!options->tls_cert)
+        return 0;
+    buf_init(&why, 4096);
+    result = tls_new(options->tls_cert, options->tls_key, &server->tls, &why);
+    if (result < 0)
+        fprintf(stderr, "perturb: proxy: %s\n", why.data);
+    buf_done(&why);
+    return result == -EINVAL ? ERR_INPUT : result < 0 ? ERR_WORLD : 0;
+}
+
 static int start_api(struct server *server, const struct options *options)
 {
     struct presence *presence = &server->api.presence;
     int fd = open_api(options, presence->address, sizeof(presence->address)), result = fd;
 
     if (fd >= 0)
-        result = http_server_new(fd, api_answer, &server->api, &server->http);
+        result = http_server_new(fd, server->tls, api_answer, &server->api, &server->http);
     if (result >= 0)
         return 0;
     fprintf(stderr, "perturb: the API cannot listen at %s:%s: %s\n", options->host, options->port, strerror(-result));
@@ -391,7 +413,9 @@ int toxiproxy_main(int argc, char **argv)
     server->api.proxy_metrics = options.proxy_metrics;
     server->api.runtime_metrics = options.runtime_metrics;
     server->api.token = options.token;
-    status = start_engine(server, &options);
+    status = load_tls(server, &options);
+    if (!status)
+        status = start_engine(server, &options);
     if (!status) {
         register_server(server);
         status = load_files(server, &options);
@@ -401,6 +425,7 @@ int toxiproxy_main(int argc, char **argv)
     if (!status)
         run(server);
     http_server_free(server->http);
+    tls_free(server->tls);
     presence_end(&server->api.presence);
     engine_done(&server->api.engine);
     model_done(&server->api.model);
