@@ -64,6 +64,8 @@ struct chain {
     uint64_t retry_ns;   /* memory was out: try again then; 0 for none */
     bool end_discarded[DIRECTIONS];
     const struct sockaddr *client; /* borrowed, NULL when unknown */
+    const uint64_t *ordinals;      /* borrowed: of chain_counted; NULL for none */
+    bool ordinals_are_older;
     uint64_t proxy_hash, sequence;
     uint64_t offset[DIRECTIONS]; /* bytes pushed so far */
     struct queue out[DIRECTIONS];
@@ -72,6 +74,14 @@ struct chain {
 /* `sequence` is the connection's number at its listener, from 1: with the proxy's name it is the stream id of all draws. */
 void chain_init(struct chain *chain, struct pool *pool, uint64_t proxy_hash, uint64_t sequence);
 void chain_done(struct chain *chain);
+
+/* Counts the connection into those rules of a plan that it matches, in the order of the calls: of each rule its ordinal, 0 where it
+ * does not match. Returns new (free), NULL when no rule concerns the proxy or memory is out. */
+uint64_t *chain_count_in(const struct chain *chain, struct armed *armed, uint64_t now_ns);
+
+/* It was counted so, into the plan that the next chain_adopt takes up or (`older`) the one that it carries rules over from. Borrowed
+ * until the next call, NULL for none: the adoption then counts by itself. */
+void chain_counted(struct chain *chain, const uint64_t *ordinals, bool older);
 
 /* Puts the connection under a plan (NULL: none): rules not carried over end, new ones begin. `fresh`: just accepted.
  * 0; -ENOMEM: the connection is under no rule, and each that would have acted counts it as skipped. */

@@ -122,19 +122,32 @@ void conn_resolved(struct conn *conn, const struct resolved *resolved)
     conn_touch(conn);
 }
 
-static void learn_client(struct conn *conn)
+static const struct sockaddr *client_of(int fd, union client_address *address)
 {
-    socklen_t size = sizeof(conn->client);
+    socklen_t size = sizeof(*address);
 
-    if (conn->chain.client || getpeername(conn->fds[0], &conn->client.any, &size) < 0)
-        return;
-    conn->chain.client = &conn->client.any;
+    return getpeername(fd, &address->any, &size) < 0 ? NULL : &address->any;
 }
 
-void conn_accepted(struct loop *loop, struct proxy *proxy, int fd)
+static void learn_client(struct conn *conn)
+{
+    if (!conn->chain.client)
+        conn->chain.client = client_of(conn->fds[0], &conn->client);
+}
+
+uint64_t *conn_count_in(const struct loop *loop, const struct proxy *proxy, int fd, uint64_t sequence)
+{
+    union client_address address;
+    struct chain chain;
+
+    chain_init(&chain, NULL, proxy->hash, sequence);
+    chain.client = client_of(fd, &address);
+    return chain_count_in(&chain, loop->armed, loop->now_ns);
+}
+
+void conn_accepted(struct loop *loop, struct proxy *proxy, int fd, uint64_t sequence, const struct handed *handed)
 {
     struct proxy_share *share = &proxy->shares[loop->index];
-    uint64_t sequence = __atomic_add_fetch(&proxy->sequence, 1, __ATOMIC_RELAXED);
     struct conn *conn = loop_take_slot(loop);
 
     share_add(&share->connections, 1);
@@ -153,7 +166,10 @@ void conn_accepted(struct loop *loop, struct proxy *proxy, int fd)
     chain_init(&conn->chain, loop->pool, proxy->hash, sequence);
     if (loop->armed) {
         learn_client(conn);
+        if (handed)
+            chain_counted(&conn->chain, handed->ordinals, handed->adoptions < loop->adoptions);
         (void)chain_adopt(&conn->chain, loop->armed, loop->now_ns, true); /* without memory it counts as skipped */
+        chain_counted(&conn->chain, NULL, false);
     }
     conn_touch(conn);
 }
@@ -211,16 +227,13 @@ static void tell_held(struct conn *conn)
     }
     if (bytes == conn->told_bytes && cost == conn->told_cost)
         return;
-    share_add(&share->held_bytes, bytes - conn->told_bytes);
-    share_add(&share->held_cost, cost - conn->told_cost);
-    if (share->held_bytes > share->held_bytes_peak)
-        share_set(&share->held_bytes_peak, share->held_bytes);
+    proxy_hold(conn->proxy, bytes - conn->told_bytes, cost - conn->told_cost);
     conn->told_bytes = bytes;
     conn->told_cost = cost;
-    if (!share->careful && share->held_cost >= bound / 2) {
+    if (!share->careful && proxy_held_cost(conn->proxy) >= bound / 2) {
         share->careful = true;
         loop_touch_proxy(conn->loop, conn->proxy);
-    } else if (share->careful && share->held_cost < bound / 4) {
+    } else if (share->careful && proxy_held_cost(conn->proxy) < bound / 4) {
         share->careful = false;
     }
 }

@@ -27,6 +27,7 @@
 
 #include <netinet/in.h>
 
+struct handed;
 struct loop;
 struct resolved;
 
@@ -49,6 +50,12 @@ struct link {
     struct bulk bulk; /* while it is on, no receive is armed and no send in flight */
 };
 
+union client_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
 struct conn {
     struct loop *loop;
     struct proxy *proxy; /* one reference */
@@ -66,15 +73,14 @@ struct conn {
     uint64_t told_bytes, told_cost; /* what the proxy's share knows of held bytes */
     struct timer_node timer;
     struct conn *next_dirty, *next_starved;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    } client;
+    union client_address client;
 };
 
-/* The listener handed over a descriptor (takes it). */
-void conn_accepted(struct loop *loop, struct proxy *proxy, int fd);
+/* A descriptor was accepted (takes it), as the proxy's connection number `sequence`. `handed`: by another loop, else NULL. */
+void conn_accepted(struct loop *loop, struct proxy *proxy, int fd, uint64_t sequence, const struct handed *handed);
+
+/* Counts a connection that another loop will serve into the rules of this loop's plan: returns new, NULL when none concerns it. */
+uint64_t *conn_count_in(const struct loop *loop, const struct proxy *proxy, int fd, uint64_t sequence);
 
 /* Completions. */
 void conn_resolved(struct conn *conn, const struct resolved *resolved);

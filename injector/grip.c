@@ -79,28 +79,63 @@ static void grip_change(struct chain *chain, uint32_t index, uint64_t now_ns)
 
 /* ---- which rules act -------------------------------------------------------------------------------------------------- */
 
-static void grip_see(struct chain *chain, struct grip *grip, const struct decide_event *event)
+static uint64_t count_in(struct armed_rule *rule, const struct decide_event *event)
 {
-    struct armed_rule *rule = chain_rule(chain, grip);
-
-    grip->flags |= GRIP_SEEN;
-    if (!decide_matches(rule->plan, event))
-        return;
-    grip->flags |= GRIP_MATCHED;
-    grip->ordinal = __atomic_add_fetch(&rule->live->counts.matched, 1, __ATOMIC_RELAXED);
+    return decide_matches(rule->plan, event) ? __atomic_add_fetch(&rule->live->counts.matched, 1, __ATOMIC_RELAXED) : 0;
 }
 
-static void grip_consider(struct chain *chain, uint32_t index, uint64_t now_ns, bool fresh)
+static struct decide_event event_of(const struct chain *chain, const struct armed_rule *rule, uint64_t now_ns)
 {
-    struct grip *grip = &chain->grips[index];
-    struct armed_rule *rule = chain_rule(chain, grip);
-    struct decide_event event = {
+    return (struct decide_event){
         .direction = DIRECTION_BOTH,
         .fd = -1,
         .client = chain->client,
         .stream = chain_stream(chain, rule->plan->selector.direction),
         .since_arm_ns = now_ns > rule->armed_ns ? now_ns - rule->armed_ns : 0,
     };
+}
+
+uint64_t *chain_count_in(const struct chain *chain, struct armed *armed, uint64_t now_ns)
+{
+    uint64_t *ordinals = NULL;
+
+    for (uint32_t i = 0; i < armed->count; i++) {
+        struct armed_rule *rule = &armed->rules[i];
+        struct decide_event event = event_of(chain, rule, now_ns);
+
+        if (!armed_rule_concerns(rule, chain->proxy_hash))
+            continue;
+        if (!ordinals)
+            ordinals = calloc(armed->count, sizeof(*ordinals));
+        if (!ordinals)
+            break;
+        ordinals[i] = count_in(rule, &event);
+    }
+    return ordinals;
+}
+
+void chain_counted(struct chain *chain, const uint64_t *ordinals, bool older)
+{
+    chain->ordinals = ordinals;
+    chain->ordinals_are_older = older;
+}
+
+static void grip_see(struct chain *chain, struct grip *grip, const struct decide_event *event)
+{
+    struct armed_rule *rule = chain_rule(chain, grip);
+    uint32_t index = chain->ordinals_are_older ? rule->carried_from : grip->rule;
+
+    grip->flags |= GRIP_SEEN;
+    grip->ordinal = chain->ordinals && index != RULE_NONE ? chain->ordinals[index] : count_in(rule, event);
+    if (grip->ordinal)
+        grip->flags |= GRIP_MATCHED;
+}
+
+static void grip_consider(struct chain *chain, uint32_t index, uint64_t now_ns, bool fresh)
+{
+    struct grip *grip = &chain->grips[index];
+    struct armed_rule *rule = chain_rule(chain, grip);
+    struct decide_event event = event_of(chain, rule, now_ns);
     enum decision decision;
 
     if (!(grip->flags & GRIP_SEEN))

@@ -3,6 +3,7 @@
 
 #include "injector/capture.h"
 #include "injector/connections.h"
+#include "injector/limits.h"
 #include "injector/listen.h"
 #include "injector/loop.h"
 #include "injector/resolve.h"
@@ -17,16 +18,15 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/param.h>
-#include <sys/resource.h>
 
-enum { LOOPS_MAX = CONNECTION_PARTS_MAX, CONNECTIONS_MAX = 262144, DESCRIPTORS_APART = 128 };
+_Static_assert((int)LOOPS_MAX <= (int)CONNECTION_PARTS_MAX, "a list of connections has a part for each loop");
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
-#define MIB (UINT64_C(1) << 20)
 
 struct injector {
     struct injector_limits limits;
     struct loop *loops;     /* limits.loops */
+    struct pool_budget budget; /* of all loops' memory */
     struct proxy **proxies; /* limits.proxies_max, NULL where free */
     struct connection_list **lists; /* one a loop; NULL until first asked for */
     struct armed *armed;    /* in force, or whose lease is over; NULL after release */
@@ -36,39 +36,14 @@ struct injector {
     int refusal; /* of io_uring, when another backend was taken for it */
 };
 
-void injector_limits_init(struct injector_limits *limits)
-{
-    struct rlimit descriptors = { .rlim_cur = 1024 };
-    uint64_t usable;
-
-    (void)getrlimit(RLIMIT_NOFILE, &descriptors);
-    usable = descriptors.rlim_cur > 2 * DESCRIPTORS_APART ? (descriptors.rlim_cur - DESCRIPTORS_APART) / 2 : DESCRIPTORS_APART / 2;
-    *limits = (struct injector_limits){
-        .loops = 1,
-        .connections_max = (uint32_t)MIN(usable, (uint64_t)CONNECTIONS_MAX),
-        .proxies_max = 256,
-        .window_bytes = MIB / 4,
-        .hold_connection_bytes_max = 16 * MIB,
-        .hold_proxy_bytes_max = 32 * MIB,
-        .pool_bytes_max = 96 * MIB,
-    };
-}
-
-static bool limits_are_sound(const struct injector_limits *limits)
-{
-    return limits->loops && limits->loops <= LOOPS_MAX && limits->connections_max && limits->proxies_max && limits->window_bytes &&
-           limits->hold_connection_bytes_max && limits->hold_proxy_bytes_max && limits->pool_bytes_max &&
-           limits->spin_ns <= NS_PER_MS;
-}
-
 static int start_loops(struct injector *injector, const struct io_ops *ops)
 {
     int result = 0;
 
     for (uint32_t i = 0; i < injector->limits.loops && result >= 0; i++)
-        result = loop_start(&injector->loops[i], i, &injector->limits, ops, injector->ack_fd);
-    for (uint32_t i = 0; i < injector->limits.loops && result < 0; i++)
-        loop_stop(&injector->loops[i]);
+        result = loop_start(&injector->loops[i], i, &injector->limits, &injector->budget, ops, injector->ack_fd);
+    if (result < 0)
+        loops_stop(injector->loops, injector->limits.loops);
     return result;
 }
 
@@ -103,9 +78,10 @@ int injector_new(const struct injector_limits *limits, struct injector **ret_inj
         free(injector);
         return -EINVAL;
     }
+    pool_budget_init(&injector->budget, injector->limits.pool_bytes_max, injector->limits.loops);
     injector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     injector->ack_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    injector->loops = calloc(injector->limits.loops, sizeof(*injector->loops));
+    injector->loops = loops_new(injector->limits.loops);
     injector->proxies = calloc(injector->limits.proxies_max, sizeof(*injector->proxies));
     if (injector->event_fd >= 0 && injector->ack_fd >= 0 && injector->loops && injector->proxies)
         result = start_on_backend(injector);
@@ -121,8 +97,8 @@ void injector_free(struct injector *injector)
 {
     if (!injector)
         return;
-    for (uint32_t i = 0; injector->loops && i < injector->limits.loops; i++)
-        loop_stop(&injector->loops[i]);
+    if (injector->loops)
+        loops_stop(injector->loops, injector->limits.loops);
     for (uint32_t i = 0; injector->proxies && i < injector->limits.proxies_max; i++)
         if (injector->proxies[i]) {
             listen_remove(injector->proxies[i]->unlink_path);
@@ -140,6 +116,11 @@ void injector_free(struct injector *injector)
     free(injector->loops);
     free(injector->proxies);
     free(injector);
+}
+
+static uint64_t load(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------------------- */
@@ -244,6 +225,8 @@ static bool spec_is_sound(const struct proxy_spec *spec)
 static void status_of(const struct injector *injector, const struct proxy *proxy, struct proxy_status *status)
 {
     *status = (struct proxy_status){ .spec = proxy->spec, .held_bytes_max = injector->limits.hold_proxy_bytes_max };
+    status->held_bytes = load(&proxy->held_bytes);
+    status->held_bytes_peak = load(&proxy->held_bytes_peak);
     for (uint32_t i = 0; i < injector->limits.loops; i++) {
         const struct proxy_share *share = &proxy->shares[i];
 
@@ -256,8 +239,6 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->bulks += __atomic_load_n(&share->bulks, __ATOMIC_RELAXED);
         status->exchanges += __atomic_load_n(&share->exchanges, __ATOMIC_RELAXED);
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
-        status->held_bytes += __atomic_load_n(&share->held_bytes, __ATOMIC_RELAXED);
-        status->held_bytes_peak += __atomic_load_n(&share->held_bytes_peak, __ATOMIC_RELAXED);
         status->hold_full += __atomic_load_n(&share->hold_full, __ATOMIC_RELAXED);
         histogram_merge(&status->lateness, &share->lateness);
     }
@@ -435,11 +416,6 @@ int injector_release(struct injector *injector, uint64_t epoch)
     return replace_armed(injector, NULL);
 }
 
-static uint64_t load(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
 size_t injector_rule_status(const struct injector *injector, struct rule_status *ret_list, size_t max)
 {
     const struct armed *armed = injector->armed ? injector->armed : injector->counted;
@@ -540,6 +516,11 @@ const char *injector_backend(const struct injector *injector)
     return injector->loops[0].ops->name;
 }
 
+uint64_t injector_loop_connections(const struct injector *injector, uint32_t loop)
+{
+    return load(&injector->loops[loop].connections_open);
+}
+
 uint32_t injector_loops(const struct injector *injector)
 {
     return injector->limits.loops;
@@ -548,38 +529,6 @@ uint32_t injector_loops(const struct injector *injector)
 int injector_refusal(const struct injector *injector)
 {
     return injector->refusal;
-}
-
-const char *injector_backend_here(int *ret_refusal)
-{
-    int result = io_probe(&io_ring);
-
-    *ret_refusal = result < 0 ? result : 0;
-    return result < 0 ? io_epoll.name : io_ring.name;
-}
-
-void injector_explain(enum wire_backend backend, int result, char *text, size_t size)
-{
-    if (backend == WIRE_BACKEND_IO_URING)
-        snprintf(text, size, "io_uring cannot be used here (%s); backend epoll, or auto, does without", strerror(-result));
-    else
-        snprintf(text, size, "%s", strerror(-result));
-}
-
-int injector_backend_parse(const char *text, enum wire_backend *ret_backend)
-{
-    static const char *const names[] = {
-        [WIRE_BACKEND_AUTO] = "auto",
-        [WIRE_BACKEND_IO_URING] = "io_uring",
-        [WIRE_BACKEND_EPOLL] = "epoll",
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (!strcmp(text, names[i])) {
-            *ret_backend = (enum wire_backend)i;
-            return 0;
-        }
-    return -EINVAL;
 }
 
 int injector_verify(const struct injector *injector, struct buf *ret_found)

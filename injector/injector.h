@@ -18,17 +18,17 @@ enum wire_backend { WIRE_BACKEND_AUTO, WIRE_BACKEND_IO_URING, WIRE_BACKEND_EPOLL
 struct injector_limits {
     enum wire_backend backend;
     uint32_t loops;                  /* threads, 1..64 */
-    uint32_t connections_max;        /* a loop; more are reset as they come */
+    uint32_t connections_max;        /* in all; more are reset as they come */
     uint32_t proxies_max;
     uint64_t window_bytes;           /* a direction, on its way with no fault holding it: a slow reader pushes back at that */
     uint64_t hold_connection_bytes_max; /* a direction, held by faults: reaching it stops reading and is reported */
-    uint64_t hold_proxy_bytes_max;   /* a proxy and loop, held by faults */
-    uint64_t pool_bytes_max;         /* a loop, all receive memory */
+    uint64_t hold_proxy_bytes_max;   /* a proxy, held by faults */
+    uint64_t pool_bytes_max;         /* in all: receive memory; 2 MiB a loop at least */
     uint64_t spin_ns; /* how long before a held byte's deadline the loop stops sleeping and spins for it, up to 1 ms; 0 never: a
                        * sleeper wakes some tens of us late (tests/bench/README.md). 100 us make a deadline precise */
 };
 
-/* The defaults: 1 loop, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB, no
+/* The defaults: a loop for each processor that the process may run on, at most 8, as many connections as descriptors allow, 256 proxies, 256 KiB, 16 MiB, 32 MiB, 96 MiB, no
  * spinning. */
 void injector_limits_init(struct injector_limits *limits);
 
@@ -80,6 +80,7 @@ bool injector_next_event(struct injector *injector, struct event *ret_event);
 bool injector_is_armed(const struct injector *injector); /* a lease runs */
 uint64_t injector_connections(const struct injector *injector);
 const char *injector_backend(const struct injector *injector); /* "io_uring", "epoll" */
+uint64_t injector_loop_connections(const struct injector *injector, uint32_t loop); /* open ones that it serves */
 uint32_t injector_loops(const struct injector *injector);
 int injector_refusal(const struct injector *injector); /* -errno by which `auto` found io_uring refused; 0 when it was not */
 

@@ -188,7 +188,6 @@ static void pause_full(struct conn *conn, struct link *link, uint64_t held_bytes
 static bool has_room(struct conn *conn, int direction)
 {
     const struct injector_limits *limits = &conn->loop->limits;
-    const struct proxy_share *share = &conn->proxy->shares[conn->loop->index];
     struct link *link = &conn->links[direction];
     uint64_t part = link->paused ? 2 : 1, free_bytes = pool_bytes_free(conn->loop->pool);
     uint64_t way_cost = queue_cost(&conn->chain.out[direction]) + queue_cost(&link->sending);
@@ -205,7 +204,7 @@ static bool has_room(struct conn *conn, int direction)
         pause_full(conn, link, held_bytes);
         return false;
     }
-    if (share->held_cost >= limits->hold_proxy_bytes_max / part) {
+    if (proxy_held_cost(conn->proxy) >= limits->hold_proxy_bytes_max / part) {
         pause_full(conn, link, held_bytes);
         conn_starve(conn);
         return false;
@@ -231,7 +230,8 @@ static bool wants_more(struct conn *conn, int direction)
 /* Near a bound that links share, a burst of receives between two looks would go far beyond it. */
 static bool must_be_careful(const struct conn *conn)
 {
-    return pool_is_low(conn->loop->pool) || conn->proxy->shares[conn->loop->index].careful;
+    return pool_is_low(conn->loop->pool) || conn->proxy->shares[conn->loop->index].careful ||
+           proxy_held_cost(conn->proxy) >= conn->loop->limits.hold_proxy_bytes_max / 2;
 }
 
 /* Splices, or waits for what was received to be gone. False: the direction is to receive. */

@@ -1,6 +1,7 @@
-/* The turn of a loop, its listeners and its slots. */
+/* The turn of a loop and its slots. */
 #include "injector/loop.h"
 
+#include "injector/accept.h"
 #include "scenarios/base/clock.h"
 
 #include <assert.h>
@@ -15,7 +16,6 @@
 #include <sys/param.h>
 #include <unistd.h>
 
-#define ACCEPT_RETRY_NS (20 * NS_PER_MS) /* out of descriptors: try again */
 #define STARVED_STEP_NS (1 * NS_PER_MS)
 #define STOP_STEP_NS (10 * NS_PER_MS)
 #define START_TIMEOUT_MS 10000
@@ -95,42 +95,6 @@ static void look_at_time(struct loop *loop)
 
 /* ---- completions ------------------------------------------------------------------------------------------------------ */
 
-static void listen_on(struct loop *loop, struct listener *listener)
-{
-    listener->accepting = true;
-    loop->ops->accept(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index),
-                      listener->proxy->listen_fd);
-}
-
-static void listener_done(struct listener *listener)
-{
-    struct proxy *proxy = listener->proxy;
-
-    listener->proxy = NULL;
-    listener->closing = false;
-    proxy_unref(proxy);
-}
-
-static void accepted(struct loop *loop, struct listener *listener, const struct io_completion *completion)
-{
-    if (!completion->more)
-        listener->accepting = false;
-    if (completion->result >= 0) {
-        if (listener->closing || loop->stopping)
-            close(completion->result);
-        else
-            conn_accepted(loop, listener->proxy, completion->result);
-    }
-    if (listener->accepting)
-        return;
-    if (listener->closing || loop->stopping)
-        listener_done(listener);
-    else if (completion->result >= 0 || completion->result == -ECONNABORTED || completion->result == -EINTR)
-        listen_on(loop, listener);
-    else
-        loop->accept_retry_ns = loop->now_ns + ACCEPT_RETRY_NS;
-}
-
 static void completed(void *context, const struct io_completion *completion)
 {
     struct loop *loop = context;
@@ -155,7 +119,7 @@ static void completed(void *context, const struct io_completion *completion)
     }
     if (operation == OPERATION_ACCEPT) {
         assert(loop->listeners[slot].proxy && (loop->listeners[slot].generation & GENERATION_MASK) == generation);
-        accepted(loop, &loop->listeners[slot], completion);
+        accept_completed(loop, &loop->listeners[slot], completion);
         return;
     }
     conn = &loop->conns[slot];
@@ -172,40 +136,18 @@ static void completed(void *context, const struct io_completion *completion)
 
 /* ---- commands --------------------------------------------------------------------------------------------------------- */
 
-static void open_listener(struct loop *loop, struct proxy *proxy)
-{
-    struct listener *listener = &loop->listeners[proxy->index];
-
-    assert(!listener->proxy);
-    listener->proxy = proxy;
-    listener->generation++;
-    listen_on(loop, listener);
-}
-
-static void stop_accepting(struct loop *loop, struct listener *listener)
-{
-    listener->closing = true;
-    if (listener->accepting)
-        loop->ops->cancel(loop->io, tag_of(OPERATION_ACCEPT, 0, listener->generation, listener->proxy->index));
-    else
-        listener_done(listener);
-}
-
-static void close_listener(struct loop *loop, const struct proxy *proxy)
+static void close_proxy(struct loop *loop, const struct proxy *proxy)
 {
     for (uint32_t i = 0; i < loop->slots_used; i++)
         if (loop->conns[i].state != CONN_FREE && loop->conns[i].proxy == proxy)
             conn_end(&loop->conns[i]);
-    if (loop->listeners[proxy->index].proxy == proxy)
-        stop_accepting(loop, &loop->listeners[proxy->index]);
+    accept_close(loop, proxy);
 }
 
 static void stop(struct loop *loop)
 {
     loop->stopping = true;
-    for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
-        if (loop->listeners[i].proxy && !loop->listeners[i].closing)
-            stop_accepting(loop, &loop->listeners[i]);
+    accept_stop(loop);
     for (uint32_t i = 0; i < loop->slots_used; i++)
         if (loop->conns[i].state != CONN_FREE)
             conn_cut(&loop->conns[i]);
@@ -215,17 +157,20 @@ static void take_command(struct loop *loop)
 {
     uint64_t asked = __atomic_load_n(&loop->command_asked, __ATOMIC_ACQUIRE);
 
-    if (asked == loop->command_done)
+    if (asked == loop->command_taken)
         return;
+    loop->command_taken = asked;
     switch (loop->verb) {
     case LOOP_ADOPT:
+        accept_take_handed(loop); /* never more than one plan behind its acceptor */
+        loop->adoptions++;
         adopt(loop, loop->command_armed);
         break;
     case LOOP_OPEN:
-        open_listener(loop, loop->command_proxy);
+        accept_open(loop, loop->command_proxy);
         break;
     case LOOP_CLOSE:
-        close_listener(loop, loop->command_proxy);
+        close_proxy(loop, loop->command_proxy);
         break;
     case LOOP_LIST:
         connections_fill(loop, loop->command_proxy, loop->command_list);
@@ -236,7 +181,13 @@ static void take_command(struct loop *loop)
     case LOOP_NOTHING:
         break;
     }
-    __atomic_store_n(&loop->command_done, asked, __ATOMIC_RELEASE);
+}
+
+static void acknowledge(struct loop *loop)
+{
+    if (loop->command_taken == loop->command_done || (loop->verb == LOOP_CLOSE && !accept_is_closed(loop, loop->command_proxy)))
+        return;
+    __atomic_store_n(&loop->command_done, loop->command_taken, __ATOMIC_RELEASE);
     (void)!write(loop->ack_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
@@ -250,9 +201,7 @@ static void run_timers(struct loop *loop)
         conn_touch((struct conn *)(void *)((char *)node - offsetof(struct conn, timer)));
     if (loop->accept_retry_ns && loop->now_ns >= loop->accept_retry_ns) {
         loop->accept_retry_ns = 0;
-        for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
-            if (loop->listeners[i].proxy && !loop->listeners[i].accepting)
-                listen_on(loop, &loop->listeners[i]);
+        accept_retry(loop);
     }
 }
 
@@ -333,19 +282,13 @@ static int turn(struct loop *loop)
     loop->now_ns = clock_now_ns();
     look_at_time(loop);
     take_command(loop);
+    acknowledge(loop);
+    accept_take_handed(loop);
     run_timers(loop);
     take_resolved(loop);
     feed_starved(loop);
     advance_dirty(loop);
     return result;
-}
-
-static bool has_listeners(const struct loop *loop)
-{
-    for (uint32_t i = 0; i < loop->limits.proxies_max; i++)
-        if (loop->listeners[i].proxy)
-            return true;
-    return false;
 }
 
 static void *run(void *context)
@@ -364,7 +307,7 @@ static void *run(void *context)
     while (!loop->stopping && result >= 0)
         result = turn(loop);
     assert(result >= 0);
-    for (int turns = 0; turns < STOP_TURNS_MAX && (loop->connections_open || has_listeners(loop)); turns++)
+    for (int turns = 0; turns < STOP_TURNS_MAX && (loop->connections_open || !accept_is_stopped(loop)); turns++)
         (void)turn(loop);
     loop->ops->close(loop->io);
     return NULL;
@@ -374,6 +317,7 @@ static void *run(void *context)
 
 static void release_memory(struct loop *loop)
 {
+    accept_drop_handed(loop);
     if (loop->conns)
         munmap(loop->conns, (size_t)loop->limits.connections_max * sizeof(*loop->conns));
     free(loop->slots_free);
@@ -392,7 +336,7 @@ static void release_memory(struct loop *loop)
     loop->pool = NULL;
 }
 
-static int take_memory(struct loop *loop)
+static int take_memory(struct loop *loop, struct pool_budget *budget)
 {
     uint32_t slots = loop->limits.connections_max;
 
@@ -409,7 +353,7 @@ static int take_memory(struct loop *loop)
         return -ENOMEM;
     if (resolver_new(loop->wake_fd, &loop->resolver) < 0)
         return -ENOMEM;
-    return pool_new(loop->limits.pool_bytes_max, &loop->pool);
+    return pool_new_shared(budget, &loop->pool);
 }
 
 static int start_thread(struct loop *loop)
@@ -434,13 +378,23 @@ static int start_thread(struct loop *loop)
     return loop->start_result;
 }
 
-int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, const struct io_ops *ops, int ack_fd)
+int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
+               const struct io_ops *ops, int ack_fd)
 {
     int result;
 
-    *loop = (struct loop){ .index = index, .limits = *limits, .ops = ops, .ack_fd = ack_fd, .wake_fd = -1, .boundary_ns = UINT64_MAX };
-    loop->command_asked = 1; /* the start itself is the first command */
-    result = take_memory(loop);
+    memset(loop, 0, sizeof(*loop));
+    loop->index = index;
+    loop->peers = loop - index;
+    loop->limits = *limits;
+    loop->limits.connections_max = (limits->connections_max + limits->loops - 1) / limits->loops;
+    loop->ops = ops;
+    loop->ack_fd = ack_fd;
+    loop->wake_fd = -1;
+    loop->boundary_ns = UINT64_MAX;
+    loop->command_asked = loop->command_taken = 1; /* the start itself is the first command */
+    handoff_init(&loop->handoff);
+    result = take_memory(loop, budget);
     if (result >= 0)
         result = start_thread(loop);
     if (result >= 0)
@@ -452,14 +406,28 @@ int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *
     return result;
 }
 
-void loop_stop(struct loop *loop)
+struct loop *loops_new(uint32_t count)
 {
-    if (!loop->started)
-        return;
-    loop_ask(loop, LOOP_STOP, NULL, NULL);
-    pthread_join(loop->thread, NULL);
-    loop->started = false;
-    release_memory(loop);
+    struct loop *loops = aligned_alloc(_Alignof(struct loop), count * sizeof(*loops)); /* further than calloc(3) aligns */
+
+    if (loops)
+        memset(loops, 0, count * sizeof(*loops));
+    return loops;
+}
+
+void loops_stop(struct loop *loops, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (loops[i].started)
+            loop_ask(&loops[i], LOOP_STOP, NULL, NULL);
+    for (uint32_t i = 0; i < count; i++)
+        if (loops[i].started)
+            pthread_join(loops[i].thread, NULL);
+    for (uint32_t i = 0; i < count; i++) { /* until here each may have been handed something by another */
+        if (loops[i].started)
+            release_memory(&loops[i]);
+        loops[i].started = false;
+    }
 }
 
 void loop_wake(struct loop *loop)

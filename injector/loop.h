@@ -10,6 +10,7 @@
 
 #include "injector/conn.h"
 #include "injector/connections.h"
+#include "injector/handoff.h"
 #include "injector/injector.h"
 #include "injector/resolve.h"
 
@@ -26,7 +27,8 @@ struct listener {
 
 struct loop {
     uint32_t index;
-    struct injector_limits limits;
+    struct injector_limits limits; /* connections_max: this loop's */
+    struct loop *peers; /* all loops, this one among them at its index; limits.loops of them */
     const struct io_ops *ops;
     struct io *io;
     struct pool *pool;
@@ -46,6 +48,8 @@ struct loop {
 
     struct listener *listeners; /* proxies_max */
     uint64_t accept_retry_ns;   /* 0 for none */
+    struct handoff handoff;     /* what others accepted for this loop */
+    uint64_t adoptions;         /* plans taken up: the same for all loops, less the one on its way */
 
     struct armed *armed; /* borrowed until the next LOOP_ADOPT is acknowledged; NULL when inert */
     uint64_t boundary_ns;
@@ -55,15 +59,23 @@ struct loop {
     int start_result;
     int wake_fd, ack_fd; /* own; borrowed */
     uint64_t command_asked, command_done; /* (atomic) */
+    uint64_t command_taken; /* carried out, perhaps not acknowledged yet */
     enum loop_verb verb;
     struct armed *command_armed;
     struct proxy *command_proxy;
     struct connection_list *command_list; /* borrowed: where LOOP_LIST puts its answer */
 };
 
-/* Starts the thread and waits until it runs. `ack_fd` is borrowed: an eventfd written to after each command. 0, -errno. */
-int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, const struct io_ops *ops, int ack_fd);
-void loop_stop(struct loop *loop); /* cuts what is open, joins; accepts one that was never started */
+/* Starts the thread and waits until it runs. `loop` is one of an array of limits->loops, at `index`. `budget` and `ack_fd`, an
+ * eventfd written to after each command, are borrowed. 0, -errno. */
+int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
+               const struct io_ops *ops, int ack_fd);
+
+/* Returns new (free), zeroed: `count` loops that are not started. NULL without memory. */
+struct loop *loops_new(uint32_t count);
+
+/* Cuts what is open, joins. Those of them that were never started (zeros) are passed over. */
+void loops_stop(struct loop *loops, uint32_t count);
 
 /* Hands a command over; `loop_is_done` turns true once it was carried out. One at a time. */
 void loop_ask(struct loop *loop, enum loop_verb verb, struct armed *armed, struct proxy *proxy);

@@ -1,4 +1,5 @@
 srcs-injector += \
+    injector/accept.c \
     injector/armed.c \
     injector/bulk.c \
     injector/capture.c \
@@ -7,7 +8,9 @@ srcs-injector += \
     injector/connections.c \
     injector/epoll.c \
     injector/grip.c \
+    injector/handoff.c \
     injector/injector.c \
+    injector/limits.c \
     injector/link.c \
     injector/listen.c \
     injector/loop.c \

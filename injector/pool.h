@@ -4,7 +4,7 @@
  *    first-out, so that the working set stays in the cache.
  * 2. A chunk is shared by reference count; it is free when the last segment that refers to it is. A segment is in exactly
  *    one queue.
- * 3. No locks: a pool belongs to its loop's thread. */
+ * 3. No locks: a pool belongs to its loop's thread. What pools share is two atomic numbers. */
 #ifndef PERTURB_INJECTOR_POOL_H
 #define PERTURB_INJECTOR_POOL_H
 
@@ -53,15 +53,26 @@ struct queue {
 
 struct pool;
 
-/* Returns new. `bytes_max` bounds the large chunks; the small ones add a quarter. 0, -ENOMEM. */
+/* Memory that several pools, each of its own thread, draw on: chunks of either kind that no pool has. A pool takes some when it has
+ * none free, and gives back, pages and all, what it has free beyond its keep. */
+struct pool_budget {
+    uint64_t large, small; /* (atomic) chunks left */
+    uint32_t large_max, small_max, pools;
+};
+
+/* `bytes_max` bounds the large chunks of all pools together; the small ones add a quarter. */
+void pool_budget_init(struct pool_budget *budget, uint64_t bytes_max, uint32_t pools);
+
+/* Returns new. 0, -ENOMEM. */
 int pool_new(uint64_t bytes_max, struct pool **ret_pool);
+int pool_new_shared(struct pool_budget *budget, struct pool **ret_pool); /* the budget is borrowed */
 void pool_free(struct pool *pool);
 
 /* A chunk with one reference, NULL when none is left. */
 struct chunk *pool_chunk(struct pool *pool);
 struct chunk *pool_chunk_small(struct pool *pool);
 void pool_unref(struct pool *pool, struct chunk *chunk);       /* accepts NULL */
-uint64_t pool_bytes_free(const struct pool *pool); /* of the large kind */
+uint64_t pool_bytes_free(const struct pool *pool); /* of the large kind: its own and what it could take of the budget */
 bool pool_is_low(const struct pool *pool);         /* less than half of them is free */
 uint32_t pool_chunks_used(const struct pool *pool); /* of both kinds, for tests: 0 when nothing is held */
 

@@ -16,7 +16,6 @@ struct proxy_share {
     uint64_t received[2]; /* by direction index */
     uint64_t bulks; /* times a direction began to be spliced */
     uint64_t exchanges; /* times a client began to speak: first, or after its upstream had */
-    uint64_t held_bytes, held_cost, held_bytes_peak;
     uint64_t hold_full, hold_full_ns, hold_full_bytes;
     uint64_t hold_full_epoch; /* of the last one that woke the control thread */
     struct histogram lateness; /* of released bytes */
@@ -33,12 +32,29 @@ struct proxy {
     socklen_t upstream_size;   /* 0: a name, looked up at each dial; or captured, asked of each connection */
     uint16_t capture_port;     /* host order, of a listener for captured connections; else 0 */
     uint64_t sequence;         /* (atomic) of the last connection */
+    uint64_t held_bytes, held_cost, held_bytes_peak; /* (atomic) by faults, in all loops */
     uint32_t references;       /* (atomic) */
     uint64_t hold_full_told;   /* control thread: epoch whose event was handed out */
     struct proxy_share shares[]; /* one a loop */
 };
 
 void proxy_unref(struct proxy *proxy); /* the last one closes the listener and frees */
+
+static inline uint64_t proxy_held_cost(const struct proxy *proxy)
+{
+    return __atomic_load_n(&proxy->held_cost, __ATOMIC_RELAXED);
+}
+
+/* So many more are held by one connection; differences wrap. */
+static inline void proxy_hold(struct proxy *proxy, uint64_t bytes, uint64_t cost)
+{
+    uint64_t held = __atomic_add_fetch(&proxy->held_bytes, bytes, __ATOMIC_RELAXED);
+    uint64_t peak = __atomic_load_n(&proxy->held_bytes_peak, __ATOMIC_RELAXED);
+
+    __atomic_fetch_add(&proxy->held_cost, cost, __ATOMIC_RELAXED);
+    while (held > peak && !__atomic_compare_exchange_n(&proxy->held_bytes_peak, &peak, held, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
 
 static inline void share_add(uint64_t *counter, uint64_t amount)
 {

@@ -40,7 +40,7 @@ const char toxiproxy_help[] =
     "  -state FILE        saves proxies and toxics on every change, loads them at the start\n"
     "  -seed N            of all draws; a random one is chosen and logged\n"
     "  -backend B         what moves bytes: auto, io_uring, epoll (auto: io_uring, or epoll where that is refused)\n"
-    "  -loops N           threads that move bytes (1)\n"
+    "  -loops N           threads that move bytes (one a processor, at most 8)\n"
     "  -precise           release held bytes to some us, by spinning the last 150 us before each\n"
     "  -tls-cert FILE     serve the API by HTTPS: certificate, with its chain, and key in PEM form\n"
     "  -tls-key FILE\n"
@@ -254,7 +254,7 @@ static int open_signals(void)
 static int start_engine(struct server *server, const struct options *options)
 {
     struct injector_limits limits;
-    uint64_t seed = 0, loops = 1;
+    uint64_t seed = 0, loops = 0;
     char text[160];
     int result;
 
@@ -266,12 +266,12 @@ static int start_engine(struct server *server, const struct options *options)
         (void)parse_number(options->loops, 64, &loops);
     injector_limits_init(&limits);
     limits.proxies_max = PROXIES_MAX;
-    limits.loops = (uint32_t)loops;
+    if (loops)
+        limits.loops = (uint32_t)loops;
     if (options->backend)
         (void)injector_backend_parse(options->backend, &limits.backend);
     limits.spin_ns = options->precise ? PRECISE_SPIN_NS : 0;
     limits.connections_max -= MIN(limits.connections_max / 4, (uint32_t)DESCRIPTORS_KEPT / 2); /* the API must get its own */
-    limits.connections_max = MAX(limits.connections_max / limits.loops, 1U);
     server->api.seed = seed;
     result = engine_init(&server->api.engine, &server->api.model, &limits, seed, options->strict);
     if (result < 0) {
