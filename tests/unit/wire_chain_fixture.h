@@ -97,7 +97,7 @@ static inline void take(struct chain *chain, int direction, uint64_t now_ns, str
             buf_append(bytes, segment_bytes(segment), segment->size);
         if (log)
             buf_printf(log, "%" PRIu64 " dir=%d offset=%" PRIu64 " size=%" PRIu32 " flags=%" PRIu32 "\n", now_ns, direction,
-                       segment->offset, segment->size, segment->flags & ~(uint32_t)SEGMENT_HELD);
+                       segment->offset, segment->size, segment->flags);
         pool_segment_free(pool, segment);
     }
 }
