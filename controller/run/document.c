@@ -349,6 +349,24 @@ static cJSON *describe_guards(const struct run *run)
     return array;
 }
 
+/* What became of the datagrams of a UDP proxy, both directions together. */
+static void put_datagrams(cJSON *object, const struct proxy_status *status)
+{
+    const struct datagram_counts *up = &status->datagrams[0], *down = &status->datagrams[1];
+    cJSON *datagrams = cJSON_AddObjectToObject(object, "datagrams");
+
+    put_number(datagrams, "came", (double)(up->came + down->came));
+    put_number(datagrams, "passed", (double)(up->passed + down->passed));
+    put_number(datagrams, "dropped", (double)(up->dropped + down->dropped));
+    put_number(datagrams, "doubled", (double)(up->doubled + down->doubled));
+    put_number(datagrams, "no_room", (double)(up->no_room + down->no_room));
+    put_number(datagrams, "failed", (double)(up->failed + down->failed));
+    put_number(datagrams, "overrun", (double)status->overrun);
+    put_number(object, "sessions_expired", (double)status->sessions_expired);
+    put_number(object, "sessions_evicted", (double)status->sessions_evicted);
+    put_number(object, "upstream_refused", (double)status->upstream_refused);
+}
+
 static void put_wire(const struct run *run, cJSON *document)
 {
     cJSON *amplification = cJSON_AddObjectToObject(document, "amplification");
@@ -386,6 +404,9 @@ static void put_wire(const struct run *run, cJSON *document)
         put_number(object, "late_p50_s", (double)histogram_quantile(&status->lateness, 0.5) / 1e9);
         put_number(object, "late_p99_s", (double)histogram_quantile(&status->lateness, 0.99) / 1e9);
         put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
+        put_text(object, "protocol", status->spec.protocol == PROTOCOL_UDP ? "udp" : "tcp");
+        if (status->spec.protocol == PROTOCOL_UDP)
+            put_datagrams(object, status);
         cJSON_AddItemToArray(proxies, object);
     }
 }
