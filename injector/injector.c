@@ -22,7 +22,7 @@
 _Static_assert((int)LOOPS_MAX <= (int)CONNECTION_PARTS_MAX, "a list of connections has a part for each loop");
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
-#define DATAGRAM_QUIET_NS (1 * NS_PER_S)
+#define DATAGRAM_QUIET_NS (250 * NS_PER_MS)
 
 struct injector {
     struct injector_limits limits;
@@ -541,20 +541,34 @@ bool injector_is_armed(const struct injector *injector)
     return deadline_ns > clock_now_ns();
 }
 
-/* UDP knows no end: sessions count as one connection while datagrams come. */
-static bool is_in_use(const struct loop *loop)
-{
-    uint64_t last_ns = load(&loop->datagram_ns);
-
-    return last_ns && clock_now_ns() < last_ns + DATAGRAM_QUIET_NS;
-}
-
 uint64_t injector_connections(const struct injector *injector)
 {
     uint64_t open = 0;
 
     for (uint32_t i = 0; i < injector->limits.loops; i++)
-        open += load(&injector->loops[i].connections_open) + is_in_use(&injector->loops[i]);
+        open += load(&injector->loops[i].connections_open);
+    return open;
+}
+
+bool injector_is_quiet(const struct injector *injector)
+{
+    bool quiet = true;
+
+    for (uint32_t i = 0; i < injector->limits.loops; i++) {
+        uint64_t last_ns = load(&injector->loops[i].datagram_ns);
+
+        quiet &= !last_ns || clock_now_ns() >= last_ns + DATAGRAM_QUIET_NS;
+    }
+    return quiet;
+}
+
+uint64_t injector_sessions(const struct injector *injector)
+{
+    uint64_t open = 0;
+
+    for (uint32_t i = 0; i < injector->limits.proxies_max; i++)
+        for (uint32_t loop = 0; injector->proxies[i] && injector->proxies[i]->spec.protocol == PROTOCOL_UDP && loop < injector->limits.loops; loop++)
+            open += load(&injector->proxies[i]->shares[loop].connections_open);
     return open;
 }
 
