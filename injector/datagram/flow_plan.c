@@ -47,6 +47,8 @@ static struct packet *extract(struct flow *flow, uint32_t stage, const struct fl
         flow->heap[i] = flow->heap[kept];
         flow->heap[kept++] = packet;
     }
+    if (kept == count)
+        return NULL;
     qsort(flow->heap + kept, count - kept, sizeof(flow->heap[0]), by_arrival);
     while (count > kept) {
         struct packet *packet = flow->heap[--count];
