@@ -350,27 +350,31 @@ static cJSON *describe_guards(const struct run *run)
 }
 
 /* What became of the datagrams of a UDP proxy, both directions together. */
-static void put_datagrams(cJSON *object, const struct proxy_status *status)
+static cJSON *describe_datagrams(const struct proxy_status *status)
 {
     const struct datagram_counts *up = &status->datagrams[0], *down = &status->datagrams[1];
-    cJSON *datagrams = cJSON_AddObjectToObject(object, "datagrams");
+    cJSON *object = cJSON_CreateObject();
 
-    put_number(datagrams, "came", (double)(up->came + down->came));
-    put_number(datagrams, "passed", (double)(up->passed + down->passed));
-    put_number(datagrams, "dropped", (double)(up->dropped + down->dropped));
-    put_number(datagrams, "doubled", (double)(up->doubled + down->doubled));
-    put_number(datagrams, "no_room", (double)(up->no_room + down->no_room));
-    put_number(datagrams, "failed", (double)(up->failed + down->failed));
-    put_number(datagrams, "overrun", (double)status->overrun);
-    put_number(object, "sessions_expired", (double)status->sessions_expired);
-    put_number(object, "sessions_evicted", (double)status->sessions_evicted);
+    put_text(object, "proxy", status->spec.name);
+    put_number(object, "sessions", (double)status->connections);
+    put_number(object, "expired", (double)status->sessions_expired);
+    put_number(object, "evicted", (double)status->sessions_evicted);
+    put_number(object, "came", (double)(up->came + down->came));
+    put_number(object, "passed", (double)(up->passed + down->passed));
+    put_number(object, "dropped", (double)(up->dropped + down->dropped));
+    put_number(object, "doubled", (double)(up->doubled + down->doubled));
+    put_number(object, "no_room", (double)(up->no_room + down->no_room));
+    put_number(object, "failed", (double)(up->failed + down->failed));
+    put_number(object, "overrun", (double)status->overrun);
     put_number(object, "upstream_refused", (double)status->upstream_refused);
+    return object;
 }
 
 static void put_wire(const struct run *run, cJSON *document)
 {
     cJSON *amplification = cJSON_AddObjectToObject(document, "amplification");
     cJSON *hops = cJSON_AddArrayToObject(amplification, "hops"), *proxies = cJSON_AddArrayToObject(document, "proxies");
+    cJSON *datagrams = cJSON_AddArrayToObject(document, "datagrams");
 
     if (run->wire_hello.backend[0]) {
         cJSON *wire = cJSON_AddObjectToObject(document, "wire");
@@ -406,7 +410,7 @@ static void put_wire(const struct run *run, cJSON *document)
         put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
         put_text(object, "protocol", status->spec.protocol == PROTOCOL_UDP ? "udp" : "tcp");
         if (status->spec.protocol == PROTOCOL_UDP)
-            put_datagrams(object, status);
+            cJSON_AddItemToArray(datagrams, describe_datagrams(status));
         cJSON_AddItemToArray(proxies, object);
     }
 }

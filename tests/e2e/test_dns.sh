@@ -143,20 +143,20 @@ import json, sys
 path, digs, asked, random, bursts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 result = json.load(open(path + "/result.json"))
 faults = {f["name"]: f for f in result["faults"]}
-proxies = {p["name"]: p for p in result["proxies"]}
+proxies = {p["proxy"]: p for p in result["datagrams"]}
 for name, proxy, lost in (("alone", "random", random), ("chain", "bursts", bursts)):
     if faults[name]["fired"] != lost.count("1"):
         print(f"{name}: fired {faults[name]['fired']}, oracle {lost.count('1')}")
     if faults[name]["matched"] != len(lost):
         print(f"{name}: matched {faults[name]['matched']}, asked {len(lost)}")
-    d = proxies[proxy]["datagrams"]
+    d = proxies[proxy]
     if d["dropped"] != lost.count("1") or d["failed"] or d["no_room"] or d["overrun"]:
         print(f"{proxy}: {d}")
     if d["came"] != d["passed"] + d["dropped"] or d["passed"] != 2 * lost.count("0"):
         print(f"{proxy}: {d} does not add up: {lost.count('0')} answered")
-    if proxies[proxy]["connections"] != len(lost):
-        print(f"{proxy}: {proxies[proxy]['connections']} sessions for {len(lost)} tries")
-if not proxies["bursts"]["sessions_expired"]:
+    if d["sessions"] != len(lost):
+        print(f"{proxy}: {d['sessions']} sessions for {len(lost)} tries")
+if not proxies["bursts"]["expired"]:
     print("no idle session ended")
 events = [json.loads(line) for line in open(path + "/events.jsonl")]
 acted = {e["fields"]["fault"]: e["fields"] for e in events if e["kind"] == "fault_acted"}
