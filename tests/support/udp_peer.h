@@ -5,7 +5,7 @@
 
 #include "tests/support/wire_peer.h"
 
-enum { UDP_NOTES_MAX = 65536 };
+enum { UDP_NOTES_MAX = 131072 };
 
 /* What a datagram of the tests says: who sent it and its number. Longer ones go on with the test stream of `number`. */
 struct udp_mark {
