@@ -16,9 +16,12 @@ static void wake(int event_fd)
         (void)!write(event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
-/* May the one go on as the other? Names are unique in a plan. */
+/* May the one go on as the other? Names are unique in a plan. A datagram rule with other parameters begins anew: its state may even
+ * lie elsewhere, by `scope`. */
 static bool is_same(const struct plan_rule *a, const struct plan_rule *b)
 {
+    if (datagram_registry[a->fault] && memcmp(&a->params, &b->params, sizeof(a->params)) != 0)
+        return false;
     return a->name_hash == b->name_hash && !strcmp(a->name, b->name) && !strcmp(a->scope, b->scope) && a->fault == b->fault &&
            a->points == b->points && !memcmp(&a->selector, &b->selector, sizeof(a->selector));
 }
@@ -38,6 +41,7 @@ static int rule_init(struct armed_rule *rule, const struct plan_rule *plan, cons
     *rule = (struct armed_rule){
         .plan = plan,
         .ops = registry[plan->fault],
+        .datagram = datagram_registry[plan->fault],
         .scope_hash = plan->scope[0] ? rng_hash(plan->scope) : 0,
         .armed_ns = now_ns,
         .carried_from = RULE_NONE,
@@ -56,6 +60,7 @@ static void rule_carry(struct armed_rule *rule, const struct plan_rule *plan, co
     *rule = (struct armed_rule){
         .plan = plan,
         .ops = old->ops,
+        .datagram = old->datagram,
         .scope_hash = old->scope_hash,
         .armed_ns = old->armed_ns,
         .carried_from = index,

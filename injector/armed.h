@@ -5,12 +5,13 @@
  * 2. The deadline is the dead man's switch: each loop compares it with CLOCK_MONOTONIC by itself. 0 is "over": the first loop
  *    that finds it past writes 0, and from then on it cannot be renewed.
  * 3. A rule of the next plan that is the same, byte for byte, as one of this plan, in the same relative order and under the same
- *    seed, is carried over: its counters, its window's origin and what it holds go on undisturbed. One that differs in its
+ *    seed, is carried over: its counters, its window's origin and what it holds go on undisturbed. One on streams that differs in its
  *    parameters alone is carried over as well, and its connections are told (stream.h, on_change).
  * Fields marked (atomic) are shared between loops and the control thread and touched through __atomic only. */
 #ifndef PERTURB_INJECTOR_ARMED_H
 #define PERTURB_INJECTOR_ARMED_H
 
+#include "injector/datagram/datagram.h"
 #include "injector/stream.h"
 #include "scenarios/vocab/plan.h"
 
@@ -42,7 +43,8 @@ struct rule_acted {
 
 struct armed_rule {
     const struct plan_rule *plan; /* borrowed from the image */
-    const struct stream_ops *ops;
+    const struct stream_ops *ops;         /* NULL of a datagram fault */
+    const struct datagram_ops *datagram; /* NULL of a stream fault */
     struct rule_live *live;
     uint64_t scope_hash; /* rng_hash(scope); 0 for every proxy */
     uint64_t armed_ns;
@@ -67,10 +69,10 @@ int armed_new(const struct plan *plan, const struct armed *before, const struct 
               uint64_t ttl_ns, int event_fd, struct armed **ret_armed);
 void armed_free(struct armed *armed); /* accepts NULL */
 
-/* Does the rule concern the proxy whose name hashes to `proxy_hash`? */
+/* Does the rule concern the stream proxy whose name hashes to `proxy_hash`? */
 static inline bool armed_rule_concerns(const struct armed_rule *rule, uint64_t proxy_hash)
 {
-    return !rule->scope_hash || rule->scope_hash == proxy_hash;
+    return rule->ops && (!rule->scope_hash || rule->scope_hash == proxy_hash);
 }
 
 /* True while the lease runs. The call that first finds it over marks it so and wakes the control thread. */

@@ -126,6 +126,7 @@ enum operation {
     OPERATION_SEND,
     OPERATION_READABLE,
     OPERATION_WRITABLE,
+    OPERATION_DATAGRAM, /* the set of UDP sockets is readable; a session's upstream was looked up */
 };
 enum { GENERATION_MASK = 0xffffff };
 

@@ -22,6 +22,7 @@
 _Static_assert((int)LOOPS_MAX <= (int)CONNECTION_PARTS_MAX, "a list of connections has a part for each loop");
 
 #define COMMAND_TIMEOUT_NS (5 * NS_PER_S)
+#define DATAGRAM_QUIET_NS (250 * NS_PER_MS)
 
 struct injector {
     struct injector_limits limits;
@@ -184,10 +185,12 @@ static int listen_openly(struct proxy *proxy)
     socklen_t size;
     int result = resolve_without_names(proxy->spec.upstream, &proxy->upstream, &proxy->upstream_size);
 
+    if (result >= 0 && proxy->spec.protocol == PROTOCOL_UDP && proxy->upstream.ss_family == AF_UNIX)
+        result = -EINVAL;
     if (result >= 0)
         result = resolve_address(proxy->spec.listen, true, &address, &size);
     if (result >= 0)
-        result = listen_at(&address, size, &proxy->listen_fd);
+        result = proxy->spec.protocol == PROTOCOL_UDP ? udp_bind(&address, size, &proxy->listen_fd) : listen_at(&address, size, &proxy->listen_fd);
     if (result < 0)
         return result;
     size = sizeof(address);
@@ -209,17 +212,38 @@ static int proxy_new(const struct injector *injector, const struct proxy_spec *s
     result = spec->flags & (PROXY_CAPTURES | PROXY_DETOURS) ? capture_listen(proxy) : listen_openly(proxy);
     if (result < 0)
         return result;
-    proxy->references = 1 + injector->limits.loops;
+    if (!proxy->spec.idle_ns)
+        proxy->spec.idle_ns = (uint64_t)PROXY_IDLE_NS;
+    proxy->references = 1 + (spec->protocol == PROTOCOL_UDP ? 1 : injector->limits.loops);
     *ret_proxy = TAKE_PTR(proxy);
     return 0;
 }
 
 static bool spec_is_sound(const struct proxy_spec *spec)
 {
-    return spec->name[0] && !(spec->flags & ~(uint32_t)PROXY_FLAGS) && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
+    return spec->name[0] && !(spec->flags & ~(uint32_t)PROXY_FLAGS) && spec->protocol <= PROTOCOL_UDP &&
+           (spec->protocol == PROTOCOL_TCP || !spec->flags) && strnlen(spec->name, sizeof(spec->name)) < sizeof(spec->name) &&
            strnlen(spec->listen, sizeof(spec->listen)) < sizeof(spec->listen) &&
            strnlen(spec->upstream, sizeof(spec->upstream)) < sizeof(spec->upstream) &&
            strnlen(spec->detours, sizeof(spec->detours)) < sizeof(spec->detours);
+}
+
+static void add_datagrams(struct proxy_status *status, const struct proxy_share *share)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct datagram_counts *counts = &share->datagrams[i];
+
+        status->datagrams[i].came += __atomic_load_n(&counts->came, __ATOMIC_RELAXED);
+        status->datagrams[i].passed += __atomic_load_n(&counts->passed, __ATOMIC_RELAXED);
+        status->datagrams[i].dropped += __atomic_load_n(&counts->dropped, __ATOMIC_RELAXED);
+        status->datagrams[i].doubled += __atomic_load_n(&counts->doubled, __ATOMIC_RELAXED);
+        status->datagrams[i].no_room += __atomic_load_n(&counts->no_room, __ATOMIC_RELAXED);
+        status->datagrams[i].failed += __atomic_load_n(&counts->failed, __ATOMIC_RELAXED);
+    }
+    status->sessions_expired += __atomic_load_n(&share->sessions_expired, __ATOMIC_RELAXED);
+    status->sessions_evicted += __atomic_load_n(&share->sessions_evicted, __ATOMIC_RELAXED);
+    status->upstream_refused += __atomic_load_n(&share->upstream_refused, __ATOMIC_RELAXED);
+    status->overrun += __atomic_load_n(&share->overrun, __ATOMIC_RELAXED);
 }
 
 static void status_of(const struct injector *injector, const struct proxy *proxy, struct proxy_status *status)
@@ -241,6 +265,7 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
         status->hold_full += __atomic_load_n(&share->hold_full, __ATOMIC_RELAXED);
         histogram_merge(&status->lateness, &share->lateness);
+        add_datagrams(status, share);
     }
 }
 
@@ -266,6 +291,12 @@ int injector_open_proxy(struct injector *injector, const struct proxy_spec *spec
     result = ask_all(injector, LOOP_OPEN, NULL, proxy);
     if (result < 0)
         return result;
+    result = injector->loops[index % injector->limits.loops].command_result;
+    if (result < 0) {
+        injector->proxies[index] = NULL;
+        proxy_unref(proxy);
+        return result;
+    }
     status_of(injector, proxy, ret_status);
     return 0;
 }
@@ -278,7 +309,8 @@ int injector_close_proxy(struct injector *injector, const char *name)
     if (!proxy)
         return -ENOENT;
     listen_remove(proxy->unlink_path);
-    (void)shutdown(proxy->listen_fd, SHUT_RDWR); /* refuses from here on */
+    if (proxy->spec.protocol == PROTOCOL_TCP)
+        (void)shutdown(proxy->listen_fd, SHUT_RDWR); /* refuses from here on */
     result = ask_all(injector, LOOP_CLOSE, NULL, proxy);
     if (result < 0)
         return result;
@@ -338,14 +370,21 @@ int injector_connections_list(struct injector *injector, const char *name, struc
 
 static int check_rule(const struct injector *injector, const struct plan_rule *rule, struct buf *ret_why)
 {
-    if (!stream_registry[rule->fault]) {
-        buf_printf(ret_why, "the wire cannot carry out %s.%s (rule '%s')", layer_names[fault_descs[rule->fault].layer],
-                   fault_descs[rule->fault].name, rule->name);
+    const struct proxy *proxy = rule->scope[0] ? find_proxy(injector, rule->scope) : NULL;
+    const struct fault_desc *fault = &fault_descs[rule->fault];
+
+    if (!stream_registry[rule->fault] && !datagram_registry[rule->fault]) {
+        buf_printf(ret_why, "the wire cannot carry out %s.%s (rule '%s')", layer_names[fault->layer], fault->name, rule->name);
         return -ENOTSUP;
     }
-    if (rule->scope[0] && !find_proxy(injector, rule->scope)) {
+    if (rule->scope[0] && !proxy) {
         buf_printf(ret_why, "rule '%s' names the proxy '%s', which is not open", rule->name, rule->scope);
         return -ENOENT;
+    }
+    if (proxy && !datagram_registry[rule->fault] == (proxy->spec.protocol == PROTOCOL_UDP)) {
+        buf_printf(ret_why, "%s.%s cannot act on proxy '%s', which speaks %s (rule '%s')", layer_names[fault->layer], fault->name, rule->scope,
+                   proxy->spec.protocol == PROTOCOL_UDP ? "udp" : "tcp", rule->name);
+        return -ENOTSUP;
     }
     return 0;
 }
@@ -508,6 +547,28 @@ uint64_t injector_connections(const struct injector *injector)
 
     for (uint32_t i = 0; i < injector->limits.loops; i++)
         open += load(&injector->loops[i].connections_open);
+    return open;
+}
+
+bool injector_is_quiet(const struct injector *injector)
+{
+    bool quiet = true;
+
+    for (uint32_t i = 0; i < injector->limits.loops; i++) {
+        uint64_t last_ns = load(&injector->loops[i].datagram_ns);
+
+        quiet &= !last_ns || clock_now_ns() >= last_ns + DATAGRAM_QUIET_NS;
+    }
+    return quiet;
+}
+
+uint64_t injector_sessions(const struct injector *injector)
+{
+    uint64_t open = 0;
+
+    for (uint32_t i = 0; i < injector->limits.proxies_max; i++)
+        for (uint32_t loop = 0; injector->proxies[i] && injector->proxies[i]->spec.protocol == PROTOCOL_UDP && loop < injector->limits.loops; loop++)
+            open += load(&injector->proxies[i]->shares[loop].connections_open);
     return open;
 }
 

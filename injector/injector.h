@@ -78,7 +78,9 @@ int injector_event_fd(const struct injector *injector);
 bool injector_next_event(struct injector *injector, struct event *ret_event);
 
 bool injector_is_armed(const struct injector *injector); /* a lease runs */
-uint64_t injector_connections(const struct injector *injector);
+uint64_t injector_connections(const struct injector *injector); /* of streams, open */
+uint64_t injector_sessions(const struct injector *injector);    /* of UDP: those not idle for long enough to have ended */
+bool injector_is_quiet(const struct injector *injector);        /* no datagram came for 250 ms */
 const char *injector_backend(const struct injector *injector); /* "io_uring", "epoll" */
 uint64_t injector_loop_connections(const struct injector *injector, uint32_t loop); /* open ones that it serves */
 uint32_t injector_loops(const struct injector *injector);

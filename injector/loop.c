@@ -70,6 +70,7 @@ void loop_touch_proxy(struct loop *loop, const struct proxy *proxy)
 static void adopt(struct loop *loop, struct armed *armed)
 {
     loop->armed = armed;
+    udp_adopt(loop->udp, armed);
     loop->boundary_ns = armed ? armed_next_boundary(armed, loop->now_ns) : UINT64_MAX;
     for (uint32_t i = 0; i < loop->slots_used; i++)
         if (loop->conns[i].state != CONN_FREE)
@@ -88,6 +89,7 @@ static void look_at_time(struct loop *loop)
     if (loop->now_ns < loop->boundary_ns)
         return;
     loop->boundary_ns = armed_next_boundary(loop->armed, loop->now_ns);
+    udp_consider(loop->udp);
     for (uint32_t i = 0; i < loop->slots_used; i++)
         if (loop->conns[i].state != CONN_FREE)
             conn_consider(&loop->conns[i]);
@@ -117,6 +119,10 @@ static void completed(void *context, const struct io_completion *completion)
             loop->ops->readable(loop->io, completion->tag, loop->wake_fd);
         return;
     }
+    if (operation == OPERATION_DATAGRAM) {
+        udp_ready(loop->udp, completion->more);
+        return;
+    }
     if (operation == OPERATION_ACCEPT) {
         assert(loop->listeners[slot].proxy && (loop->listeners[slot].generation & GENERATION_MASK) == generation);
         accept_completed(loop, &loop->listeners[slot], completion);
@@ -135,6 +141,15 @@ static void completed(void *context, const struct io_completion *completion)
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------------------- */
+
+/* A UDP proxy lives on one loop. */
+static void open_proxy(struct loop *loop, struct proxy *proxy)
+{
+    if (proxy->spec.protocol == PROTOCOL_TCP)
+        accept_open(loop, proxy);
+    else if (proxy->index % loop->limits.loops == loop->index)
+        loop->command_result = udp_open(loop->udp, proxy);
+}
 
 static void close_proxy(struct loop *loop, const struct proxy *proxy)
 {
@@ -160,6 +175,7 @@ static void take_command(struct loop *loop)
     if (asked == loop->command_taken)
         return;
     loop->command_taken = asked;
+    loop->command_result = 0;
     switch (loop->verb) {
     case LOOP_ADOPT:
         accept_take_handed(loop); /* never more than one plan behind its acceptor */
@@ -167,10 +183,11 @@ static void take_command(struct loop *loop)
         adopt(loop, loop->command_armed);
         break;
     case LOOP_OPEN:
-        accept_open(loop, loop->command_proxy);
+        open_proxy(loop, loop->command_proxy);
         break;
     case LOOP_CLOSE:
         close_proxy(loop, loop->command_proxy);
+        udp_close(loop->udp, loop->command_proxy);
         break;
     case LOOP_LIST:
         connections_fill(loop, loop->command_proxy, loop->command_list);
@@ -217,7 +234,9 @@ static void take_resolved(struct loop *loop)
         uint32_t slot = (uint32_t)resolved.tag;
         struct conn *conn = &loop->conns[slot];
 
-        if (conn->state != CONN_FREE && conn_tag(conn, OPERATION_CONNECT, 0) == resolved.tag)
+        if (resolved.tag >> 60 == OPERATION_DATAGRAM)
+            udp_resolved(loop->udp, &resolved);
+        else if (conn->state != CONN_FREE && conn_tag(conn, OPERATION_CONNECT, 0) == resolved.tag)
             conn_resolved(conn, &resolved);
     }
 }
@@ -255,7 +274,7 @@ static void advance_dirty(struct loop *loop)
 
 static uint64_t timeout_ns(const struct loop *loop)
 {
-    uint64_t due_ns = timer_next_ns(&loop->timers), next_ns = loop->boundary_ns, now_ns;
+    uint64_t due_ns = MIN(timer_next_ns(&loop->timers), udp_next_ns(loop->udp)), next_ns = loop->boundary_ns, now_ns;
 
     if (loop->armed)
         next_ns = MIN(next_ns, __atomic_load_n(&loop->armed->deadline_ns, __ATOMIC_RELAXED));
@@ -287,6 +306,7 @@ static int turn(struct loop *loop)
     run_timers(loop);
     take_resolved(loop);
     feed_starved(loop);
+    udp_turn(loop->udp);
     advance_dirty(loop);
     return result;
 }
@@ -324,6 +344,8 @@ static void release_memory(struct loop *loop)
     free(loop->listeners);
     timer_done(&loop->timers);
     bulk_pool_done(&loop->pipes);
+    udp_free(loop->udp);
+    loop->udp = NULL;
     resolver_free(loop->resolver);
     loop->resolver = NULL;
     pool_free(loop->pool);
@@ -350,6 +372,8 @@ static int take_memory(struct loop *loop, struct pool_budget *budget)
     loop->slots_free = calloc(slots, sizeof(*loop->slots_free));
     loop->listeners = calloc(loop->limits.proxies_max, sizeof(*loop->listeners));
     if (!loop->conns || !loop->slots_free || !loop->listeners || timer_init(&loop->timers, slots) < 0)
+        return -ENOMEM;
+    if (udp_new(loop, &loop->udp) < 0)
         return -ENOMEM;
     if (resolver_new(loop->wake_fd, &loop->resolver) < 0)
         return -ENOMEM;

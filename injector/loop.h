@@ -10,6 +10,7 @@
 
 #include "injector/conn.h"
 #include "injector/connections.h"
+#include "injector/datagram/udp.h"
 #include "injector/handoff.h"
 #include "injector/injector.h"
 #include "injector/resolve.h"
@@ -33,6 +34,8 @@ struct loop {
     struct io *io;
     struct pool *pool;
     struct bulk_pool pipes;
+    struct udp *udp;       /* owned */
+    uint64_t datagram_ns;  /* (atomic) when the last datagram of any session came, 0 for never */
     struct resolver *resolver;
     struct timer_heap timers;
     uint64_t now_ns; /* of this turn */
@@ -64,6 +67,7 @@ struct loop {
     struct armed *command_armed;
     struct proxy *command_proxy;
     struct connection_list *command_list; /* borrowed: where LOOP_LIST puts its answer */
+    int command_result; /* of the last one carried out: 0, -errno */
 };
 
 /* Starts the thread and waits until it runs. `loop` is one of an array of limits->loops, at `index`. `budget` and `ack_fd`, an

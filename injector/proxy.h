@@ -1,4 +1,4 @@
-/* A proxy: one listener, one upstream, its counters.
+/* A proxy: one listener (or UDP socket), one upstream, its counters.
  * Made and listed by the control thread; each loop that serves it holds a reference, and so does each connection. The fields
  * but the shares, the sequence and the references never change while a loop knows it. */
 #ifndef PERTURB_INJECTOR_PROXY_H
@@ -19,6 +19,8 @@ struct proxy_share {
     uint64_t hold_full, hold_full_ns, hold_full_bytes;
     uint64_t hold_full_epoch; /* of the last one that woke the control thread */
     struct histogram lateness; /* of released bytes */
+    struct datagram_counts datagrams[2]; /* UDP, by direction index */
+    uint64_t sessions_expired, sessions_evicted, upstream_refused, overrun;
     bool careful;             /* the loop's own: near the bound, receives come one at a time */
 };
 

@@ -317,6 +317,14 @@ static void serve_once(struct server *server, int timeout_ms)
         serve_message(server);
 }
 
+/* UDP knows no end: its sessions last until they are idle, or, once the process is to go, until nothing came for a moment. */
+static bool is_in_use(const struct server *server)
+{
+    bool datagrams = server->quitting ? !injector_is_quiet(server->injector) : injector_sessions(server->injector) > 0;
+
+    return injector_connections(server->injector) || injector_is_armed(server->injector) || datagrams;
+}
+
 /* Forwards on until the lease is over and nobody is left. While it drains it still accepts: a client that lives must be able to
  * connect again. A control stream that is still there is served on. */
 static void drain(struct server *server)
@@ -326,7 +334,7 @@ static void drain(struct server *server)
     while (server->injector) {
         uint64_t now_ns = clock_now_ns();
 
-        if (injector_connections(server->injector) || injector_is_armed(server->injector))
+        if (is_in_use(server))
             idle_since_ns = now_ns;
         else if (now_ns - idle_since_ns >= server->grace_ns && now_ns >= until_ns)
             break;

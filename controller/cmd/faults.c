@@ -16,13 +16,16 @@ static void print_list(void)
     printf("\n`perturb faults NAME` tells parameters, selectors, points and an example.\n");
 }
 
-static void print_param(const struct param_desc *param)
+static void print_param(const struct fault_desc *fault, const struct param_desc *param)
 {
     char low[32], high[32], initial[64];
 
     printf("  %-14s %s\n", param->name, param->help);
     if (param->unit == UNIT_ENUM)
         printf("  %-14s one of: %s; default %s\n", "", param->words, words_at(param->words, param->initial, initial, sizeof(initial)));
+    else if (param->rest_of)
+        printf("  %-14s %s to %s; default: what %s leaves of 100%%\n", "", value_print(param->unit, NULL, param->minimum, low, sizeof(low)),
+               value_print(param->unit, NULL, param->maximum, high, sizeof(high)), fault_param_at(fault, param->rest_of)->name);
     else if (param->required)
         printf("  %-14s %s to %s; must be given\n", "", value_print(param->unit, NULL, param->minimum, low, sizeof(low)),
                value_print(param->unit, NULL, param->maximum, high, sizeof(high)));
@@ -40,7 +43,7 @@ static void print_fault(const struct fault_desc *fault)
     if (fault->param_count)
         printf("\nparameters%s%s\n", fault->main ? "; a bare value sets " : "", fault->main ? fault->main : "");
     for (size_t i = 0; i < fault->param_count; i++)
-        print_param(&fault->params[i]);
+        print_param(fault, &fault->params[i]);
     if (fault_points[fault->id]) {
         printf("\npoints (NAME@POINT)\n");
         for (size_t i = 0; i < POINT_COUNT; i++)

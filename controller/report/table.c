@@ -89,6 +89,24 @@ const struct table table_proxies = {
     },
 };
 
+const struct table table_datagrams = {
+    .title = "Datagrams",
+    .key = "datagrams",
+    .note = "Of the UDP proxies, both directions together. Dropped and doubled by faults; all else that was lost has a column of its own.",
+    .columns = {
+        { "proxy", "proxy", CELL_TEXT },
+        { "sessions", "sessions", CELL_COUNT },
+        { "came", "came", CELL_COUNT },
+        { "passed on", "passed", CELL_COUNT },
+        { "dropped", "dropped", CELL_COUNT },
+        { "doubled", "doubled", CELL_COUNT },
+        { "found no room", "no_room", CELL_COUNT },
+        { "failed", "failed", CELL_COUNT },
+        { "lost before us", "overrun", CELL_COUNT },
+        { 0 },
+    },
+};
+
 const struct table table_targets = {
     .title = "Targets",
     .key = "targets",

@@ -349,6 +349,30 @@ static void put_loads(struct sheet *sheet, const cJSON *result)
     }
 }
 
+/* UDP proxies only: what came, and what became of it. */
+static void put_datagrams(struct sheet *sheet, const cJSON *result)
+{
+    const cJSON *row;
+    size_t shown = 0;
+    struct buf line;
+
+    cJSON_ArrayForEach(row, doc_list(result, "datagrams")) {
+        double lost = doc_number(row, "no_room") + doc_number(row, "failed") + doc_number(row, "overrun");
+
+        if (shown == FIELDS_MAX)
+            break;
+        buf_init(&line, TEXT_BYTES_MAX);
+        buf_printf(&line, "%.60s: %s came", doc_text(row, "proxy"), fmt_count(doc_number(row, "came")).text);
+        buf_printf(&line, " in %s sessions", fmt_count(doc_number(row, "sessions")).text);
+        buf_printf(&line, ", %s dropped and %s doubled by faults", fmt_count(doc_number(row, "dropped")).text,
+                   fmt_count(doc_number(row, "doubled")).text);
+        if (lost > 0)
+            buf_printf(&line, ", %s LOST OTHERWISE", fmt_count(lost).text);
+        put_field(sheet, shown++ ? "" : "Datagrams", line.data);
+        buf_done(&line);
+    }
+}
+
 /* "3 undone, 1 expired", and by name what is neither. */
 static void put_ledger(struct sheet *sheet, const char *label, const cJSON *rows, const char *key, const char *good)
 {
@@ -414,6 +438,7 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width)
     put_judged(&sheet, "Steady before", table_rows(&table_steady, result), "signal");
     put_faults(&sheet, result);
     put_loads(&sheet, result);
+    put_datagrams(&sheet, result);
     put_ledger(&sheet, "Undo", table_rows(&table_undo, result), "entry", "changes taken back or expired by themselves");
     put_ledger(&sheet, "Verified", table_rows(&table_verify, result), "what", "claims proven from outside");
     buf_puts(&sheet.out, "\n");

@@ -23,7 +23,7 @@ static struct plan *build_plan(struct run *run, enum layer layer, const char *sc
     for (size_t i = 0; i < count; i++) {
         const struct step *step = run->steps[i].step;
 
-        if (run->steps[i].state == STEP_ACTIVE && step->layer == layer && (!scope || !strcmp(scope, step->spec.rule.scope)))
+        if (run->steps[i].state == STEP_ACTIVE && run_executor_layer(step->layer) == layer && (!scope || !strcmp(scope, step->spec.rule.scope)))
             plan->rules[plan->rule_count++] = step->spec.rule;
     }
     return plan;
@@ -127,7 +127,7 @@ static int apply(struct run *run, const struct step *step)
 {
     struct target_run *target;
 
-    switch (step->layer) {
+    switch (run_executor_layer(step->layer)) {
     case LAYER_STREAM:
         return arm_by_message(run, &run->wire, LAYER_STREAM, &run->wire_epoch);
     case LAYER_HOST:
@@ -140,7 +140,7 @@ static int apply(struct run *run, const struct step *step)
 
 static enum event_source source_of(const struct step *step)
 {
-    return step->layer == LAYER_STREAM ? SOURCE_WIRE : step->layer == LAYER_HOST ? SOURCE_HOST : SOURCE_PRELOAD;
+    return run_executor_layer(step->layer) == LAYER_STREAM ? SOURCE_WIRE : step->layer == LAYER_HOST ? SOURCE_HOST : SOURCE_PRELOAD;
 }
 
 int run_arm_step(struct run *run, struct step_run *step)

@@ -349,10 +349,32 @@ static cJSON *describe_guards(const struct run *run)
     return array;
 }
 
+/* What became of the datagrams of a UDP proxy, both directions together. */
+static cJSON *describe_datagrams(const struct proxy_status *status)
+{
+    const struct datagram_counts *up = &status->datagrams[0], *down = &status->datagrams[1];
+    cJSON *object = cJSON_CreateObject();
+
+    put_text(object, "proxy", status->spec.name);
+    put_number(object, "sessions", (double)status->connections);
+    put_number(object, "expired", (double)status->sessions_expired);
+    put_number(object, "evicted", (double)status->sessions_evicted);
+    put_number(object, "came", (double)(up->came + down->came));
+    put_number(object, "passed", (double)(up->passed + down->passed));
+    put_number(object, "dropped", (double)(up->dropped + down->dropped));
+    put_number(object, "doubled", (double)(up->doubled + down->doubled));
+    put_number(object, "no_room", (double)(up->no_room + down->no_room));
+    put_number(object, "failed", (double)(up->failed + down->failed));
+    put_number(object, "overrun", (double)status->overrun);
+    put_number(object, "upstream_refused", (double)status->upstream_refused);
+    return object;
+}
+
 static void put_wire(const struct run *run, cJSON *document)
 {
     cJSON *amplification = cJSON_AddObjectToObject(document, "amplification");
     cJSON *hops = cJSON_AddArrayToObject(amplification, "hops"), *proxies = cJSON_AddArrayToObject(document, "proxies");
+    cJSON *datagrams = cJSON_AddArrayToObject(document, "datagrams");
 
     if (run->wire_hello.backend[0]) {
         cJSON *wire = cJSON_AddObjectToObject(document, "wire");
@@ -386,6 +408,9 @@ static void put_wire(const struct run *run, cJSON *document)
         put_number(object, "late_p50_s", (double)histogram_quantile(&status->lateness, 0.5) / 1e9);
         put_number(object, "late_p99_s", (double)histogram_quantile(&status->lateness, 0.99) / 1e9);
         put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
+        put_text(object, "protocol", status->spec.protocol == PROTOCOL_UDP ? "udp" : "tcp");
+        if (status->spec.protocol == PROTOCOL_UDP)
+            cJSON_AddItemToArray(datagrams, describe_datagrams(status));
         cJSON_AddItemToArray(proxies, object);
     }
 }

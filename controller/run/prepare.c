@@ -81,6 +81,8 @@ static int open_proxies(struct run *run)
         snprintf(spec.name, sizeof(spec.name), "%s", proxies[i].name);
         snprintf(spec.listen, sizeof(spec.listen), "%s", proxies[i].captures ? "127.0.0.1:0" : proxies[i].listen);
         snprintf(spec.upstream, sizeof(spec.upstream), "%s", proxies[i].captures ? "" : proxies[i].upstream);
+        spec.protocol = (uint64_t)proxies[i].protocol;
+        spec.idle_ns = (uint64_t)proxies[i].idle;
         result = run_capture_spec(run, i, &spec);
         if (result == 0)
             result = executor_ask(&run->wire, MESSAGE_OPEN, 0, 0, &spec, sizeof(spec), EXECUTOR_TIMEOUT_MS, &answer);
@@ -328,7 +330,7 @@ static int prepare_layer(struct run *run, struct executor *executor, enum layer 
         return -ENOMEM;
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .epoch = run->epoch + 1, .seed = run->seed };
     for (size_t i = 0; i < run->playbook->method.count; i++)
-        if (run->steps[i].step->layer == layer)
+        if (run_executor_layer(run->steps[i].step->layer) == layer)
             plan->rules[plan->rule_count++] = run->steps[i].step->spec.rule;
     if (plan->rule_count)
         result = executor_ask(executor, MESSAGE_PREPARE, plan->epoch, 0, plan, PLAN_SIZE(plan->rule_count), EXECUTOR_TIMEOUT_MS, &answer);

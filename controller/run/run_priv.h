@@ -177,6 +177,13 @@ void live_start(struct run *run);
 void live_draw(struct run *run, uint64_t now_ns);
 void live_stop(struct run *run);
 
+/* ---- arm.c ---- */
+/* The layer by which an executor is called: the wire carries out the faults of streams and of datagrams. */
+static inline enum layer run_executor_layer(enum layer layer)
+{
+    return layer == LAYER_DATAGRAM ? LAYER_STREAM : layer;
+}
+
 /* ---- judge.c ---- */
 struct judged_signal {
     struct signal signal;

@@ -1,41 +1,21 @@
 /* stream.bandwidth: a token bucket a direction, of one connection or of all the proxy's.
  *
- * 1. The bucket is kept as one instant: when all bytes let through so far are paid for at the rate. A byte may go `burst` ahead
- *    of that. Lateness of the loop is made good, so the mean is exact.
+ * 1. The bucket is bucket.h's: one instant.
  * 2. Bytes go in pieces of about one millisecond, so that the rate is even and not in bursts of a read.
  * 3. A shared bucket is one queue: whoever's piece is ruled on first goes first. It is one atomic word, for loops run at once.
  * 4. A change of the rate takes the held bytes out of the bucket and lets them pay the new one; what has passed stays paid for. */
+#include "injector/bucket.h"
 #include "injector/stream.h"
-
-#include "scenarios/base/clock.h"
 
 #include <sys/param.h>
 
-enum { PIECES_PER_S = 1000, BURSTS_PER_S = 100, FRACTIONS = 16 /* of a nanosecond, in a shared bucket */ };
+enum { PIECES_PER_S = 1000, FRACTIONS = 16 /* of a nanosecond, in a shared bucket */ };
 enum scope { SCOPE_CONNECTION, SCOPE_PROXY };
-
-struct bucket {
-    uint64_t paid_ns;
-    uint64_t remainder; /* of the division by the rate: no byte's time is lost to rounding */
-};
 
 struct shared_bucket {
     uint64_t paid;  /* in fractions of a nanosecond */
     uint64_t epoch; /* of the plan that last changed the rate */
 };
-
-/* The instant at which `bytes` that came at came_ns are paid for. */
-static uint64_t pay(struct bucket *bucket, uint64_t came_ns, uint64_t bytes, uint64_t rate)
-{
-    uint128 ns_times_rate;
-
-    if (bucket->paid_ns < came_ns)
-        *bucket = (struct bucket){ .paid_ns = came_ns };
-    ns_times_rate = (uint128)bytes * NS_PER_S + bucket->remainder;
-    bucket->paid_ns += (uint64_t)(ns_times_rate / rate);
-    bucket->remainder = (uint64_t)(ns_times_rate % rate);
-    return bucket->paid_ns;
-}
 
 static uint64_t pay_shared(uint64_t *paid, uint64_t came_ns, uint64_t bytes, uint64_t rate)
 {
@@ -50,9 +30,7 @@ static uint64_t pay_shared(uint64_t *paid, uint64_t came_ns, uint64_t bytes, uin
 
 static uint64_t burst_ns_of(const struct params_STREAM_bandwidth *params)
 {
-    uint64_t rate = (uint64_t)params->rate, burst = params->burst ? (uint64_t)params->burst : rate / BURSTS_PER_S;
-
-    return (uint64_t)((uint128)burst * NS_PER_S / rate);
+    return bucket_burst_ns((uint64_t)params->burst, (uint64_t)params->rate);
 }
 
 static void on_bytes(const struct stream_view *view, const struct range *range, struct rulings *rulings)
@@ -69,7 +47,7 @@ static void on_bytes(const struct stream_view *view, const struct range *range, 
         if (params->scope == SCOPE_PROXY)
             paid_ns = pay_shared(&((struct shared_bucket *)view->shared)->paid, range->came_ns, size, rate);
         else
-            paid_ns = pay(view->state, range->came_ns, size, rate);
+            paid_ns = bucket_pay(view->state, range->came_ns, size, rate);
         due_ns = paid_ns > burst_ns ? paid_ns - burst_ns : 0;
         if (due_ns > range->came_ns)
             rulings_add(rulings, RULING_HOLD, size, due_ns);

@@ -7,85 +7,19 @@
  *    that lie k apart correlate by the k-th power. Which cell began a run follows from the draws alone.
  * 4. A wave runs from when the rule's window opened: all connections feel it in step.
  * 5. When the parameters change, what is held gets the delay that it would have had from the start.
- * The shapes are netem's (tc-netem(8); the tables' generators in iproute2's netem/ folder): mean `latency`, spread `jitter`;
- * pareto has shape 3, is moved to mean 0 and scaled by 4/3; paretonormal is a quarter normal, three quarters pareto; all are
- * cut at four spreads, as the tables are. A table of percentiles is read along straight lines from 0 at 0 %. A negative sum is no
- * delay. */
+ * The shapes of the jitter are shape.h's, mean `latency`, spread `jitter`. A negative sum is no delay. */
+#include "injector/shape.h"
 #include "injector/stream.h"
 
 #include <math.h>
 #include <sys/param.h>
 
-enum distribution {
-    DISTRIBUTION_UNIFORM,
-    DISTRIBUTION_NORMAL,
-    DISTRIBUTION_PARETO,
-    DISTRIBUTION_PARETONORMAL,
-    DISTRIBUTION_TABLE,
-};
 enum wave { WAVE_NONE, WAVE_SINE, WAVE_SQUARE, WAVE_TRIANGLE, WAVE_SAW };
-enum { TABLE_POINTS = 5 };
-
-#define SPREADS_MAX 4.0
-
-static const double table_shares[TABLE_POINTS] = { 0.5, 0.9, 0.99, 0.999, 1.0 };
 
 /* The cell whose draw the last cell asked about repeats. */
 struct latency {
     uint64_t cell, origin; /* plus 1; 0 for none */
 };
-
-/* Box-Muller over the two halves of one draw. */
-static double normal(uint64_t draw)
-{
-    double radius = ((double)(draw >> 32) + 1.0) * 0x1p-32;
-    double angle = (double)(draw & UINT32_MAX) * 0x1p-32;
-
-    return sqrt(-2.0 * log(radius)) * cos(2.0 * M_PI * angle);
-}
-
-static double pareto(uint64_t draw)
-{
-    return (pow(1.0 - rng_unit(draw), -1.0 / 3.0) - 1.5) * (4.0 / 3.0);
-}
-
-/* The draw as a number of spreads around the mean. */
-static double spreads(int64_t distribution, uint64_t draw)
-{
-    double value;
-
-    switch (distribution) {
-    case DISTRIBUTION_NORMAL:
-        value = normal(draw);
-        break;
-    case DISTRIBUTION_PARETO:
-        value = pareto(draw);
-        break;
-    case DISTRIBUTION_PARETONORMAL:
-        value = 0.25 * normal(draw) + 0.75 * pareto(rng_mix(draw, 1));
-        break;
-    default:
-        value = 2.0 * rng_unit(draw) - 1.0;
-    }
-    return MAX(-SPREADS_MAX, MIN(SPREADS_MAX, value));
-}
-
-/* Where the share `at` of the table's delays lies, ns. Points left out (0) are skipped; behind the last it stays level. */
-static double from_table(const struct params_STREAM_latency *params, double at)
-{
-    const int64_t points[TABLE_POINTS] = { params->p50, params->p90, params->p99, params->p999, params->p100 };
-    double share = 0, value = 0;
-
-    for (int i = 0; i < TABLE_POINTS; i++) {
-        if (!points[i])
-            continue;
-        if (at < table_shares[i])
-            return value + ((double)points[i] - value) * (at - share) / (table_shares[i] - share);
-        share = table_shares[i];
-        value = (double)points[i];
-    }
-    return value;
-}
 
 /* The wave's height at `ns` after its begin, -1 to 1. */
 static double wave_at(int64_t wave, uint64_t ns, uint64_t period_ns)
@@ -128,7 +62,7 @@ static uint64_t origin_of(const struct stream_view *view, uint64_t cell)
 
 static bool varies(const struct params_STREAM_latency *params)
 {
-    return params->jitter || params->distribution == DISTRIBUTION_TABLE;
+    return params->jitter || params->distribution == SHAPE_TABLE;
 }
 
 static uint64_t delay_ns(const struct stream_view *view, uint64_t offset, uint64_t came_ns)
@@ -141,10 +75,10 @@ static uint64_t delay_ns(const struct stream_view *view, uint64_t offset, uint64
     if (varies(params)) {
         uint64_t draw = stream_draw(view, origin_of(view, offset / GRID_CELL_BYTES));
 
-        if (params->distribution == DISTRIBUTION_TABLE)
-            delay = from_table(params, rng_unit(draw));
+        if (params->distribution == SHAPE_TABLE)
+            delay = shape_from_table((const int64_t[]){ params->p50, params->p90, params->p99, params->p999, params->p100 }, draw);
         else
-            delay += (double)params->jitter * spreads(params->distribution, draw);
+            delay += (double)params->jitter * shape_spreads(params->distribution, draw);
     }
     if (came_ns > view->began_ns)
         delay += (double)params->amplitude * wave_at(params->wave, came_ns - view->began_ns, (uint64_t)params->period);

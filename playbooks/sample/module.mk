@@ -1,5 +1,5 @@
-# The sample system: a store, a shop in front of it, and a client whose reconnect rule has a closed form.
-programs += sample-store sample-shop sample-reconnector
+# The sample system: a store, a shop in front of it, a client whose reconnect rule has a closed form, a service that asks DNS.
+programs += sample-store sample-shop sample-reconnector sample-names
 
 sample-common := playbooks/sample/net.c playbooks/sample/options.c
 
@@ -10,3 +10,5 @@ srcs-sample-shop := playbooks/sample/shop.c playbooks/sample/http.c playbooks/sa
     playbooks/sample/cache.c $(sample-common)
 
 srcs-sample-reconnector := playbooks/sample/reconnector.c playbooks/sample/http.c $(sample-common)
+
+srcs-sample-names := playbooks/sample/names.c playbooks/sample/http.c $(sample-common)

@@ -1,11 +1,14 @@
 /* The method: faults, their places and their names. */
 #include "scenarios/playbook/check.h"
 
+#include "scenarios/base/buf.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/section.h"
 #include "scenarios/playbook/value.h"
+#include "scenarios/vocab/message.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,11 +81,46 @@ static void name_rule(const struct checker *checker, struct step *step, size_t i
     step->spec.rule.name_hash = rng_hash(step->spec.rule.name);
 }
 
+static enum layer wire_layer_of(const struct proxy *proxy)
+{
+    return proxy->protocol == PROTOCOL_UDP ? LAYER_DATAGRAM : LAYER_STREAM;
+}
+
+/* A fault of the other kind of proxy: what it is for, and what this one has. True when that was the case. */
+static bool refuse_other_wire(const struct checker *checker, const struct step *step, const struct proxy *proxy)
+{
+    enum layer layer = wire_layer_of(proxy), other = layer == LAYER_STREAM ? LAYER_DATAGRAM : LAYER_STREAM;
+    const struct fault_desc *found = fault_find(step->fault, BIT(other), NULL);
+    char about[160];
+    struct buf fits;
+
+    if (!found || fault_find(step->fault, BIT(layer), NULL))
+        return false;
+    buf_init(&fits, 1024);
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        if (fault_descs[i].layer == layer)
+            buf_printf(&fits, "%s%s", fits.length ? ", " : "", fault_descs[i].name);
+    snprintf(about, sizeof(about), "%s.%s cannot act on proxy '%.48s', which speaks %s", layer_names[other], found->name, step->proxy,
+             layer == LAYER_DATAGRAM ? "udp" : "tcp");
+    check_refuse(checker, check_member(step->node, "fault"), "%s; there are: %s", about, fits.data);
+    buf_done(&fits);
+    return true;
+}
+
+static uint64_t layers_of(const struct checker *checker, const struct step *step)
+{
+    const struct proxy *proxy = step->proxy ? playbook_proxy(checker->playbook, step->proxy) : NULL;
+
+    if (!step->proxy)
+        return BIT(LAYER_CALL) | BIT(LAYER_HOST);
+    return BIT(proxy ? wire_layer_of(proxy) : LAYER_STREAM);
+}
+
 static void check_step(const struct checker *checker, struct step *step, size_t index)
 {
-    uint64_t layers = step->proxy ? BIT(LAYER_STREAM) : BIT(LAYER_CALL) | BIT(LAYER_HOST);
     char place[ERR_WHERE_MAX];
     const struct fault_desc *fault;
+    const struct proxy *proxy;
     size_t errors_before = checker->errs->count;
 
     if (!step->fault)
@@ -92,7 +130,10 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
         return;
     }
     node_where(&checker->playbook->document, check_member(step->node, "fault"), place, sizeof(place));
-    fault = fault_spec_begin(&step->spec, step->fault, layers, place, checker->errs);
+    proxy = step->proxy ? playbook_proxy(checker->playbook, step->proxy) : NULL;
+    if (proxy && refuse_other_wire(checker, step, proxy))
+        return;
+    fault = fault_spec_begin(&step->spec, step->fault, layers_of(checker, step), place, checker->errs);
     if (!fault)
         return;
     step->layer = fault->layer;

@@ -4,6 +4,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/playbook/section.h"
 #include "scenarios/playbook/value.h"
+#include "scenarios/vocab/message.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,6 +47,21 @@ void check_targets(const struct checker *checker)
     }
 }
 
+static bool is_unix(const char *text)
+{
+    return text && !strncmp(text, "unix:", 5);
+}
+
+static void check_protocol(const struct checker *checker, const struct proxy *proxy)
+{
+    if (proxy->protocol == PROTOCOL_UDP && (is_unix(proxy->upstream) || is_unix(proxy->listen)))
+        check_refuse(checker, check_member(proxy->node, "protocol"), "proxy '%s': udp has no Unix sockets%s", proxy->name, "");
+    if (proxy->protocol == PROTOCOL_UDP && proxy->captures)
+        check_refuse(checker, check_member(proxy->node, "capture"), "proxy '%s': a capture takes tcp only%s", proxy->name, "");
+    if (proxy->protocol != PROTOCOL_UDP && node_member(proxy->node, "idle"))
+        check_refuse(checker, check_member(proxy->node, "idle"), "proxy '%s': only udp has idle sessions%s", proxy->name, "");
+}
+
 static void check_upstream(const struct checker *checker, struct proxy *proxy)
 {
     char variable[96];
@@ -70,6 +86,7 @@ void check_proxies(const struct checker *checker)
         if (strlen(proxy->name) >= RULE_SCOPE_MAX)
             check_refuse(checker, proxy->node, "the name '%s' is too long%s", proxy->name, "");
         proxy->captures = node_member(proxy->node, "capture");
+        check_protocol(checker, proxy);
         if (proxy->captures)
             check_capture(checker, proxy);
         else

@@ -2,6 +2,7 @@
 #include "scenarios/playbook/section.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/vocab/message.h"
 
 #define MILLISECOND INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
@@ -56,6 +57,8 @@ static const struct key_desc proxy_keys[] = {
     { "upstream", KEY_TEXT, AT(proxy, upstream), .help = "HOST:PORT it passes traffic to." },
     { "capture", KEY_SECTION, AT(proxy, capture), .section = &capture_section,
       .help = "In place of listen and upstream: whose connects go through it, each on to where it was going." },
+    { "protocol", VALUE(UNIT_ENUM, 0, 1, 0), AT(proxy, protocol), .words = PROTOCOL_WORDS, .help = "tcp (also for Unix sockets): stream faults act on it. udp: datagram faults." },
+    { "idle", VALUE(UNIT_DURATION, MILLISECOND, DAY, PROXY_IDLE_NS), AT(proxy, idle), .help = "udp: a client's session ends when nothing came for so long." },
 };
 static const struct section_desc proxy_section = { "proxy", sizeof(struct proxy), KEYS(proxy_keys), offsetof(struct proxy, node),
                                                    offsetof(struct proxy, name), .help = "A place on the wire." };
@@ -103,7 +106,7 @@ static const struct section_desc bound_section = { "hypothesis", sizeof(struct b
 static const struct key_desc step_keys[] = {
     { "fault", KEY_TEXT, AT(step, fault), .required = true, .help = "Which fault; `perturb faults` lists them." },
     { "point", KEY_TEXT, AT(step, point), .help = "Call faults: where in the program." },
-    { "proxy", KEY_TEXT, AT(step, proxy), .help = "Stream faults: on which proxy." },
+    { "proxy", KEY_TEXT, AT(step, proxy), .help = "Stream and datagram faults: on which proxy." },
     { "target", KEY_TEXT, AT(step, target), .help = "Call and host faults: in which target." },
     { "at", VALUE(UNIT_DURATION, 0, DAY, 0), AT(step, at), .help = "When, from the start of the method." },
     { "for", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, duration), .help = "How long; without it, to the end of the run." },

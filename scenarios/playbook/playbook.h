@@ -60,6 +60,8 @@ struct proxy {
     const char *listen, *upstream; /* NULL where it captures */
     bool captures;
     struct capture capture;
+    int64_t protocol; /* enum protocol */
+    int64_t idle;     /* ns, UDP: a session nobody used for so long ends */
 };
 
 struct http_load {

@@ -228,6 +228,9 @@ int fault_spec_finish(struct fault_spec *spec, const char *where, struct errs *e
     int result = 0;
 
     for (size_t i = 0; i < fault->param_count; i++)
+        if (!(spec->given_params & BIT(fault->params[i].slot)))
+            spec->rule.params.slot[fault->params[i].slot] = param_initial(&fault->params[i], spec->rule.params.slot);
+    for (size_t i = 0; i < fault->param_count; i++)
         if (fault->params[i].required && !(spec->given_params & BIT(fault->params[i].slot)))
             result = errs_add(errs, ERR_INPUT, where, "%s.%s needs '%s', %s", layer_names[fault->layer], fault->name,
                               fault->params[i].name, unit_example(fault->params[i].unit));

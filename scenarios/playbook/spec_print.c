@@ -102,14 +102,14 @@ int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
         int64_t value = rule->params.slot[param->slot];
         char printed[64];
 
-        if (param->required || value != param->initial)
+        if (param->required || value != param_initial(param, rule->params.slot))
             put_item(&out, param->name, "=", value_print(param->unit, param->words, value, printed, sizeof(printed)));
     }
     put_selector(&out, &rule->selector);
     if (strcmp(rule->name, fault->name) != 0)
         put_item(&out, "name", "=", rule->name);
     if (rule->scope[0])
-        put_item(&out, fault->layer == LAYER_STREAM ? "proxy" : "target", "=", rule->scope);
+        put_item(&out, fault->layer == LAYER_STREAM || fault->layer == LAYER_DATAGRAM ? "proxy" : "target", "=", rule->scope);
     if (spec->to[0])
         put_item(&out, "to", "=", spec->to);
     if (out.failed || out.length >= size)

@@ -11,6 +11,7 @@
 
 static const char *const layer_titles[LAYER_COUNT] = {
     [LAYER_STREAM] = "on the wire, each direction of a TCP or Unix connection",
+    [LAYER_DATAGRAM] = "on the wire, each direction of a UDP session",
     [LAYER_CALL] = "inside the target, at a libc call",
     [LAYER_HOST] = "from outside the target",
 };
@@ -77,7 +78,10 @@ static void print_params(FILE *out, const struct fault_desc *fault)
         else
             fprintf(out, "%s to %s", unit_print(param->unit, param->minimum, low, sizeof(low)),
                     unit_print(param->unit, param->maximum, high, sizeof(high)));
-        fprintf(out, " | %s | %s |\n", param->required ? "required" : value_print(param->unit, param->words, param->initial, initial, sizeof(initial)),
+        if (param->rest_of)
+            fprintf(out, " | what `%s` leaves | %s |\n", fault_param_at(fault, param->rest_of)->name, param->help);
+        else
+            fprintf(out, " | %s | %s |\n", param->required ? "required" : value_print(param->unit, param->words, param->initial, initial, sizeof(initial)),
                 param->help);
     }
     fprintf(out, "\n");
@@ -140,12 +144,16 @@ static void print_backends(FILE *out, uint32_t backends)
 
 static int print_fault(FILE *out, const struct fault_desc *fault)
 {
-    char line[256];
+    char line[256], item[256] = "";
 
     if (put_example(fault, line, sizeof(line)) < 0)
         return -EINVAL;
+    if (fault->main && strchr(line, ':'))
+        snprintf(item, sizeof(item), "%s: %.200s", fault->main, strchr(line, ':') + 1);
     fprintf(out, "### %s.%s\n\n%s\n\n", layer_names[fault->layer], fault->name, fault->help);
-    if (fault->layer == LAYER_HOST)
+    if (fault->layer == LAYER_DATAGRAM)
+        fprintf(out, "    - {fault: %s, proxy: NAME, at: 2s, for: 5s%s%s}\n\n", fault->name, strchr(line, ':') ? ", " : "", item);
+    else if (fault->layer == LAYER_HOST)
         fprintf(out, "    - {fault: %s, target: NAME, at: 2s, for: 5s}\n\n", fault->name);
     else
         fprintf(out, "    perturb exec -f '%s' -- CMD\n\n", line);

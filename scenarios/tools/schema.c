@@ -198,29 +198,58 @@ static cJSON *selector_schema(const struct selector_desc *selector)
     return value;
 }
 
+static const char *scope_of(const struct fault_desc *fault)
+{
+    return fault->backends & BACKEND_WIRE ? "proxy" : "target";
+}
+
+/* The fault of that short name at the same kind of place, from `from` on; NULL when there is none. Which one a step means is then a
+ * matter of the place: of what its proxy speaks. */
+static const struct fault_desc *find_namesake(const struct fault_desc *fault, size_t from)
+{
+    for (size_t i = from; i < FAULT_COUNT; i++)
+        if (&fault_descs[i] != fault && !strcmp(fault_descs[i].name, fault->name) && scope_of(&fault_descs[i]) == scope_of(fault))
+            return &fault_descs[i];
+    return NULL;
+}
+
+static void add_identity(cJSON *list, const struct fault_desc *fault)
+{
+    char identity[64];
+
+    snprintf(identity, sizeof(identity), "%s.%s", layer_names[fault->layer], fault->name);
+    cJSON_AddItemToArray(list, cJSON_CreateString(identity));
+}
+
 /* "latency" and "stream.latency". */
 static void add_names(cJSON *list, const struct fault_desc *fault)
 {
     const cJSON *other;
-    char identity[64];
     bool known = false;
 
     cJSON_ArrayForEach(other, list)
         known |= !strcmp(other->valuestring, fault->name);
     if (!known)
         cJSON_AddItemToArray(list, cJSON_CreateString(fault->name));
-    snprintf(identity, sizeof(identity), "%s.%s", layer_names[fault->layer], fault->name);
-    cJSON_AddItemToArray(list, cJSON_CreateString(identity));
+    add_identity(list, fault);
 }
 
-static cJSON *condition(const struct fault_desc *fault)
+/* The step names this fault; `short_name`: by the name that it shares with a namesake, and not by its identity. */
+static cJSON *condition(const struct fault_desc *fault, bool short_name)
 {
+    cJSON *list;
     cJSON *schema = cJSON_CreateObject(), *required = cJSON_AddArrayToObject(schema, "required"), *name;
 
     cJSON_AddItemToArray(required, cJSON_CreateString("fault"));
-    cJSON_AddItemToArray(required, cJSON_CreateString(fault->layer == LAYER_STREAM ? "proxy" : "target"));
+    cJSON_AddItemToArray(required, cJSON_CreateString(scope_of(fault)));
     name = cJSON_AddObjectToObject(cJSON_AddObjectToObject(schema, "properties"), "fault");
-    add_names(cJSON_AddArrayToObject(name, "enum"), fault);
+    list = cJSON_AddArrayToObject(name, "enum");
+    if (short_name)
+        cJSON_AddItemToArray(list, cJSON_CreateString(fault->name));
+    else if (find_namesake(fault, 0))
+        add_identity(list, fault);
+    else
+        add_names(list, fault);
     return schema;
 }
 
@@ -260,6 +289,26 @@ static cJSON *consequence(const struct fault_desc *fault, const struct section_d
     return schema;
 }
 
+static void add_rule(cJSON *all, cJSON *when, cJSON *then)
+{
+    cJSON *rule = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(rule, "if", when);
+    cJSON_AddItemToObject(rule, "then", then);
+    cJSON_AddItemToArray(all, rule);
+}
+
+/* The short name of namesakes takes the keys of either. Told by the first of them. */
+static void add_shared_name(cJSON *all, const struct fault_desc *fault, const struct section_desc *step)
+{
+    cJSON *either = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(either, "anyOf");
+
+    cJSON_AddItemToArray(list, consequence(fault, step));
+    for (const struct fault_desc *other = find_namesake(fault, 0); other; other = find_namesake(fault, (size_t)other->id + 1))
+        cJSON_AddItemToArray(list, consequence(other, step));
+    add_rule(all, condition(fault, true), either);
+}
+
 /* One of proxy and target, a fault that there is, and for each fault its own keys. */
 static void add_faults(cJSON *schema, const struct section_desc *step)
 {
@@ -277,12 +326,12 @@ static void add_faults(cJSON *schema, const struct section_desc *step)
         cJSON_AddItemToArray(one, alternative);
     }
     for (size_t i = 0; i < FAULT_COUNT; i++) {
-        cJSON *rule = cJSON_CreateObject();
+        const struct fault_desc *other = find_namesake(&fault_descs[i], 0);
 
         add_names(list, &fault_descs[i]);
-        cJSON_AddItemToObject(rule, "if", condition(&fault_descs[i]));
-        cJSON_AddItemToObject(rule, "then", consequence(&fault_descs[i], step));
-        cJSON_AddItemToArray(all, rule);
+        add_rule(all, condition(&fault_descs[i], false), consequence(&fault_descs[i], step));
+        if (other && other->id > fault_descs[i].id)
+            add_shared_name(all, &fault_descs[i], step);
     }
 }
 

@@ -16,15 +16,15 @@
  * selector that asks for it not match (also when negated: the unknown is never hit). */
 struct decide_event {
     uint64_t points;          /* call layer: BIT(point) of all it is (a read on a socket is read and recv) */
-    uint32_t direction;       /* stream layer: one enum direction; else 0 */
+    uint32_t direction;       /* wire: enum direction; else 0 */
     int32_t fd;               /* -1 unknown */
-    uint64_t size;            /* bytes asked for */
+    uint64_t size;            /* bytes asked for, or of the datagram */
     const char *path;         /* of the file */
     const char *thread;       /* name of the thread */
     const char *caller;       /* file name of the calling module */
     const struct sockaddr *peer, *client;
-    uint64_t stream;   /* stream id: thread, or connection */
-    uint64_t position; /* of the draw: call ordinal, connection cell */
+    uint64_t stream;   /* stream id: thread, connection, or session and direction */
+    uint64_t position; /* of the draw: call ordinal, connection cell, datagram */
     uint64_t since_arm_ns;
 };
 

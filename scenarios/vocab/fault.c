@@ -18,6 +18,7 @@
                       BIT(SELECTOR_until) | BIT(SELECTOR_ramp) | BIT(SELECTOR_observe))
 #define SELECT_STREAM_OPEN (SELECT_TIMES | BIT(SELECTOR_active) | BIT(SELECTOR_client))
 #define SELECT_STREAM (SELECT_STREAM_OPEN | BIT(SELECTOR_direction))
+#define SELECT_DATAGRAM (SELECT_TIMES | BIT(SELECTOR_client) | BIT(SELECTOR_direction) | BIT(SELECTOR_size))
 #define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))
 #define SELECT_HOST UINT64_C(0)
@@ -29,14 +30,20 @@
 #define PARAM(layer, fault, name, unit, minimum, maximum, initial, help)                                                     \
     _Static_assert((initial) == REQUIRED || ((initial) >= (minimum) && (initial) <= (maximum)),                              \
                    #layer "." #fault "." #name ": the default is out of range");
+#define SHARE(layer, fault, name, text, initial, help)                                                                       \
+    _Static_assert((initial) >= 0 && (initial) <= PPM, #layer "." #fault "." text ": the default is out of range");
 #include "scenarios/vocab/faults.def"
 
 #define FAULT(layer, name, ...) static const struct param_desc params_of_##layer##_##name[] = {
 #define PARAM(layer, fault, name, unit, minimum, maximum, initial, help)                                                     \
     { #name, unit, SLOT_OF(layer, fault, name), minimum, maximum, (initial) == REQUIRED ? 0 : (initial),                     \
-      (initial) == REQUIRED, NULL, help },
+      (initial) == REQUIRED, 0, NULL, help },
 #define CHOICE(layer, fault, name, words, initial, help)                                                                     \
-    { #name, UNIT_ENUM, SLOT_OF(layer, fault, name), 0, FAULT_CHOICES_MAX, initial, false, words, help },
+    { #name, UNIT_ENUM, SLOT_OF(layer, fault, name), 0, FAULT_CHOICES_MAX, initial, false, 0, words, help },
+#define SHARE(layer, fault, name, text, initial, help)                                                                       \
+    { text, UNIT_SHARE, SLOT_OF(layer, fault, name), 0, PPM, initial, false, 0, NULL, help },
+#define REST(layer, fault, name, text, of, help)                                                                             \
+    { text, UNIT_SHARE, SLOT_OF(layer, fault, name), 0, PPM, 0, false, SLOT_OF(layer, fault, of), NULL, help },
 #define FAULT_END(layer, fault) { .slot = 0 } };
 #include "scenarios/vocab/faults.def"
 
@@ -50,7 +57,7 @@ const uint64_t fault_points[FAULT_COUNT] = {
 #include "scenarios/vocab/faults.def"
 };
 
-const char *const layer_names[LAYER_COUNT] = { "stream", "call", "host" };
+const char *const layer_names[LAYER_COUNT] = { "stream", "datagram", "call", "host" };
 
 const struct point_desc point_descs[POINT_COUNT] = {
 #define POINT(name, groups, help) { #name, groups, help },
@@ -125,6 +132,14 @@ const struct param_desc *fault_param(const struct fault_desc *fault, const char 
     return NULL;
 }
 
+const struct param_desc *fault_param_at(const struct fault_desc *fault, size_t slot)
+{
+    for (size_t i = 0; i < fault->param_count; i++)
+        if (fault->params[i].slot == slot)
+            return &fault->params[i];
+    return NULL;
+}
+
 int words_index(const char *words, const char *word)
 {
     size_t length = strlen(word);
@@ -138,6 +153,11 @@ int words_index(const char *words, const char *word)
         words += *words == ' ';
     }
     return -1;
+}
+
+int64_t param_initial(const struct param_desc *param, const int64_t *slot)
+{
+    return param->rest_of ? PPM - slot[param->rest_of] : param->initial;
 }
 
 int64_t param_maximum(const struct param_desc *param)

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum layer { LAYER_STREAM, LAYER_CALL, LAYER_HOST, LAYER_COUNT };
+enum layer { LAYER_STREAM, LAYER_DATAGRAM, LAYER_CALL, LAYER_HOST, LAYER_COUNT };
 
 enum fault_id {
 #define FAULT(layer, name, ...) FAULT_##layer##_##name,
@@ -28,6 +28,8 @@ enum { FAULT_PARAMS_MAX = 16, FAULT_CHOICES_MAX = 16 };
 #define FAULT(layer, name, ...) struct params_##layer##_##name { int64_t reserved;
 #define PARAM(layer, fault, name, ...) int64_t name;
 #define CHOICE(layer, fault, name, ...) int64_t name;
+#define SHARE(layer, fault, name, ...) int64_t name;
+#define REST(layer, fault, name, ...) int64_t name;
 #define FAULT_END(layer, name) };
 #include "scenarios/vocab/faults.def"
 
@@ -89,6 +91,7 @@ struct param_desc {
     int64_t minimum, maximum;
     int64_t initial;
     bool required;     /* no default: it must be given */
+    size_t rest_of;    /* the default is what the parameter in this slot leaves of 100 %; 0 for a default of its own */
     const char *words; /* UNIT_ENUM: space-separated, in index order; else NULL */
     const char *help;
 };
@@ -137,6 +140,12 @@ const struct param_desc *fault_param(const struct fault_desc *fault, const char 
 /* The index of `word` in a space-separated list, -1 when absent; and the word at an index, copied into `text` (returns text). */
 int words_index(const char *words, const char *word);
 char *words_at(const char *words, int64_t index, char *text, size_t size);
+
+/* The parameter kept in a slot; NULL when there is none. */
+const struct param_desc *fault_param_at(const struct fault_desc *fault, size_t slot);
+
+/* The default beside the other parameters `slot` of the rule. */
+int64_t param_initial(const struct param_desc *param, const int64_t *slot);
 
 /* The largest value of a parameter: its maximum, or the index of its last word. */
 int64_t param_maximum(const struct param_desc *param);

@@ -32,7 +32,7 @@
 #include "scenarios/vocab/event.h"
 #include "scenarios/vocab/plan.h"
 
-enum { MESSAGE_MAGIC = 0x4d525450, MESSAGE_VERSION = 1, MESSAGE_PAYLOAD_MAX = 4 << 20, ADDRESS_TEXT_MAX = 128, DETOUR_PATH_MAX = 256 };
+enum { MESSAGE_MAGIC = 0x4d525450, MESSAGE_VERSION = 2, MESSAGE_PAYLOAD_MAX = 4 << 20, ADDRESS_TEXT_MAX = 128, DETOUR_PATH_MAX = 256 };
 
 enum message_verb {
     MESSAGE_HELLO = 1,
@@ -82,6 +82,10 @@ enum proxy_flag {
     PROXY_FLAGS = PROXY_ENDS_WHOLE | PROXY_REFUSES_SOFTLY | PROXY_CAPTURES | PROXY_DETOURS
 };
 
+enum protocol { PROTOCOL_TCP, PROTOCOL_UDP };
+#define PROTOCOL_WORDS "tcp udp"
+#define PROXY_IDLE_NS INT64_C(60000000000) /* the default of proxy_spec.idle_ns */
+
 struct proxy_spec {
     char name[RULE_SCOPE_MAX];
     char listen[ADDRESS_TEXT_MAX];   /* "127.0.0.1:0", "[::1]:0" */
@@ -90,6 +94,17 @@ struct proxy_spec {
     char detours[DETOUR_PATH_MAX]; /* PROXY_DETOURS: file with the table of detour.h, which need not be there yet; else "" */
     uint64_t detours_offset;       /* where in it */
     uint64_t linger_ns; /* PROXY_DETOURS: how long after the end of the control stream connects may still be led here */
+    uint64_t protocol;               /* enum protocol; TCP is for Unix sockets too */
+    uint64_t idle_ns;                /* UDP: end a session that nobody used for so long; 0 is PROXY_IDLE_NS */
+};
+
+/* Datagrams of one direction. What came or was doubled has been passed, dropped, refused room or failed, or is held. */
+struct datagram_counts {
+    uint64_t came, passed;
+    uint64_t dropped;    /* by faults */
+    uint64_t doubled;    /* by faults: copies made */
+    uint64_t no_room;    /* found the bound of held bytes reached: lost */
+    uint64_t failed;     /* lost here by no fault: no session, no upstream, refused by the socket, the session ended */
 };
 
 enum { CAPTURE_PORTS_MAX = 16, CAPTURE_NETWORKS_MAX = 8 }; /* of one capture */
@@ -107,9 +122,14 @@ struct proxy_status {
     uint64_t bytes_to_upstream, bytes_to_client; /* passed on */
     uint64_t bytes_from_client, bytes_from_upstream; /* received */
     uint64_t held_bytes, held_bytes_peak, held_bytes_max;
-    uint64_t hold_full; /* times the bound pushed back */
+    uint64_t hold_full; /* times the bound pushed back, or a datagram was lost at it */
     struct histogram lateness; /* ns between the instant until which bytes were to be held and their send, where the destination took
                                 * them at once: the faults' own error */
+    /* UDP: connections are sessions, connects_failed those without an upstream, exchanges the datagrams of clients */
+    struct datagram_counts datagrams[2]; /* to upstream, to client */
+    uint64_t sessions_expired, sessions_evicted; /* idle; ended early to make room */
+    uint64_t upstream_refused; /* ICMP: nobody listens there */
+    uint64_t overrun;          /* lost by the kernel before they were read: our socket's buffer was full */
 };
 
 enum { CONNECTION_RULES_MAX = 16, CONNECTIONS_LISTED_MAX = 4096 };

@@ -23,7 +23,7 @@ void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, cons
     rule->fault = fault->id;
     rule->points = fault_points[fault->id];
     for (size_t i = 0; i < fault->param_count; i++)
-        rule->params.slot[fault->params[i].slot] = fault->params[i].initial;
+        rule->params.slot[fault->params[i].slot] = param_initial(&fault->params[i], rule->params.slot);
     rule->selector = (struct selector){
         .probability_ppm = PPM,
         .first = 1,

@@ -12,7 +12,7 @@
 
 enum {
     PLAN_MAGIC = 0x50525442, /* "PRTB" */
-    PLAN_VERSION = 1,
+    PLAN_VERSION = 2,
     PLAN_RULES_MAX = 1024,
     RULE_NAME_MAX = 48,
     RULE_SCOPE_MAX = 48,
@@ -34,7 +34,7 @@ struct address_match {
 struct selector {
     uint32_t probability_ppm; /* PPM is always */
     uint32_t observe;         /* 1: count, do not act */
-    uint64_t first, last;     /* matches per stream that count, from 1; last 0 is no end */
+    uint64_t first, last;     /* matches per stream that count, from 1; last 0 is no end. Datagrams: per session and direction */
     uint64_t nth;             /* every n-th of those; 1 is each */
     uint64_t budget;          /* times over all streams; 0 is no limit ("once" is 1) */
     uint64_t size_min, size_max;

@@ -19,6 +19,7 @@ redis-paused - 0 converged
 redis-restarted - 0 converged
 nginx-slow-upstream - 0 absorbed
 nginx-upstream-killed - 0 absorbed
+dns-loss - 0 absorbed
 quickstart shop=--naive 1 not_converged|metastable
 redis-slow shop=--naive 1 not_converged|metastable
 redis-connection-drops shop=--naive 1 not_converged|metastable
@@ -27,6 +28,7 @@ redis-out-of-memory shop=--naive 1 not_converged|metastable
 redis-restarted shop=--naive 1 converged|not_converged|metastable|censored
 nginx-slow-upstream front=naive 1 converged|recovered_under_fault
 nginx-upstream-killed front=naive 1 converged
+dns-loss names=--naive 1 converged|recovered_under_fault
 CASES
 }
 

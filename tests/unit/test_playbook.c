@@ -228,6 +228,11 @@ static const struct {
     { 5, "proxies: {wire: {upstream: \"127.0.0.1:65536\"}}", "p.yaml:5:28", "is no HOST:PORT" },
     { 5, "proxies: {wire: {listen: \"x\", upstream: \"127.0.0.1:1\"}}", "p.yaml:5:26", "listen: 'x' is no HOST:PORT" },
     { 5, "proxies: {wire: {listen: \"${proxies.wire.listen}:1\", upstream: \"h:1\"}}", NULL, "refer to each other in a circle" },
+    { 5, "proxies: {wire: {upstream: \"h:1\", protocol: sctp}}", "p.yaml:5:45", "is none of: tcp udp" },
+    { 5, "proxies: {wire: {upstream: \"unix:/x\", protocol: udp}}", "p.yaml:5:49", "proxy 'wire': udp has no Unix sockets" },
+    { 5, "proxies: {wire: {upstream: \"h:1\", idle: 5s}}", "p.yaml:5:41", "only udp has idle sessions" },
+    { 8, "method: [{fault: loss, proxy: wire}]", "p.yaml:8:18", "datagram.loss cannot act on proxy 'wire', which speaks tcp; there are: latency, bandwidth, slicer" },
+    { 8, "method: [{fault: datagram.latency, proxy: wire}]", "p.yaml:8:18", "datagram.latency cannot act on proxy 'wire'" },
     { 6, "load: {main: {http: {url: \"http://h/\"}}}", "p.yaml:6:14", "load needs 'rate'" },
     { 6, "load: {main: {rate: 5}}", "p.yaml:6:14", "load 'main' needs one of http and resp" },
     { 6, "load: {main: {http: {url: \"http://h/\"}, resp: {url: \"redis://h\"}, rate: 5}}", "p.yaml:6:14", "needs one of http and resp" },
@@ -503,6 +508,48 @@ static void unreadable_files_are_told(void **state)
     playbook_done(&playbook);
 }
 
+/* What a proxy speaks decides what a short name means, and which faults fit. */
+static void the_protocol_of_a_proxy_chooses_the_fault(void **state)
+{
+    static const char *const methods[] = { "method: [{fault: slicer, proxy: wire}]", "method: [{fault: stream.latency, proxy: wire}]" };
+    struct playbook playbook;
+    struct errs errs = { 0 };
+    struct ports ports = { .last = 4000 };
+    const struct step *steps;
+    const struct proxy *proxies;
+    char text[4096], *at;
+
+    (void)state;
+    put_small(text, sizeof(text), 8, "method: [{fault: latency, proxy: wire, jitter: 5ms, order: keep}, {fault: loss, proxy: wire, model: gemodel, p: 20%, 1-h: 90%}, "
+                                     "{fault: loss, proxy: wire, probability: 50%, p: 5%}]");
+    at = strstr(text, "\"${vars.upstream}\"}}");
+    assert_non_null(at);
+    memmove(at + 50, at + 20, strlen(at + 20) + 1);
+    memcpy(at, "h:53, protocol: udp, idle: 250ms}}                                  ", 50);
+    assert_int_equal(read_text(&playbook, text, NULL, 0, &ports, &errs), 0);
+    steps = playbook.method.items;
+    proxies = playbook.proxies.items;
+    assert_int_equal(proxies[0].protocol, 1);
+    assert_int_equal(proxies[0].idle, 250000000);
+    assert_int_equal(steps[0].spec.rule.fault, FAULT_DATAGRAM_latency);
+    assert_int_equal(steps[0].layer, LAYER_DATAGRAM);
+    assert_int_equal(steps[0].spec.rule.params.DATAGRAM_latency.order, 1);
+    assert_int_equal(steps[1].spec.rule.params.DATAGRAM_loss.r, 800000); /* what p leaves */
+    assert_int_equal(steps[1].spec.rule.params.DATAGRAM_loss.h1, 900000);
+    assert_int_equal(steps[2].spec.rule.params.DATAGRAM_loss.p, 50000);
+    assert_int_equal(steps[2].spec.rule.selector.probability_ppm, 500000);
+    playbook_done(&playbook);
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        errs = (struct errs){ 0 };
+        put_small(text, sizeof(text), 8, methods[i]);
+        at = strstr(text, "\"${vars.upstream}\"}}");
+        memmove(at + 50, at + 20, strlen(at + 20) + 1);
+        memcpy(at, "h:53, protocol: udp, idle: 250ms}}                                  ", 50);
+        assert_true(read_text(&playbook, text, NULL, 0, &ports, &errs) < 0);
+        expect_finding(&errs, "p.yaml:8:18", "cannot act on proxy 'wire', which speaks udp; there are: latency, loss, duplicate, reorder, corrupt, bandwidth, blackhole", methods[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +565,7 @@ int main(void)
         cmocka_unit_test(repetitions_become_steps),
         cmocka_unit_test(json_reads_alike),
         cmocka_unit_test(unreadable_files_are_told),
+        cmocka_unit_test(the_protocol_of_a_proxy_chooses_the_fault),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
