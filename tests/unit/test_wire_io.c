@@ -59,13 +59,13 @@ static void test_an_end_that_lies_ready(void **state)
 static void test_no_chunk_is_an_error_that_passes(void **state)
 {
     struct bench *bench = *state;
-    struct chunk *taken[CHUNKS];
+    struct chunk *taken[8 * CHUNKS];
     size_t count = 0;
 
     turn(bench, 0);
-    while (count < CHUNKS && (taken[count] = pool_chunk(bench->pool)))
+    while (count < ARRAY_SIZE(taken) && ((taken[count] = pool_chunk(bench->pool)) || (taken[count] = pool_chunk_small(bench->pool))))
         count++;
-    for (int i = 0; i < 40; i++) { /* what a backend has set aside for itself is used up too */
+    for (int i = 0; i < 200; i++) { /* what a backend has set aside for itself is used up too */
         put(bench->ends[1], "m");
         bench->ops->recv(bench->io, 1, bench->ends[0], false);
         await(bench, (size_t)i + 1);
