@@ -3,6 +3,7 @@
 
 #include "scenarios/base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ void accept_open(struct loop *loop, struct proxy *proxy)
 {
     struct listener *listener = &loop->listeners[proxy->index];
 
+    assert(!listener->proxy);
     listener->proxy = proxy;
     listener->generation++;
     if (accepts(loop, proxy))

@@ -178,7 +178,7 @@ static void pause_full(struct conn *conn, struct link *link, uint64_t held_bytes
     share_set(&share->hold_full_ns, conn->loop->now_ns);
     __atomic_store_n(&share->hold_full, share->hold_full + 1, __ATOMIC_RELEASE);
     if (armed && share->hold_full_epoch != armed->plan->epoch) {
-        share->hold_full_epoch = armed->plan->epoch;
+        share_set(&share->hold_full_epoch, armed->plan->epoch);
         (void)!write(armed->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     }
 }
