@@ -13,6 +13,7 @@ cases() {
     cat <<'CASES'
 quickstart - 0 converged
 redis-slow - 0 converged
+redis-slow-captured - 0 converged
 redis-connection-drops - 0 converged
 redis-out-of-memory - 0 absorbed
 redis-paused - 0 converged
@@ -22,6 +23,7 @@ nginx-upstream-killed - 0 absorbed
 dns-loss - 0 absorbed
 quickstart shop=--naive 1 not_converged|metastable
 redis-slow shop=--naive 1 not_converged|metastable
+redis-slow-captured shop=--naive 1 not_converged|metastable
 redis-connection-drops shop=--naive 1 not_converged|metastable
 redis-paused shop=--naive 1 not_converged|metastable
 redis-out-of-memory shop=--naive 1 not_converged|metastable
