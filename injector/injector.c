@@ -541,6 +541,11 @@ bool injector_is_armed(const struct injector *injector)
     return deadline_ns > clock_now_ns();
 }
 
+uint64_t injector_spin_ns(const struct injector *injector)
+{
+    return injector->limits.spin_ns;
+}
+
 uint64_t injector_connections(const struct injector *injector)
 {
     uint64_t open = 0;

@@ -15,6 +15,8 @@
 /* What the loops ask the kernel through. `auto` takes io_uring where the kernel does all that is needed, else epoll. */
 enum wire_backend { WIRE_BACKEND_AUTO, WIRE_BACKEND_IO_URING, WIRE_BACKEND_EPOLL };
 
+enum { INJECTOR_PRECISE_NS = 150000 }; /* of spin_ns, where precision is asked for: it covers a sleeper's lateness */
+
 struct injector_limits {
     enum wire_backend backend;
     uint32_t loops;                  /* threads, 1..64 */
@@ -81,6 +83,7 @@ bool injector_is_armed(const struct injector *injector); /* a lease runs */
 uint64_t injector_connections(const struct injector *injector); /* of streams, open */
 uint64_t injector_sessions(const struct injector *injector);    /* of UDP: those not idle for long enough to have ended */
 bool injector_is_quiet(const struct injector *injector);        /* no datagram came for 250 ms */
+uint64_t injector_spin_ns(const struct injector *injector);
 const char *injector_backend(const struct injector *injector); /* "io_uring", "epoll" */
 uint64_t injector_loop_connections(const struct injector *injector, uint32_t loop); /* open ones that it serves */
 uint32_t injector_loops(const struct injector *injector);

@@ -82,6 +82,7 @@ static void serve_hello(struct server *server, const struct message *message, st
     snprintf(hello->backend, sizeof(hello->backend), "%s", injector_backend(server->injector));
     hello->refusal = injector_refusal(server->injector);
     hello->loops = injector_loops(server->injector);
+    hello->spin_ns = injector_spin_ns(server->injector);
     answer->size = sizeof(*hello);
 }
 

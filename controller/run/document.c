@@ -382,6 +382,7 @@ static void put_wire(const struct run *run, cJSON *document)
         put_text(wire, "backend", run->wire_hello.backend);
         put_text(wire, "refusal", run->wire_hello.refusal ? strerror(-run->wire_hello.refusal) : "");
         put_number(wire, "loops", run->wire_hello.loops);
+        put_number(wire, "spin_us", (double)run->wire_hello.spin_ns / 1e3);
     }
     for (size_t i = 0; i < run->playbook->proxies.count; i++) {
         const struct proxy_status *status = &run->proxies[i];

@@ -134,6 +134,7 @@ static int serve_wire(const struct guardian *guardian, int control_fd)
     injector_raise_descriptors();
     injector_limits_init(&limits);
     limits.backend = guardian->spec->backend;
+    limits.spin_ns = guardian->spec->spin_ns;
     if (!guardian->spec->captures || capture_record(guardian->spec->run_id, record) < 0)
         return injector_serve(control_fd, &limits);
     return injector_serve_parting(control_fd, &limits, &parting);

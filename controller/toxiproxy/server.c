@@ -26,7 +26,6 @@
 
 enum { BACKLOG = 128, PROXIES_MAX = 1024, FILE_BYTES_MAX = 16 << 20, DESCRIPTORS_KEPT = 512, WAIT_MAX_MS = 60000 };
 
-#define PRECISE_SPIN_NS (150 * NS_PER_US)
 
 #define DRAIN_NS (5 * NS_PER_S)
 
@@ -270,7 +269,7 @@ static int start_engine(struct server *server, const struct options *options)
         limits.loops = (uint32_t)loops;
     if (options->backend)
         (void)injector_backend_parse(options->backend, &limits.backend);
-    limits.spin_ns = options->precise ? PRECISE_SPIN_NS : 0;
+    limits.spin_ns = options->precise ? INJECTOR_PRECISE_NS : 0;
     limits.connections_max -= MIN(limits.connections_max / 4, (uint32_t)DESCRIPTORS_KEPT / 2); /* the API must get its own */
     server->api.seed = seed;
     result = engine_init(&server->api.engine, &server->api.model, &limits, seed, options->strict);

@@ -165,6 +165,12 @@ static const struct key_desc expect_keys[] = {
 static const struct section_desc expect_section = { "expect", sizeof(struct expectation), KEYS(expect_keys), NO_NODE, NO_NAME,
                                                     .help = "The bounds that decide pass or fail." };
 
+static const struct key_desc wire_keys[] = {
+    { "precise", VALUE(UNIT_BOOL, 0, 1, 0), AT(wire_options, precise), .help = "Held bytes go within some us of their instant; the wire spins for 150us before each, on a core of its own." },
+};
+static const struct section_desc wire_section = { "wire", sizeof(struct wire_options), KEYS(wire_keys), NO_NODE, NO_NAME,
+                                                  .help = "What carries the proxies out." };
+
 static const struct key_desc playbook_keys[] = {
     { "perturb", VALUE(UNIT_COUNT, 1, 1, ABSENT), AT(playbook, version), .required = true, .help = "Version of the playbook format: 1." },
     { "title", KEY_TEXT, AT(playbook, title), .required = true, .help = "The hypothesis in one sentence." },
@@ -178,6 +184,7 @@ static const struct key_desc playbook_keys[] = {
     { "vars", KEY_ANY, .help = "Variables for ${vars.NAME}, overridden by --var NAME=VALUE." },
     { "targets", KEY_MAP, AT(playbook, targets), .section = &target_section, .help = "Programs, by name." },
     { "proxies", KEY_MAP, AT(playbook, proxies), .section = &proxy_section, .help = "Places on the wire, by name." },
+    { "wire", KEY_SECTION, AT(playbook, wire), .section = &wire_section, .help = "What carries the proxies out." },
     { "load", KEY_MAP, AT(playbook, loads), .section = &load_section, .required = true, .help = "Loads, by name." },
     { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
     { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },

@@ -146,6 +146,10 @@ struct expectation {
     struct limit_expectation amplification; /* thousandths: 1500 is 1.5 attempts a request */
 };
 
+struct wire_options {
+    int64_t precise;
+};
+
 struct playbook {
     struct document document;
     struct variables variables;
@@ -168,6 +172,7 @@ struct playbook {
     struct section_list guards;    /* struct guard */
     struct section_list rollbacks; /* struct rollback */
     struct expectation expect;
+    struct wire_options wire;
     struct signal *signals; /* the deciding ones: expect.convergence.signals, else shares and rates of the hypothesis */
     size_t signal_count;
 };

@@ -72,6 +72,7 @@ struct wire_hello {
     char backend[16]; /* "io_uring", "epoll" */
     int32_t refusal;  /* -errno by which io_uring was found refused; 0 when it was not, or not tried */
     uint32_t loops;
+    uint64_t spin_ns; /* before each deadline; 0: they sleep */
 };
 
 enum proxy_flag {
