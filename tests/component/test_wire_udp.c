@@ -1,4 +1,5 @@
-/* UDP proxies as both ends see them: sessions, addresses, sizes, ends, bounds. */
+/* UDP proxies as both ends see them: sessions, addresses, sizes, ends, bounds.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "tests/support/udp_peer.h"
