@@ -228,24 +228,6 @@ static bool spec_is_sound(const struct proxy_spec *spec)
            strnlen(spec->detours, sizeof(spec->detours)) < sizeof(spec->detours);
 }
 
-static void add_datagrams(struct proxy_status *status, const struct proxy_share *share)
-{
-    for (int i = 0; i < 2; i++) {
-        const struct datagram_counts *counts = &share->datagrams[i];
-
-        status->datagrams[i].came += __atomic_load_n(&counts->came, __ATOMIC_RELAXED);
-        status->datagrams[i].passed += __atomic_load_n(&counts->passed, __ATOMIC_RELAXED);
-        status->datagrams[i].dropped += __atomic_load_n(&counts->dropped, __ATOMIC_RELAXED);
-        status->datagrams[i].doubled += __atomic_load_n(&counts->doubled, __ATOMIC_RELAXED);
-        status->datagrams[i].no_room += __atomic_load_n(&counts->no_room, __ATOMIC_RELAXED);
-        status->datagrams[i].failed += __atomic_load_n(&counts->failed, __ATOMIC_RELAXED);
-    }
-    status->sessions_expired += __atomic_load_n(&share->sessions_expired, __ATOMIC_RELAXED);
-    status->sessions_evicted += __atomic_load_n(&share->sessions_evicted, __ATOMIC_RELAXED);
-    status->upstream_refused += __atomic_load_n(&share->upstream_refused, __ATOMIC_RELAXED);
-    status->overrun += __atomic_load_n(&share->overrun, __ATOMIC_RELAXED);
-}
-
 static void status_of(const struct injector *injector, const struct proxy *proxy, struct proxy_status *status)
 {
     *status = (struct proxy_status){ .spec = proxy->spec, .held_bytes_max = injector->limits.hold_proxy_bytes_max };
@@ -265,7 +247,7 @@ static void status_of(const struct injector *injector, const struct proxy *proxy
         status->bytes_to_client += __atomic_load_n(&share->bytes[1], __ATOMIC_RELAXED);
         status->hold_full += __atomic_load_n(&share->hold_full, __ATOMIC_RELAXED);
         histogram_merge(&status->lateness, &share->lateness);
-        add_datagrams(status, share);
+        udp_add_counts(status, share);
     }
 }
 

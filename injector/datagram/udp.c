@@ -27,7 +27,7 @@ int udp_new(struct loop *loop, struct udp **ret_udp)
     if (!udp)
         return -ENOMEM;
     udp->loop = loop;
-    udp->sessions_max = loop->limits.connections_max;
+    udp->sessions_max = loop->limits.connections_max * loop->limits.loops; /* a proxy has one loop: all that there may be */
     udp->sessions = calloc(udp->sessions_max, sizeof(struct udp_session *));
     udp->slots_free = calloc(udp->sessions_max, sizeof(*udp->slots_free));
     udp->buffers = mmap(NULL, (size_t)UDP_BATCH * UDP_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -328,4 +328,24 @@ uint64_t udp_next_ns(const struct udp *udp)
             next_ns = MIN(next_ns, oldest->last_ns + endpoint->idle_ns);
     }
     return next_ns;
+}
+
+/* ---- counters, for the control thread ----------------------------------------------------------------------------------- */
+
+void udp_add_counts(struct proxy_status *status, const struct proxy_share *share)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct datagram_counts *counts = &share->datagrams[i];
+
+        status->datagrams[i].came += __atomic_load_n(&counts->came, __ATOMIC_RELAXED);
+        status->datagrams[i].passed += __atomic_load_n(&counts->passed, __ATOMIC_RELAXED);
+        status->datagrams[i].dropped += __atomic_load_n(&counts->dropped, __ATOMIC_RELAXED);
+        status->datagrams[i].doubled += __atomic_load_n(&counts->doubled, __ATOMIC_RELAXED);
+        status->datagrams[i].no_room += __atomic_load_n(&counts->no_room, __ATOMIC_RELAXED);
+        status->datagrams[i].failed += __atomic_load_n(&counts->failed, __ATOMIC_RELAXED);
+    }
+    status->sessions_expired += __atomic_load_n(&share->sessions_expired, __ATOMIC_RELAXED);
+    status->sessions_evicted += __atomic_load_n(&share->sessions_evicted, __ATOMIC_RELAXED);
+    status->upstream_refused += __atomic_load_n(&share->upstream_refused, __ATOMIC_RELAXED);
+    status->overrun += __atomic_load_n(&share->overrun, __ATOMIC_RELAXED);
 }

@@ -42,4 +42,7 @@ void udp_resolved(struct udp *udp, const struct resolved *resolved);
 void udp_turn(struct udp *udp);                /* receives, runs what is due, sends, ends idle sessions */
 uint64_t udp_next_ns(const struct udp *udp);   /* when to call udp_turn again at the latest; 0 for at once */
 
+/* Adds a loop's counts to a proxy's. Control thread. */
+void udp_add_counts(struct proxy_status *status, const struct proxy_share *share);
+
 #endif

@@ -1,5 +1,6 @@
 /* Every datagram fault as its victim sees it. Each test asserts three things: the victim saw it, the event says so, the count is what an
- * oracle of the test's own says: the draws are computed here from seed, rule, session and number, and the models written once more. */
+ * oracle of the test's own says: the draws are computed here from seed, rule, session and number, and the models written once more.
+ * also-on-backend: epoll */
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"

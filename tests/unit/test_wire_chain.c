@@ -393,7 +393,7 @@ static void test_a_close_keeps_its_place(void **state)
     chain_adopt(&chain, armed, 0, true);
     push(&chain, TO_CLIENT, 7, "abcdef", 6);
     run(&chain, 7, 1000, NULL, &log);
-    assert_string_equal(log.data, "107 dir=1 offset=0 size=3 flags=0\n107 dir=1 offset=0 size=0 flags=8\n");
+    assert_string_equal(log.data, "107 dir=1 offset=0 size=3 flags=16\n107 dir=1 offset=0 size=0 flags=8\n");
     chain_done(&chain);
     armed_free(armed);
     buf_done(&log);
