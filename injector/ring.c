@@ -24,7 +24,7 @@ enum {
     SMALL_BUFFERS_FIRST = 64,
     SMALL_BUFFERS_MAX = 1024, /* of CHUNK_SMALL_BYTES: 2 MiB */
     SLOTS = LARGE_BUFFERS + SMALL_BUFFERS_MAX,
-    BATCH_MAX = 4096, /* completions handled in one turn */
+    BATCH_MAX = 32, /* completions handled in one turn: deadlines and the lease are looked at between */
 };
 
 struct message_slot {
@@ -297,8 +297,8 @@ static void hand_over(struct io *io, const struct io_uring_cqe *cqe, io_complete
 static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, void *context)
 {
     struct __kernel_timespec timeout = { .tv_sec = (int64_t)(timeout_ns / NS_PER_S), .tv_nsec = (long long)(timeout_ns % NS_PER_S) };
-    struct io_uring_cqe *cqes[64], *first;
-    uint32_t handled = 0;
+    struct io_uring_cqe *cqes[BATCH_MAX], *first;
+    uint32_t count;
     int result;
 
     top_up(io);
@@ -309,16 +309,10 @@ static int ring_wait(struct io *io, uint64_t timeout_ns, io_complete *complete, 
     io->messages_used = 0;
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN && result != -EBUSY)
         return result;
-    while (handled < BATCH_MAX) {
-        uint32_t count = io_uring_peek_batch_cqe(&io->ring, cqes, ARRAY_SIZE(cqes));
-
-        if (!count)
-            break;
-        for (uint32_t i = 0; i < count; i++)
-            hand_over(io, cqes[i], complete, context);
-        io_uring_cq_advance(&io->ring, count);
-        handled += count;
-    }
+    count = io_uring_peek_batch_cqe(&io->ring, cqes, ARRAY_SIZE(cqes));
+    for (uint32_t i = 0; i < count; i++)
+        hand_over(io, cqes[i], complete, context);
+    io_uring_cq_advance(&io->ring, count);
     if (io->fell_short && !io->groups[GROUP_SMALL].held)
         io->groups[GROUP_SMALL].wanted = MIN(2 * io->groups[GROUP_SMALL].wanted, (uint32_t)SMALL_BUFFERS_MAX);
     io->fell_short = false;

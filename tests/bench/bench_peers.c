@@ -271,8 +271,11 @@ static void run_parts(struct setting *setting)
 
 static void print_head(const struct setting *setting)
 {
-    printf("rounds %u, phases of %llu ms, seed %llu\n", setting->rounds, (unsigned long long)(setting->phase_ns / NS_PER_MS),
-           (unsigned long long)setting->seed);
+    double load = 0;
+
+    (void)getloadavg(&load, 1);
+    printf("rounds %u, phases of %llu ms, seed %llu; load of the machine before: %.1f\n", setting->rounds,
+           (unsigned long long)(setting->phase_ns / NS_PER_MS), (unsigned long long)setting->seed, load);
     for (unsigned i = 0; i < CONTENDERS; i++)
         if (!contenders[i].present && i != PERTURB_OTHER)
             printf("%s is not on this machine: skipped (tests/support/deps --bench)\n", contenders[i].name);

@@ -166,6 +166,14 @@ static const struct goal goals[] = {
     { "the bound was told", ROW_HOLD, METRIC_COUNT, PERTURB, NOBODY, true, 1 },
 };
 
+/* A difference of two runs that lies below zero by more than is asked for says that the run without the fault was disturbed. */
+static const char *judge(const struct goal *goal, double value)
+{
+    if (goal->against == NOBODY && value < -goal->bound)
+        return "not decided: disturbed";
+    return (goal->at_least ? value >= goal->bound : value <= goal->bound) ? "yes" : "NO";
+}
+
 static void print_goal(const struct goal *goal)
 {
     struct cell *ours = &cells[goal->row][goal->who][goal->metric];
@@ -185,8 +193,7 @@ static void print_goal(const struct goal *goal)
         return;
     }
     value = theirs ? median(ours) / median(theirs) : median(ours);
-    printf("  %-88s %-2s %9.6g %-5s %10.4g  %s\n", what, goal->at_least ? ">=" : "<=", goal->bound, unit, value,
-           (goal->at_least ? value >= goal->bound : value <= goal->bound) ? "yes" : "NO");
+    printf("  %-88s %-2s %9.6g %-5s %10.4g  %s\n", what, goal->at_least ? ">=" : "<=", goal->bound, unit, value, judge(goal, value));
 }
 
 void table_print_goals(void)
