@@ -292,7 +292,7 @@ static uint64_t timeout_ns(const struct loop *loop)
     return next_ns > now_ns ? next_ns - now_ns : 0; /* 0 spins: the next turn comes at once */
 }
 
-static int turn(struct loop *loop)
+int loop_turn(struct loop *loop)
 {
     int result;
 
@@ -325,17 +325,17 @@ static void *run(void *context)
     if (result < 0)
         return NULL;
     while (!loop->stopping && result >= 0)
-        result = turn(loop);
+        result = loop_turn(loop);
     assert(result >= 0);
     for (int turns = 0; turns < STOP_TURNS_MAX && (loop->connections_open || !accept_is_stopped(loop)); turns++)
-        (void)turn(loop);
+        (void)loop_turn(loop);
     loop->ops->close(loop->io);
     return NULL;
 }
 
 /* ---- the control thread's side ---------------------------------------------------------------------------------------- */
 
-static void release_memory(struct loop *loop)
+void loop_release(struct loop *loop)
 {
     accept_drop_handed(loop);
     if (loop->conns)
@@ -402,11 +402,9 @@ static int start_thread(struct loop *loop)
     return loop->start_result;
 }
 
-int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
-               const struct io_ops *ops, int ack_fd)
+int loop_prepare(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
+                 const struct io_ops *ops, int ack_fd)
 {
-    int result;
-
     memset(loop, 0, sizeof(*loop));
     loop->index = index;
     loop->peers = loop - index;
@@ -418,7 +416,14 @@ int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *
     loop->boundary_ns = UINT64_MAX;
     loop->command_asked = loop->command_taken = 1; /* the start itself is the first command */
     handoff_init(&loop->handoff);
-    result = take_memory(loop, budget);
+    return take_memory(loop, budget);
+}
+
+int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
+               const struct io_ops *ops, int ack_fd)
+{
+    int result = loop_prepare(loop, index, limits, budget, ops, ack_fd);
+
     if (result >= 0)
         result = start_thread(loop);
     if (result >= 0)
@@ -426,7 +431,7 @@ int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *
     if (loop->started)
         pthread_join(loop->thread, NULL);
     loop->started = false;
-    release_memory(loop);
+    loop_release(loop);
     return result;
 }
 
@@ -449,7 +454,7 @@ void loops_stop(struct loop *loops, uint32_t count)
             pthread_join(loops[i].thread, NULL);
     for (uint32_t i = 0; i < count; i++) { /* until here each may have been handed something by another */
         if (loops[i].started)
-            release_memory(&loops[i]);
+            loop_release(&loops[i]);
         loops[i].started = false;
     }
 }

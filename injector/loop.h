@@ -81,6 +81,12 @@ struct loop *loops_new(uint32_t count);
 /* Cuts what is open, joins. Those of them that were never started (zeros) are passed over. */
 void loops_stop(struct loop *loops, uint32_t count);
 
+/* The same without a thread, for a test that turns the loop by hand; loop->io is then its own. */
+int loop_prepare(struct loop *loop, uint32_t index, const struct injector_limits *limits, struct pool_budget *budget,
+                 const struct io_ops *ops, int ack_fd);
+int loop_turn(struct loop *loop);
+void loop_release(struct loop *loop);
+
 /* Hands a command over; `loop_is_done` turns true once it was carried out. One at a time. */
 void loop_ask(struct loop *loop, enum loop_verb verb, struct armed *armed, struct proxy *proxy);
 bool loop_is_done(const struct loop *loop);

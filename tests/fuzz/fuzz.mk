@@ -14,7 +14,7 @@ $(BUILD)/fuzz/run_%: $(BUILD)/tests/fuzz/fuzz_%.o $(archives)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) -lpthread
 
-fuzz: $(fuzz_replays) ## Fuzz the parsers with libFuzzer (clang), FUZZ_SECONDS each
+fuzz: $(fuzz_replays) ## Fuzz with libFuzzer (clang), FUZZ_SECONDS each
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang SAN=address,undefined,fuzzer-no-link $(patsubst %,$(BUILD)/clang/fuzz/run_%,$(FUZZ))
 	@for name in $(FUZZ); do \
 	  mkdir -p $(BUILD)/fuzz/$$name; $(BUILD)/tests/fuzz/fuzz_$$name $(BUILD)/fuzz/$$name || exit 1; echo "fuzz $$name"; \
