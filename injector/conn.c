@@ -83,13 +83,13 @@ static void dial_to(struct conn *conn, const struct sockaddr_storage *address, s
 
 static void dial_original(struct conn *conn)
 {
-    struct sockaddr_storage address;
-    socklen_t size;
+    struct sockaddr_storage address = { .ss_family = conn->destination.any.sa_family };
 
-    if (capture_destination(conn->proxy, conn->fds[0], &address, &size) < 0)
+    memcpy(&address, &conn->destination, sizeof(conn->destination));
+    if (address.ss_family == AF_UNSPEC)
         dial_failed(conn);
     else
-        dial_to(conn, &address, size);
+        dial_to(conn, &address, address.ss_family == AF_INET ? sizeof(conn->destination.in) : sizeof(conn->destination.in6));
 }
 
 static void dial(struct conn *conn)
@@ -145,6 +145,17 @@ uint64_t *conn_count_in(const struct loop *loop, const struct proxy *proxy, int 
     return chain_count_in(&chain, loop->armed, loop->now_ns);
 }
 
+/* At once: by the time of a dial that is held back, who knew may be gone. */
+static void learn_destination(struct conn *conn)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    conn->destination.any.sa_family = AF_UNSPEC;
+    if (capture_destination(conn->proxy, conn->fds[0], &address, &size) == 0 && size <= sizeof(conn->destination))
+        memcpy(&conn->destination, &address, size);
+}
+
 void conn_accepted(struct loop *loop, struct proxy *proxy, int fd, uint64_t sequence, const struct handed *handed)
 {
     struct proxy_share *share = &proxy->shares[loop->index];
@@ -163,6 +174,8 @@ void conn_accepted(struct loop *loop, struct proxy *proxy, int fd, uint64_t sequ
     conn->fds[1] = -1;
     conn->state = CONN_DIALLING;
     conn->began_ns = loop->now_ns;
+    if (proxy->capture_port)
+        learn_destination(conn);
     chain_init(&conn->chain, loop->pool, proxy->hash, sequence);
     if (loop->armed) {
         learn_client(conn);

@@ -74,6 +74,7 @@ struct conn {
     struct timer_node timer;
     struct conn *next_dirty, *next_starved;
     union client_address client;
+    union client_address destination; /* of a captured one; AF_UNSPEC when it has none */
 };
 
 /* A descriptor was accepted (takes it), as the proxy's connection number `sequence`. `handed`: by another loop, else NULL. */

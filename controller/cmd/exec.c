@@ -171,7 +171,7 @@ static int open_registry(struct exec *exec, struct errs *errs)
 static int arm(struct exec *exec, struct errs *errs)
 {
     AUTO_FREE struct plan *plan = NULL;
-    int result = exec_wire_start(&exec->wire, &exec->options, errs);
+    int result = exec_wire_start(&exec->wire, &exec->options, page_path(exec->page), errs);
 
     if (result < 0)
         return result;

@@ -28,9 +28,10 @@ struct exec_wire {
 /* A plan of those specs that go to the wire, or of those that do not. Returns new (free); NULL when there is no memory. */
 struct plan *exec_plan(const struct exec_options *options, bool wire);
 
-/* Starts the executor when a spec has `to=`, opens the proxies, arms them. 0 or a negative errno with an error added.
+/* Starts the executor when a spec has `to=`, opens the proxies, arms them. 0 or a negative errno with an error added. `page` is the
+ * path of the program's control page, out of whose detours the proxies learn where each connect was going.
  * Afterwards `redirects` says which connects go where. */
-int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, struct errs *errs);
+int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, const char *page, struct errs *errs);
 int exec_wire_renew(struct exec_wire *wire);
 size_t exec_wire_status(struct exec_wire *wire, struct rule_status *list, size_t max); /* 0 also when it does not answer */
 void exec_wire_stop(struct exec_wire *wire); /* releases, drains, reaps */

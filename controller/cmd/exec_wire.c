@@ -1,8 +1,9 @@
 /* The wire part of `perturb exec`: a child that is the wire executor, one proxy for each address of a to=, and the table by
  * which the shim sends the program's connects there.
  *
- * to=HOST:PORT   connects to any address of HOST; the proxy's upstream is HOST:PORT
- * to=:PORT       connects to a loopback address; the upstream is 127.0.0.1:PORT */
+ * to=HOST:PORT   connects to any address of HOST
+ * to=:PORT       connects to a loopback address
+ * Each goes on from the proxy to the very address that it was for. */
 #include "controller/cmd/exec.h"
 
 #include "injector/injector.h"
@@ -66,7 +67,7 @@ static int add_redirect(struct exec_wire *wire, const struct address_match *matc
 {
     if (wire->redirect_count == EXEC_WIRES_MAX)
         return -E2BIG;
-    wire->redirects[wire->redirect_count++] = (struct control_redirect){ .match = *match, .port = port };
+    wire->redirects[wire->redirect_count++] = (struct control_redirect){ .match = *match, .port = port, .detours = 1 };
     return 0;
 }
 
@@ -96,7 +97,7 @@ static int redirect_name(struct exec_wire *wire, const char *host, const char *s
     return result;
 }
 
-/* The upstream of a destination, and which connects are meant. */
+/* Which connects are meant. */
 static int redirect_to(struct exec_wire *wire, const char *to, uint16_t port)
 {
     const char *colon = strrchr(to, ':');
@@ -128,15 +129,16 @@ static int port_of(const char *address, uint16_t *ret_port)
     return 0;
 }
 
-static int open_proxy(struct exec_wire *wire, const char *name, const char *to, struct errs *errs)
+static int open_proxy(struct exec_wire *wire, const char *name, const char *to, const char *page, struct errs *errs)
 {
-    struct proxy_spec spec = { .listen = "127.0.0.1:0" };
+    struct proxy_spec spec = { .flags = PROXY_DETOURS, .detours_offset = CONTROL_DETOURS_OFFSET, .linger_ns = EXEC_TTL_NS };
     struct message answer = { .payload = NULL };
     uint16_t port;
     int result;
 
     snprintf(spec.name, sizeof(spec.name), "%s", name);
-    snprintf(spec.upstream, sizeof(spec.upstream), "%s%.100s", to[0] == ':' ? "127.0.0.1" : "", to);
+    if (snprintf(spec.detours, sizeof(spec.detours), "%s", page) >= (int)sizeof(spec.detours))
+        return errs_add(errs, ERR_WORLD, page, "the path of the control page is too long");
     result = ask(wire, MESSAGE_OPEN, &spec, sizeof(spec), &answer);
     if (!result && answer.head.size < sizeof(struct proxy_status))
         result = -EPROTO;
@@ -151,7 +153,7 @@ static int open_proxy(struct exec_wire *wire, const char *name, const char *to, 
 }
 
 /* One proxy a destination; faults to the same one share it. */
-static int open_proxies(struct exec_wire *wire, const struct exec_options *options, struct plan *plan, struct errs *errs)
+static int open_proxies(struct exec_wire *wire, const struct exec_options *options, const char *page, struct plan *plan, struct errs *errs)
 {
     const char *destinations[EXEC_FAULTS_MAX];
     size_t opened = 0, rule = 0;
@@ -166,7 +168,7 @@ static int open_proxies(struct exec_wire *wire, const struct exec_options *optio
             known++;
         snprintf(plan->rules[rule].scope, sizeof(plan->rules[rule].scope), "to-%zu", known + 1);
         if (known == opened) {
-            int result = open_proxy(wire, plan->rules[rule].scope, to, errs);
+            int result = open_proxy(wire, plan->rules[rule].scope, to, page, errs);
 
             if (result < 0)
                 return result;
@@ -177,7 +179,7 @@ static int open_proxies(struct exec_wire *wire, const struct exec_options *optio
     return 0;
 }
 
-int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, struct errs *errs)
+int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, const char *page, struct errs *errs)
 {
     AUTO_FREE struct plan *plan = exec_plan(options, true);
     int result = plan ? 0 : -ENOMEM;
@@ -188,7 +190,7 @@ int exec_wire_start(struct exec_wire *wire, const struct exec_options *options, 
         result = start_executor(wire);
     if (result < 0)
         return errs_add(errs, ERR_WORLD, "exec", "starting the wire executor: %s", strerror(-result));
-    result = open_proxies(wire, options, plan, errs);
+    result = open_proxies(wire, options, page, plan, errs);
     if (result < 0)
         return result;
     result = tell(wire, MESSAGE_ARM, plan, PLAN_SIZE(plan->rule_count));

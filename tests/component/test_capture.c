@@ -54,9 +54,9 @@ static int set_up(void **state)
 
     if (!scene || !own_network())
         return -1;
+    wire_executor_start(&scene->executor, NULL); /* forks: before there are threads */
     scene->server = wire_server_start(wire_echo, NULL);
     snprintf(scene->address, sizeof(scene->address), "127.0.0.1:%u", wire_server_port(scene->server));
-    wire_executor_start(&scene->executor, NULL);
     assert_int_equal(wire_ask(&scene->executor, MESSAGE_OPEN, 0, 0, &proxy, sizeof(proxy), &answer), 0);
     snprintf(scene->listen, sizeof(scene->listen), "%s", answer.payload.proxies[0].spec.listen);
     scene->spec = (struct capture_spec){ .proxy = "taken", .port_count = 1, .ports = { wire_server_port(scene->server) } };

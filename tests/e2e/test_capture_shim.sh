@@ -80,7 +80,7 @@ if not any(e["kind"] == "capture_begun" and "shim" in json.dumps(e) for e in eve
 PYTHON
 }
 
-echo 1..7
+echo 1..8
 begin whole --var for=7s
 wait $guardian
 status=$?
@@ -142,6 +142,16 @@ say "SIGKILL of the wire executor: half a second later nothing fails" "$(judge w
 say "the program was never touched" "$([[ $(pgrep -P $client_pid -f capture_client.py) == "$victim" ]] || echo "it is another process")"
 kill $client_pid
 wait $client_pid 2> /dev/null
+cat > "$work/once.py" <<'PYTHON'
+import socket, sys, time
+for host in "127.0.0.1", "127.0.0.9":
+    begin = time.monotonic()
+    with socket.create_connection((host, int(sys.argv[1])), timeout=10) as client:
+        client.sendall(b"PING\r\n")
+        print(client.recv(100), client.getpeername() == (host, int(sys.argv[1])), time.monotonic() - begin >= 0.4)
+PYTHON
+"$BUILD/perturb" exec -f "latency:400ms,direction=to_client,to=:$port" -- python3 "$work/once.py" "$port" > "$work/once" 2>&1
+say "exec's to= goes the same way: slow, and true peers" "$([[ $(grep -c "b'+PONG.* True True" "$work/once") -eq 2 ]] || cat "$work/once")"
 kill $store_pid
 wait $store_pid 2> /dev/null
 trap - EXIT
