@@ -114,6 +114,7 @@ support_srcs    := $(wildcard tests/support/*.c)
 unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
+truth_programs  := $(BUILD)/tests/truth/truth
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
 

@@ -36,32 +36,106 @@ static void draw_values(const struct noise *noise, const double *fit, size_t cou
     }
 }
 
-static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
-                            uint64_t seed, struct est_interval *ret_interval)
+/* A standard normal draw (Box and Muller), of a stream of its own. */
+static double draw_normal(uint64_t seed, uint64_t replicate)
+{
+    uint64_t hash = rng_hash("estimate.bootstrap.level");
+    double radius = sqrt(-2.0 * log1p(-rng_unit(rng_draw(seed, hash, replicate, 0))));
+
+    return radius * cos(6.283185307179586 * rng_unit(rng_draw(seed, hash, replicate, 1)));
+}
+
+/* What is estimated again from each drawn recovery: bins [from, from + count) about a fit. */
+struct recovery {
+    size_t from, count;
+    double *fit, *drawn;          /* [count] each, inside one block */
+    struct relax_work *relax; /* NULL: by the isotonic crossing */
+};
+
+static double instant_of(const struct view *view, const struct recovery *recovery)
+{
+    double gain, at = (double)isotonic_crossing(recovery->drawn, recovery->count, view->band);
+
+    if (recovery->relax != NULL) {
+        struct relax relax = relax_fit(recovery->relax, recovery->drawn, recovery->count, view->band, &gain);
+
+        if (relax.law != RELAX_NONE)
+            at = relax.crossing;
+    }
+    return view->series->start_s + ((double)recovery->from + at) * view->series->bin_s;
+}
+
+/* The level is known to its standard error only: each replicate has one of its own. */
+static void replicate(const struct view *view, const struct noise *noise, const struct recovery *recovery, uint64_t seed, double *instant)
+{
+    for (size_t i = 0; i < REPLICATES; i++) {
+        double shift = noise->se_level * draw_normal(seed, i);
+
+        draw_values(noise, recovery->fit, recovery->count, seed, i, recovery->drawn);
+        for (size_t j = 0; j < recovery->count; j++)
+            recovery->drawn[j] += shift;
+        instant[i] = instant_of(view, recovery);
+    }
+}
+
+/* The isotonic fit from the worst bin on. */
+static int bootstrap_isotonic(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
+                              uint64_t seed, double *instant)
 {
     size_t from = excursion->to - excursion->from > REACH_MAX ? excursion->to - REACH_MAX : excursion->from;
     size_t to = until - excursion->to > REACH_MAX ? excursion->to + REACH_MAX : until;
-    size_t worst = from, count;
+    struct recovery recovery = {.from = from};
     AUTO_FREE double *memory = NULL;
-    double *fit, *drawn, instant[REPLICATES];
 
     for (size_t i = from; i < excursion->to; i++) {
-        if (view->deviation[i] > view->deviation[worst] || isnan(view->deviation[worst]))
-            worst = i;
+        if (view->deviation[i] > view->deviation[recovery.from] || isnan(view->deviation[recovery.from]))
+            recovery.from = i;
     }
-    count = to - worst;
-    memory = malloc(4 * (count + 1) * sizeof(*memory));
+    recovery.count = to - recovery.from;
+    memory = malloc(4 * (recovery.count + 1) * sizeof(*memory));
     if (memory == NULL)
         return -ENOMEM;
-    fit = memory;
-    drawn = memory + count;
-    isotonic_falling(view->deviation + worst, count, memory + 2 * count, fit);
-    for (size_t i = 0; i < REPLICATES; i++) {
-        draw_values(noise, fit, count, seed, i, drawn);
-        instant[i] = view_time_s(view, worst + isotonic_crossing(drawn, count, view->band));
-    }
-    interval_of(instant, view, excursion->to_s, ret_interval);
+    recovery.fit = memory;
+    recovery.drawn = memory + recovery.count;
+    isotonic_falling(view->deviation + recovery.from, recovery.count, memory + 2 * recovery.count, recovery.fit);
+    replicate(view, noise, &recovery, seed, instant);
     return 0;
+}
+
+static int bootstrap_law(const struct view *view, const struct noise *noise, const struct excursion *excursion, uint64_t seed,
+                         double *instant)
+{
+    struct recovery recovery = {.from = excursion->fitted.from, .count = excursion->fitted.to - excursion->fitted.from};
+    AUTO_FREE double *memory = NULL;
+    struct relax_work work;
+
+    memory = malloc(2 * (recovery.count + 1) * sizeof(*memory));
+    if (memory == NULL || relax_work_init(&work, recovery.count) < 0)
+        return -ENOMEM;
+    recovery.fit = memory;
+    recovery.drawn = memory + recovery.count;
+    recovery.relax = &work;
+    for (size_t i = 0; i < recovery.count; i++) {
+        bool known = !isnan(view->deviation[recovery.from + i]);
+
+        recovery.fit[i] = known ? relax_value(&excursion->relax, (double)i + 0.5) : NAN;
+    }
+    replicate(view, noise, &recovery, seed, instant);
+    relax_work_done(&work);
+    return 0;
+}
+
+static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
+                            uint64_t seed, struct est_interval *ret_interval)
+{
+    bool law = excursion->relax.law > RELAX_SUDDEN;
+    double instant[REPLICATES];
+    int rc = law ? bootstrap_law(view, noise, excursion, seed, instant)
+                 : bootstrap_isotonic(view, noise, excursion, until, seed, instant);
+
+    if (rc == 0)
+        interval_of(instant, view, excursion->to_s, ret_interval);
+    return rc;
 }
 
 /* Shares of bad requests along the recovery: the isotonic fit, which a sudden edge leaves with two levels. */

@@ -301,7 +301,7 @@ static int decide_converged(struct judge *judge)
     if (hold->redegradations > 0) {
         result->verdict = EST_CONVERGED_THEN_REDEGRADED;
         result->reason = "it held, then left its band again before the observation ended";
-    } else if (result->converged_s < judge->instants.release_s) { /* false when never released */
+    } else if (result->converged_s < judge->instants.release_s - judge->series->bin_s) { /* false when never released */
         result->verdict = EST_RECOVERED_UNDER_FAULT;
     } else {
         result->verdict = EST_CONVERGED;

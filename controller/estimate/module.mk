@@ -9,6 +9,8 @@ srcs-controller += \
 	controller/estimate/hold.c \
 	controller/estimate/isotonic.c \
 	controller/estimate/loss.c \
+	controller/estimate/relax.c \
 	controller/estimate/series.c \
 	controller/estimate/stats.c \
+	controller/estimate/tail.c \
 	controller/estimate/view.c

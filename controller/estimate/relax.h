@@ -1,0 +1,52 @@
+/* The law of a gradual recovery. Internal to this folder.
+ *
+ * An isotonic fit knows no more of a recovery than that it never turns back, so its crossing errs as the cube root of the noise
+ * (Groeneboom and Wellner, "Computing Chernoff's distribution", 2001). Most recoveries follow a rate law, dy/dt = -c y^(1 + k): what is
+ * left is worked off at a constant rate (k = -1, a straight line: a backlog drains), in proportion to itself (k = 0, an exponential:
+ * caches, averages, windows), or in between and slower (k = -1/2, a parabola; k = 1/2, a hyperbola). Where one of the four explains
+ * what was seen, its crossing errs as the square root of the noise and is nearly unbiased.
+ *
+ * Invariants
+ *  1. A law is fitted to the late part of the fall only, so a slow start or an S-shape does little harm.
+ *  2. A law is believed when it explains more than chance would (chi-squared of two parameters, 1 %) and leaves no stretch of
+ *     residuals at any width that noise would not (see tail.c). Otherwise the caller keeps its own answer. */
+#ifndef PERTURB_ESTIMATE_RELAX_H
+#define PERTURB_ESTIMATE_RELAX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* deviation(x) = rest + height * shape(x / length), x in bins from the start of the fit: */
+enum relax_law {
+    RELAX_NONE,
+    RELAX_SUDDEN,
+    RELAX_LINE,        /* max(0, 1 - z) */
+    RELAX_PARABOLA,    /* max(0, 1 - z)^2 */
+    RELAX_EXPONENTIAL, /* e^-z */
+    RELAX_HYPERBOLA,   /* (1 + z)^-2 */
+};
+
+struct relax {
+    enum relax_law law;
+    double rest, height, length;
+    double crossing; /* in bins, where the law meets the band; 0 for a sudden recovery */
+};
+
+/* Memory for fits of up to `capacity` bins. */
+struct relax_work {
+    double *sums; /* owned */
+    size_t capacity;
+};
+
+/* Returns 0 or -ENOMEM. */
+int relax_work_init(struct relax_work *work, size_t capacity);
+void relax_work_done(struct relax_work *work);
+
+/* Best law, judged by least squares alone, for `deviation` [count] (NaN is unknown), count <= capacity. The crossing is where it
+ * meets `band`; RELAX_NONE when none falls to below it. `ret_gain` is what the better law explains over a constant, a sum of squares,
+ * also when it is not believed. */
+struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double *ret_gain);
+
+double relax_value(const struct relax *relax, double at);
+
+#endif
