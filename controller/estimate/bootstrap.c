@@ -57,7 +57,7 @@ static double instant_of(const struct view *view, const struct recovery *recover
     double gain, at = (double)isotonic_crossing(recovery->drawn, recovery->count, view->band);
 
     if (recovery->relax != NULL) {
-        struct relax relax = relax_fit(recovery->relax, recovery->drawn, recovery->count, view->band, &gain);
+        struct relax relax = relax_fit(recovery->relax, recovery->drawn, recovery->count, view->band, 0.0, &gain);
 
         if (relax.law != RELAX_NONE)
             at = relax.crossing;
@@ -135,6 +135,12 @@ static int bootstrap_values(const struct view *view, const struct noise *noise, 
 
     if (rc == 0)
         interval_of(instant, view, excursion->to_s, ret_interval);
+    if (rc == 0 && law) {
+        double from_s = view_time_s(view, excursion->fitted.from);
+
+        ret_interval->low = fmin(ret_interval->low, from_s + excursion->relax.crossing_low * view->series->bin_s);
+        ret_interval->high = fmax(ret_interval->high, from_s + excursion->relax.crossing_high * view->series->bin_s);
+    }
     return rc;
 }
 

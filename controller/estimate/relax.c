@@ -7,10 +7,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define LENGTH_RATIO 1.4     /* of the grid */
+#define LENGTH_RATIO 1.7     /* of the grid */
 #define VANISHED 16.0        /* e^-16 */
 #define GOLDEN 0.6180339887498949
-#define LENGTH_TOLERANCE 1e-3
+#define LENGTH_TOLERANCE 2e-3
 
 enum { SUMS = 8, SECTIONS = 40 };
 
@@ -122,6 +122,22 @@ static struct line solve_hyperbola(const struct prefix *prefix, double length)
     return solve(prefix, shape, square, cross);
 }
 
+static struct line solve_slow(const struct prefix *prefix, double length)
+{
+    double shape = 0.0, square = 0.0, cross = 0.0, one = 1.0 / length;
+
+    for (size_t i = 0; i < prefix->count; i++) {
+        double term = 1.0 / (1.0 + ((double)i + 0.5) * one);
+
+        if (isnan(prefix->value[i]))
+            continue;
+        shape += term;
+        square += term * term;
+        cross += term * prefix->value[i];
+    }
+    return solve(prefix, shape, square, cross);
+}
+
 static const struct {
     enum relax_law law;
     struct line (*solve)(const struct prefix *prefix, double length);
@@ -131,7 +147,35 @@ static const struct {
     {RELAX_PARABOLA, solve_parabola, 1.0},
     {RELAX_EXPONENTIAL, solve_exponential, 0.25},
     {RELAX_HYPERBOLA, solve_hyperbola, 0.25},
+    {RELAX_SLOW, solve_slow, 0.25},
 };
+
+enum { LAWS = sizeof(laws) / sizeof(laws[0]) };
+
+/* The best length in [low, high] by golden sections (Kiefer, "Sequential minimax search for a maximum", 1953). */
+static double golden_section(const struct prefix *prefix, size_t law, double low, double high, struct line *ret_line)
+{
+    double left = high - GOLDEN * (high - low), right = low + GOLDEN * (high - low);
+    struct line at_left = laws[law].solve(prefix, left), at_right = laws[law].solve(prefix, right);
+
+    for (int i = 0; i < SECTIONS && high - low > LENGTH_TOLERANCE * high; i++) {
+        if (at_left.gain >= at_right.gain) {
+            high = right;
+            right = left;
+            at_right = at_left;
+            left = high - GOLDEN * (high - low);
+            at_left = laws[law].solve(prefix, left);
+        } else {
+            low = left;
+            left = right;
+            at_left = at_right;
+            right = low + GOLDEN * (high - low);
+            at_right = laws[law].solve(prefix, right);
+        }
+    }
+    *ret_line = at_left.gain >= at_right.gain ? at_left : at_right;
+    return at_left.gain >= at_right.gain ? left : right;
+}
 
 /* The length that explains most, and what it explains. */
 static double best_length(const struct prefix *prefix, size_t law, struct line *ret_line)
@@ -149,16 +193,7 @@ static double best_length(const struct prefix *prefix, size_t law, struct line *
     }
     low = fmax(best / LENGTH_RATIO, 0.75);
     high = fmin(best * LENGTH_RATIO, fmax(most, 1.0));
-    for (int i = 0; i < SECTIONS && high - low > LENGTH_TOLERANCE * high; i++) {
-        double left = high - GOLDEN * (high - low), right = low + GOLDEN * (high - low);
-
-        if (laws[law].solve(prefix, left).gain >= laws[law].solve(prefix, right).gain)
-            high = right;
-        else
-            low = left;
-    }
-    *ret_line = laws[law].solve(prefix, 0.5 * (low + high));
-    return 0.5 * (low + high);
+    return golden_section(prefix, law, low, high, ret_line);
 }
 
 static double crossing_of(const struct relax *relax, double band)
@@ -176,31 +211,41 @@ static double crossing_of(const struct relax *relax, double band)
         return relax->length * (1.0 - sqrt(left));
     case RELAX_EXPONENTIAL:
         return -relax->length * log(left);
-    default:
+    case RELAX_HYPERBOLA:
         return relax->length * (1.0 / sqrt(left) - 1.0);
+    default:
+        return relax->length * (1.0 / left - 1.0);
     }
 }
 
-struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double *ret_gain)
+struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain)
 {
     struct prefix prefix = prefix_of(work, deviation, count);
-    struct relax best = {.law = RELAX_NONE};
-    double most = 0.0;
+    struct relax fit[LAWS], best = {.law = RELAX_NONE};
+    double gain[LAWS], most = 0.0;
 
     *ret_gain = 0.0;
-    for (size_t i = 0; i < sizeof(laws) / sizeof(laws[0]); i++) {
+    for (size_t i = 0; i < LAWS; i++) {
         struct line line;
-        struct relax relax = {.law = laws[i].law};
 
-        relax.length = best_length(&prefix, i, &line);
-        relax.rest = line.rest;
-        relax.height = line.height;
-        relax.crossing = crossing_of(&relax, band);
+        fit[i] = (struct relax){.law = laws[i].law};
+        fit[i].length = best_length(&prefix, i, &line);
+        fit[i].rest = line.rest;
+        fit[i].height = line.height;
+        fit[i].crossing = crossing_of(&fit[i], band);
+        gain[i] = line.gain;
         *ret_gain = fmax(*ret_gain, line.gain);
-        if (line.gain > most && relax.crossing < (double)count) { /* false for NaN */
-            most = line.gain;
-            best = relax;
+        if (gain[i] > most && fit[i].crossing < (double)count) { /* false for NaN */
+            most = gain[i];
+            best = fit[i];
         }
+    }
+    best.crossing_low = best.crossing_high = best.crossing;
+    for (size_t i = 0; i < LAWS; i++) {
+        if (best.law == RELAX_NONE || !(fit[i].crossing < (double)count) || gain[i] < most - chance)
+            continue;
+        best.crossing_low = fmin(best.crossing_low, fit[i].crossing);
+        best.crossing_high = fmax(best.crossing_high, fit[i].crossing);
     }
     return best;
 }
@@ -218,6 +263,8 @@ double relax_value(const struct relax *relax, double at)
         return relax->rest + relax->height * exp(-z);
     case RELAX_HYPERBOLA:
         return relax->rest + relax->height / ((1.0 + z) * (1.0 + z));
+    case RELAX_SLOW:
+        return relax->rest + relax->height / (1.0 + z);
     default:
         return relax->rest;
     }

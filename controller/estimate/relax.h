@@ -3,7 +3,7 @@
  * An isotonic fit knows no more of a recovery than that it never turns back, so its crossing errs as the cube root of the noise
  * (Groeneboom and Wellner, "Computing Chernoff's distribution", 2001). Most recoveries follow a rate law, dy/dt = -c y^(1 + k): what is
  * left is worked off at a constant rate (k = -1, a straight line: a backlog drains), in proportion to itself (k = 0, an exponential:
- * caches, averages, windows), or in between and slower (k = -1/2, a parabola; k = 1/2, a hyperbola). Where one of the four explains
+ * caches, averages, windows), or in between and slower (k = -1/2, a parabola; k = 1/2 and 1, hyperbolas). Where one of these explains
  * what was seen, its crossing errs as the square root of the noise and is nearly unbiased.
  *
  * Invariants
@@ -24,12 +24,14 @@ enum relax_law {
     RELAX_PARABOLA,    /* max(0, 1 - z)^2 */
     RELAX_EXPONENTIAL, /* e^-z */
     RELAX_HYPERBOLA,   /* (1 + z)^-2 */
+    RELAX_SLOW,        /* (1 + z)^-1 */
 };
 
 struct relax {
     enum relax_law law;
     double rest, height, length;
-    double crossing; /* in bins, where the law meets the band; 0 for a sudden recovery */
+    double crossing; /* in bins, where the law meets the band */
+    double crossing_low, crossing_high; /* over all laws that explain as much, within chance */
 };
 
 /* Memory for fits of up to `capacity` bins. */
@@ -43,9 +45,9 @@ int relax_work_init(struct relax_work *work, size_t capacity);
 void relax_work_done(struct relax_work *work);
 
 /* Best law, judged by least squares alone, for `deviation` [count] (NaN is unknown), count <= capacity. The crossing is where it
- * meets `band`; RELAX_NONE when none falls to below it. `ret_gain` is what the better law explains over a constant, a sum of squares,
- * also when it is not believed. */
-struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double *ret_gain);
+ * meets `band`; RELAX_NONE when none falls to below it. `chance` is how much less, as a sum of squares, another law may explain and
+ * still count as good. `ret_gain` is what the best law explains over a constant, also when it is not believed. */
+struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain);
 
 double relax_value(const struct relax *relax, double at);
 

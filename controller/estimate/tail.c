@@ -8,16 +8,18 @@
 
 #define STRAY_SIGMAS 3.1 /* a tail this weak is noise after a sudden return */
 #define CHI2_2_UPPER 9.21 /* chi-squared of two degrees of freedom, upper 1 % */
+#define CHI2_1_UPPER 3.84 /* of one, upper 5 % */
 #define MISFIT_ALPHA 0.01
 enum { LAW_BINS_MIN = 4, SETTLED_BINS = 5 };
 
+#define RESIDUAL_SIGMAS 4.0 /* beyond this, one outlier would make a stretch */
 #define MISFIT_LOOKS 2.0  /* independent looks per window of a scan by half windows */
 
 double tail_variance(const struct view *view, const struct noise *noise, size_t width, double level)
 {
     double shot = view->quantum * fmin(fmax(level * (1.0 - level), 0.0), 0.25) / (double)width;
 
-    return noise->sigma * noise->sigma * noise_shrink(noise, width) + shot;
+    return fmax(noise->sigma * noise->sigma, noise->variance) * noise_shrink(noise, width) + shot;
 }
 
 /* Where the isotonic fit of the excursion falls below `share` of its level (at a half: where a sudden return would be likeliest). */
@@ -55,7 +57,7 @@ static bool misfits(const struct view *view, const struct noise *noise, const st
             for (size_t i = from; i < from + width; i++) {
                 if (isnan(deviation[i]))
                     continue;
-                sum += deviation[i] - relax_value(relax, (double)i + 0.5);
+                sum += view_clipped(deviation[i] - relax_value(relax, (double)i + 0.5), RESIDUAL_SIGMAS * noise->sigma);
                 known += 1.0;
             }
             if (known >= 0.5 * (double)width && fabs(sum / known) > z * sqrt(tail_variance(view, noise, width, level)))
@@ -82,7 +84,8 @@ static void end_at(const struct view *view, struct excursion *excursion, double 
 static void end_suddenly(const struct view *view, struct excursion *excursion, size_t half)
 {
     size_t first = half - 1, after = half + 1 + SETTLED_BINS;
-    double level = view_mean(view, excursion->from, first > excursion->from ? first : half, 0.0);
+    size_t before = first > excursion->from + SETTLED_BINS ? first - SETTLED_BINS : excursion->from;
+    double level = view_mean(view, before, first > before ? first : half, 0.0);
     double left = view->deviation[first] + (half < view->bins ? view->deviation[half] : NAN);
     double rest = after <= view->bins ? view_mean(view, half + 1, after, 0.5) : 0.0;
 
@@ -103,16 +106,16 @@ struct tail {
 static bool fit_laws(struct tail *tail, struct span span, struct relax *ret_relax)
 {
     size_t count = span.to - span.from;
-    double gain, middle;
+    double gain, noise;
 
     *ret_relax = (struct relax){.law = RELAX_NONE};
     if (span.to < span.from + LAW_BINS_MIN)
         return false;
     if (count > tail->work.capacity)
         count = tail->work.capacity;
-    *ret_relax = relax_fit(&tail->work, tail->view->deviation + span.from, count, tail->view->band, &gain);
-    middle = ret_relax->law == RELAX_NONE ? 0.5 : ret_relax->rest + 0.5 * ret_relax->height;
-    return gain > CHI2_2_UPPER * tail_variance(tail->view, tail->noise, count, middle) * (double)count;
+    noise = tail_variance(tail->view, tail->noise, count, 0.5) * (double)count;
+    *ret_relax = relax_fit(&tail->work, tail->view->deviation + span.from, count, tail->view->band, CHI2_1_UPPER * noise, &gain);
+    return gain > CHI2_2_UPPER * noise;
 }
 
 /* The longest part of the fall that a law explains, up to bin `through` at least; what follows is in band up to bin `until`. */
