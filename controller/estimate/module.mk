@@ -2,8 +2,11 @@ srcs-controller += \
 	controller/estimate/band.c \
 	controller/estimate/baseline.c \
 	controller/estimate/bootstrap.c \
+	controller/estimate/change.c \
 	controller/estimate/combine.c \
+	controller/estimate/compare.c \
 	controller/estimate/edge.c \
+	controller/estimate/effects.c \
 	controller/estimate/estimate.c \
 	controller/estimate/excursion.c \
 	controller/estimate/hold.c \
@@ -12,5 +15,6 @@ srcs-controller += \
 	controller/estimate/relax.c \
 	controller/estimate/series.c \
 	controller/estimate/stats.c \
+	controller/estimate/survival.c \
 	controller/estimate/tail.c \
 	controller/estimate/view.c
