@@ -10,6 +10,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define COARSE_BINS_MIN 200.0  /* a law is fitted as well to this many bins ... */
+#define COARSE_CROSSING 12.0   /* ... when this many of them lie before its crossing */
+
 enum { REPLICATES = 400, REACH_MAX = 1500 }; /* bins or requests on either side of the edge */
 
 static void interval_of(double *instant, const struct view *view, double estimate_s, struct est_interval *ret_interval)
@@ -50,19 +53,41 @@ struct recovery {
     size_t from, count;
     double *fit, *drawn;          /* [count] each, inside one block */
     struct relax_work *relax; /* NULL: by the isotonic crossing */
+    size_t coarse;            /* bins that are drawn together into one for the laws, >= 1 */
+    double shift;             /* in bins, from what the fit crosses at to the estimate */
 };
+
+/* Replaces each `coarse` values by the mean of the known ones, in place. Returns how many are left. */
+static size_t coarsen(double *value, size_t count, size_t coarse)
+{
+    size_t left = count / coarse;
+
+    for (size_t i = 0; coarse > 1 && i < left; i++) {
+        double sum = 0.0, known = 0.0;
+
+        for (size_t j = i * coarse; j < (i + 1) * coarse; j++) {
+            if (isnan(value[j]))
+                continue;
+            sum += value[j];
+            known += 1.0;
+        }
+        value[i] = known > 0.0 ? sum / known : NAN;
+    }
+    return left;
+}
 
 static double instant_of(const struct view *view, const struct recovery *recovery)
 {
     double gain, at = (double)isotonic_crossing(recovery->drawn, recovery->count, view->band);
 
     if (recovery->relax != NULL) {
-        struct relax relax = relax_fit(recovery->relax, recovery->drawn, recovery->count, view->band, 0.0, &gain);
+        size_t count = coarsen(recovery->drawn, recovery->count, recovery->coarse);
+        struct relax relax = relax_fit(recovery->relax, recovery->drawn, count, view->band, 0.0, &gain);
 
         if (relax.law != RELAX_NONE)
-            at = relax.crossing;
+            at = relax.crossing * (double)recovery->coarse;
     }
-    return view->series->start_s + ((double)recovery->from + at) * view->series->bin_s;
+    return view->series->start_s + ((double)recovery->from + at + recovery->shift) * view->series->bin_s;
 }
 
 /* The level is known to its standard error only: each replicate has one of its own. */
@@ -115,6 +140,8 @@ static int bootstrap_law(const struct view *view, const struct noise *noise, con
     recovery.fit = memory;
     recovery.drawn = memory + recovery.count;
     recovery.relax = &work;
+    recovery.coarse = (size_t)fmax(fmin((double)recovery.count / COARSE_BINS_MIN, excursion->relax.crossing / COARSE_CROSSING), 1.0);
+    recovery.shift = excursion->relax.crossing - excursion->relax.own;
     for (size_t i = 0; i < recovery.count; i++) {
         bool known = !isnan(view->deviation[recovery.from + i]);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define LENGTH_RATIO 1.7     /* of the grid */
-#define VANISHED 16.0        /* e^-16 */
+#define VANISHED 12.0        /* e^-12 */
 #define GOLDEN 0.6180339887498949
 #define LENGTH_TOLERANCE 2e-3
 
@@ -218,6 +218,66 @@ static double crossing_of(const struct relax *relax, double band)
     }
 }
 
+double relax_value(const struct relax *relax, double at)
+{
+    double z = at / relax->length, left = fmax(0.0, 1.0 - z);
+
+    switch (relax->law) {
+    case RELAX_LINE:
+        return relax->rest + relax->height * left;
+    case RELAX_PARABOLA:
+        return relax->rest + relax->height * left * left;
+    case RELAX_EXPONENTIAL:
+        return relax->rest + relax->height * exp(-z);
+    case RELAX_HYPERBOLA:
+        return relax->rest + relax->height / ((1.0 + z) * (1.0 + z));
+    case RELAX_SLOW:
+        return relax->rest + relax->height / (1.0 + z);
+    default:
+        return relax->rest;
+    }
+}
+
+/* Distance of two fitted curves over the known bins. */
+static double distance(const struct prefix *prefix, const struct relax *a, const struct relax *b)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < prefix->count; i++) {
+        double apart = relax_value(a, (double)i + 0.5) - relax_value(b, (double)i + 0.5);
+
+        sum += isnan(prefix->value[i]) ? 0.0 : apart * apart;
+    }
+    return sqrt(sum);
+}
+
+/* A true exponent mostly lies between two laws. Along the line from one neighbouring curve over the best to the other, what is explained is
+ * a parabola of the distance; its top is the best curve between them, and the crossing is read off a parabola at the same place. */
+static double between_laws(const struct prefix *prefix, const struct relax *fit, const double *gain, enum relax_law law, double crossing)
+{
+    double left, right, slope_left, slope_right, bend, at;
+    size_t i = 0;
+
+    while (i < LAWS && fit[i].law != law)
+        i++;
+    if (i == 0 || i + 1 >= LAWS || isnan(fit[i - 1].crossing) || isnan(fit[i + 1].crossing))
+        return crossing;
+    left = distance(prefix, &fit[i - 1], &fit[i]);
+    right = distance(prefix, &fit[i + 1], &fit[i]);
+    if (!(left > 0.0 && right > 0.0))
+        return crossing;
+    slope_left = (gain[i] - gain[i - 1]) / left;
+    slope_right = (gain[i + 1] - gain[i]) / right;
+    bend = (slope_right - slope_left) / (left + right);
+    if (!(bend < 0.0))
+        return crossing;
+    at = fmin(fmax(-(slope_left + bend * left) / (2.0 * bend), -left), right);
+    slope_left = (crossing - fit[i - 1].crossing) / left;
+    slope_right = (fit[i + 1].crossing - crossing) / right;
+    bend = (slope_right - slope_left) / (left + right);
+    return crossing + at * (slope_left + bend * left + bend * at);
+}
+
 struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain)
 {
     struct prefix prefix = prefix_of(work, deviation, count);
@@ -240,6 +300,8 @@ struct relax relax_fit(struct relax_work *work, const double *deviation, size_t 
             best = fit[i];
         }
     }
+    best.own = best.crossing;
+    best.crossing = between_laws(&prefix, fit, gain, best.law, best.crossing);
     best.crossing_low = best.crossing_high = best.crossing;
     for (size_t i = 0; i < LAWS; i++) {
         if (best.law == RELAX_NONE || !(fit[i].crossing < (double)count) || gain[i] < most - chance)
@@ -248,24 +310,4 @@ struct relax relax_fit(struct relax_work *work, const double *deviation, size_t 
         best.crossing_high = fmax(best.crossing_high, fit[i].crossing);
     }
     return best;
-}
-
-double relax_value(const struct relax *relax, double at)
-{
-    double z = at / relax->length, left = fmax(0.0, 1.0 - z);
-
-    switch (relax->law) {
-    case RELAX_LINE:
-        return relax->rest + relax->height * left;
-    case RELAX_PARABOLA:
-        return relax->rest + relax->height * left * left;
-    case RELAX_EXPONENTIAL:
-        return relax->rest + relax->height * exp(-z);
-    case RELAX_HYPERBOLA:
-        return relax->rest + relax->height / ((1.0 + z) * (1.0 + z));
-    case RELAX_SLOW:
-        return relax->rest + relax->height / (1.0 + z);
-    default:
-        return relax->rest;
-    }
 }

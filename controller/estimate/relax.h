@@ -30,7 +30,8 @@ enum relax_law {
 struct relax {
     enum relax_law law;
     double rest, height, length;
-    double crossing; /* in bins, where the law meets the band */
+    double crossing; /* in bins, where the best exponent between the laws meets the band */
+    double own;      /* where this law itself does */
     double crossing_low, crossing_high; /* over all laws that explain as much, within chance */
 };
 

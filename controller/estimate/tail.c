@@ -9,7 +9,6 @@
 #define STRAY_SIGMAS 3.1 /* a tail this weak is noise after a sudden return */
 #define CHI2_2_UPPER 9.21 /* chi-squared of two degrees of freedom, upper 1 % */
 #define CHI2_1_UPPER 3.84 /* of one, upper 5 % */
-#define MISFIT_ALPHA 0.01
 enum { LAW_BINS_MIN = 4, SETTLED_BINS = 5 };
 
 #define RESIDUAL_SIGMAS 4.0 /* beyond this, one outlier would make a stretch */
@@ -40,7 +39,8 @@ static size_t fallen_to(const struct view *view, const struct excursion *excursi
 
 /* Does the law leave a stretch of residuals in `span` that noise would not? Looked at over `through` bins, and half as far again as
  * the crossing. */
-static bool misfits(const struct view *view, const struct noise *noise, const struct relax *relax, struct span span, size_t through)
+static bool misfits(const struct view *view, const struct noise *noise, const struct relax *relax, struct span span, size_t through,
+                    double alpha)
 {
     const double *deviation = view->deviation + span.from;
     size_t reach = (size_t)fmin(fmax(fmax(1.5 * relax->crossing, (double)through), 8.0), (double)(span.to - span.from));
@@ -48,7 +48,7 @@ static bool misfits(const struct view *view, const struct noise *noise, const st
 
     for (size_t width = 1; width <= reach; width *= 2) {
         double looks = fmax(MISFIT_LOOKS * (double)reach / (double)width, 1.0);
-        double z = stats_normal_upper(0.5 * MISFIT_ALPHA / scales / looks);
+        double z = stats_normal_upper(0.5 * alpha / scales / looks);
         size_t step = width > 1 ? width / 2 : 1;
 
         for (size_t from = 0; from + width <= reach; from += step) {
@@ -121,16 +121,18 @@ static bool fit_laws(struct tail *tail, struct span span, struct relax *ret_rela
 /* The longest part of the fall that a law explains, up to bin `through` at least; what follows is in band up to bin `until`. */
 static bool law_explains(struct tail *tail, const struct excursion *excursion, size_t through, size_t until, struct excursion *ret_placed)
 {
-    static const double shares[] = {0.9, 0.5};
+    static const struct {
+        double share, alpha; /* of the depth at which the part begins; of calling a true law a misfit */
+    } parts[] = {{0.9, 0.2}, {0.5, 0.01}}; /* the longer part tells more, and is taken only when it fits well */
 
-    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
-        struct span span = {.from = fallen_to(tail->view, excursion, shares[i]) + 1, .to = until};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct span span = {.from = fallen_to(tail->view, excursion, parts[i].share) + 1, .to = until};
         struct relax relax;
 
         if (through < span.from || through > span.from + tail->work.capacity || !fit_laws(tail, span, &relax) || relax.law == RELAX_NONE)
             continue;
         span.to = span.to - span.from > tail->work.capacity ? span.from + tail->work.capacity : span.to;
-        if (misfits(tail->view, tail->noise, &relax, span, through - span.from))
+        if (misfits(tail->view, tail->noise, &relax, span, through - span.from, parts[i].alpha))
             continue;
         *ret_placed = *excursion;
         ret_placed->relax = relax;

@@ -1,6 +1,6 @@
 /* The ground truth suite: how far the estimator's answers lie from schedules that it has never seen.
  *
- *   truth [--runs N] [--seed N] [--tsv] [--only WORD]
+ *   truth [--runs N] [--seed N] [--tsv FILE] [--only WORD]      FILE gets the same as tab-separated values
  *
  * Each family is a schedule of the level (the truth) under a model of noise, drawn afresh in N seeded runs; in each, the
  * recovery starts at a random phase of its bin. The table says how the reported convergence instant differs from the schedule's, how
@@ -166,7 +166,18 @@ static void print_goal(char *text, size_t size, const char *format, double goal)
     }
 }
 
-static void print_row(const struct family *family, const struct score *score, bool tsv)
+static void write_row(const struct family *family, const struct score *score, FILE *tsv)
+{
+    char wrong[64];
+
+    missed(family, score, wrong, sizeof(wrong));
+    fprintf(tsv, "%s\t%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.5f\t%.1f\t%s\n", family->name,
+            family->any ? "any" : est_verdict_name(family->want), score->runs, score->told, score->bias_s, score->spread_s, score->p95_s,
+            share(score->near, score->told), share(score->covered, score->told), share(score->wrong, score->runs), score->loss_bias,
+            1e3 * score->seconds / (double)score->runs, wrong);
+}
+
+static void print_row(const struct family *family, const struct score *score)
 {
     char bias[16], p95[16], goal[48], wrong[64], told[5][16];
 
@@ -174,13 +185,6 @@ static void print_row(const struct family *family, const struct score *score, bo
     print_goal(p95, sizeof(p95), "%.3g", family->p95_s);
     snprintf(goal, sizeof(goal), "%s / %s", bias, p95);
     missed(family, score, wrong, sizeof(wrong));
-    if (tsv) {
-        printf("%s\t%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.5f\t%.1f\t%s\n", family->name, est_verdict_name(family->want),
-               score->runs, score->told, score->bias_s, score->spread_s, score->p95_s, share(score->near, score->told),
-               share(score->covered, score->told), share(score->wrong, score->runs), score->loss_bias,
-               1e3 * score->seconds / (double)score->runs, wrong);
-        return;
-    }
     for (size_t i = 0; i < 5; i++)
         snprintf(told[i], sizeof(told[i]), "-");
     if (score->told > 0) {
@@ -191,7 +195,7 @@ static void print_row(const struct family *family, const struct score *score, bo
     }
     if (family->trace.shape != TRACE_NONE && family->latency_quantile == 0.0)
         snprintf(told[4], sizeof(told[4]), "%+.2f", 100.0 * score->loss_bias);
-    printf("| %-46s | %5zu | %8s | %7s | %12s | %8s | %8s | %8.1f | %7s | %-14s |\n", family->name, score->runs, told[0], told[1], goal,
+    printf("| %-48s | %5zu | %8s | %7s | %10s | %7s | %7s | %7.1f | %7s | %-14s |\n", family->name, score->runs, told[0], told[1], goal,
            told[2], told[3], 100.0 * share(score->wrong, score->runs), told[4], wrong[0] ? wrong + 1 : "");
     fflush(stdout);
 }
@@ -201,69 +205,85 @@ struct total {
     size_t runs, wrong;
 };
 
-static bool print_total(const char *name, const struct total *total, bool tsv)
+static bool print_total(const char *name, const struct total *total)
 {
     double wrong = share(total->wrong, total->runs);
 
     if (total->runs > 0)
-        printf(tsv ? "# %s: %zu runs, %zu false verdicts, %.2f %%\n" : "\n%s: %zu runs, %zu false verdicts, %.2f %%\n", name, total->runs,
-               total->wrong, 100.0 * wrong);
+        printf("\n%s: %zu runs, %zu false verdicts, %.2f %%\n", name, total->runs, total->wrong, 100.0 * wrong);
     return total->runs == 0 || wrong <= 0.01;
 }
 
-static void print_head(bool tsv)
+static void print_head(FILE *tsv)
 {
-    if (tsv)
-        printf("family\tverdict\truns\ttold\tbias_s\tspread_s\tp95_s\twithin_one_bin\tcovered\tother_verdicts\tloss_bias\tms_per_run\tmissed\n");
-    else
-        printf("| %-46s | %5s | %8s | %7s | %12s | %8s | %8s | %8s | %7s | %-14s |\n|%.48s|------:|---------:|--------:|-------------:|"
-               "---------:|---------:|---------:|--------:|----------------|\n",
-               "family", "runs", "bias s", "p95 s", "goal s", "1 bin %", "cover %", "other %", "loss %", "misses",
-               "------------------------------------------------");
+    if (tsv != NULL)
+        fprintf(tsv, "family\tverdict\truns\ttold\tbias_s\tspread_s\tp95_s\twithin_one_bin\tcovered\tother_verdicts\tloss_bias\tms_per_run"
+                     "\tmissed\n");
+    printf("| %-48s | %5s | %8s | %7s | %10s | %7s | %7s | %7s | %7s | %-14s |\n|:%.49s|------:|---------:|--------:|-----------:|"
+           "--------:|--------:|--------:|--------:|:---------------|\n",
+           "family", "runs", "bias s", "p95 s", "goal s", "1 bin %", "cover %", "other %", "loss %", "misses",
+           "-------------------------------------------------");
+}
+
+struct options {
+    size_t runs;
+    uint64_t seed;
+    const char *only, *tsv;
+};
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    *options = (struct options){.runs = 100, .seed = 20260, .only = ""};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--tsv") == 0)
+            options->tsv = argv[i + 1];
+        else if (strcmp(argv[i], "--runs") == 0)
+            options->runs = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--seed") == 0)
+            options->seed = strtoull(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0)
+            options->only = argv[i + 1];
+        else
+            return false;
+    }
+    return argc % 2 == 1 && options->runs > 0 && options->runs <= 1000000;
 }
 
 int main(int argc, char **argv)
 {
-    size_t runs = 100;
-    uint64_t seed = 20260;
-    const char *only = "";
-    bool tsv = false, met = true;
     struct total nulls = {0}, recoveries = {0}, *total;
+    struct options options;
+    FILE *tsv = NULL;
+    bool met = true;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--tsv") == 0) {
-            tsv = true;
-        } else if (strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
-            runs = strtoul(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            seed = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
-            only = argv[++i];
-        } else {
-            fprintf(stderr, "usage: truth [--runs N] [--seed N] [--tsv] [--only WORD]\n");
-            return 64;
-        }
-    }
-    if (runs == 0 || runs > 1000000)
+    if (!parse(argc, argv, &options)) {
+        fprintf(stderr, "usage: truth [--runs N] [--seed N] [--tsv FILE] [--only WORD]\n");
         return 64;
+    }
+    if (options.tsv != NULL && (tsv = fopen(options.tsv, "we")) == NULL)
+        return 69;
     print_head(tsv);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        size_t factor = families[i].runs_factor > 0 ? families[i].runs_factor : 1;
+        const struct family *family = &families[i];
         struct score score;
         char text[64];
 
-        if (strstr(families[i].name, only) == NULL)
+        if (strstr(family->name, options.only) == NULL)
             continue;
-        score = run(&families[i], runs * factor, seed);
-        print_row(&families[i], &score, tsv);
-        total = families[i].want == EST_ABSORBED ? &nulls : &recoveries;
-        if (families[i].want == EST_ABSORBED || families[i].want == EST_CONVERGED) {
-            total->runs += families[i].any ? 0 : score.runs;
+        score = run(family, options.runs * (family->runs_factor > 0 ? family->runs_factor : 1), options.seed);
+        print_row(family, &score);
+        if (tsv != NULL)
+            write_row(family, &score, tsv);
+        total = family->want == EST_ABSORBED ? &nulls : &recoveries;
+        if (!family->any && (family->want == EST_ABSORBED || family->want == EST_CONVERGED)) {
+            total->runs += score.runs;
             total->wrong += score.wrong;
         }
-        met = met && missed(&families[i], &score, text, sizeof(text))[0] == '\0';
+        met = missed(family, &score, text, sizeof(text))[0] == '\0' && met;
     }
-    met = print_total("Null runs", &nulls, tsv) && met;
-    met = print_total("True recoveries", &recoveries, tsv) && met;
+    if (tsv != NULL && fclose(tsv) != 0)
+        return 69;
+    met = print_total("Null runs", &nulls) && met;
+    met = print_total("True recoveries", &recoveries) && met;
     return met ? 0 : 1;
 }
