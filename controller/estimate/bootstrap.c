@@ -54,6 +54,7 @@ struct recovery {
     double *fit, *drawn;          /* [count] each, inside one block */
     struct relax_work *relax; /* NULL: by the isotonic crossing */
     size_t coarse;            /* bins that are drawn together into one for the laws, >= 1 */
+    double chance;            /* of a coarse fit; see relax_fit */
     double shift;             /* in bins, from what the fit crosses at to the estimate */
 };
 
@@ -82,7 +83,7 @@ static double instant_of(const struct view *view, const struct recovery *recover
 
     if (recovery->relax != NULL) {
         size_t count = coarsen(recovery->drawn, recovery->count, recovery->coarse);
-        struct relax relax = relax_fit(recovery->relax, recovery->drawn, count, view->band, 0.0, &gain);
+        struct relax relax = relax_fit(recovery->relax, recovery->drawn, count, view->band, recovery->chance, &gain);
 
         if (relax.law != RELAX_NONE)
             at = relax.crossing * (double)recovery->coarse;
@@ -141,6 +142,7 @@ static int bootstrap_law(const struct view *view, const struct noise *noise, con
     recovery.drawn = memory + recovery.count;
     recovery.relax = &work;
     recovery.coarse = (size_t)fmax(fmin((double)recovery.count / COARSE_BINS_MIN, excursion->relax.crossing / COARSE_CROSSING), 1.0);
+    recovery.chance = excursion->relax.chance / (double)recovery.coarse;
     recovery.shift = excursion->relax.crossing - excursion->relax.own;
     for (size_t i = 0; i < recovery.count; i++) {
         bool known = !isnan(view->deviation[recovery.from + i]);

@@ -9,6 +9,7 @@
 
 #define LENGTH_RATIO 1.7     /* of the grid */
 #define VANISHED 12.0        /* e^-12 */
+#define WORTH_A_PARAMETER 0.52 /* 2 of 3.84, which is what `chance` is in variances */
 #define GOLDEN 0.6180339887498949
 #define LENGTH_TOLERANCE 2e-3
 
@@ -252,8 +253,10 @@ static double distance(const struct prefix *prefix, const struct relax *a, const
 }
 
 /* A true exponent mostly lies between two laws. Along the line from one neighbouring curve over the best to the other, what is explained is
- * a parabola of the distance; its top is the best curve between them, and the crossing is read off a parabola at the same place. */
-static double between_laws(const struct prefix *prefix, const struct relax *fit, const double *gain, enum relax_law law, double crossing)
+ * a parabola of the distance; its top is the best curve between them, and the crossing is read off a parabola at the same place. Taken only
+ * where it explains enough more to be worth a parameter (Akaike, "A new look at the statistical model identification", 1974). */
+static double between_laws(const struct prefix *prefix, const struct relax *fit, const double *gain, enum relax_law law, double crossing,
+                           double chance)
 {
     double left, right, slope_left, slope_right, bend, at;
     size_t i = 0;
@@ -272,6 +275,8 @@ static double between_laws(const struct prefix *prefix, const struct relax *fit,
     if (!(bend < 0.0))
         return crossing;
     at = fmin(fmax(-(slope_left + bend * left) / (2.0 * bend), -left), right);
+    if (at * (slope_left + bend * left + bend * at) <= WORTH_A_PARAMETER * chance)
+        return crossing;
     slope_left = (crossing - fit[i - 1].crossing) / left;
     slope_right = (fit[i + 1].crossing - crossing) / right;
     bend = (slope_right - slope_left) / (left + right);
@@ -281,14 +286,14 @@ static double between_laws(const struct prefix *prefix, const struct relax *fit,
 struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain)
 {
     struct prefix prefix = prefix_of(work, deviation, count);
-    struct relax fit[LAWS], best = {.law = RELAX_NONE};
+    struct relax fit[LAWS], best = {.law = RELAX_NONE, .chance = chance};
     double gain[LAWS], most = 0.0;
 
     *ret_gain = 0.0;
     for (size_t i = 0; i < LAWS; i++) {
         struct line line;
 
-        fit[i] = (struct relax){.law = laws[i].law};
+        fit[i] = (struct relax){.law = laws[i].law, .chance = chance};
         fit[i].length = best_length(&prefix, i, &line);
         fit[i].rest = line.rest;
         fit[i].height = line.height;
@@ -301,7 +306,7 @@ struct relax relax_fit(struct relax_work *work, const double *deviation, size_t 
         }
     }
     best.own = best.crossing;
-    best.crossing = between_laws(&prefix, fit, gain, best.law, best.crossing);
+    best.crossing = between_laws(&prefix, fit, gain, best.law, best.crossing, chance);
     best.crossing_low = best.crossing_high = best.crossing;
     for (size_t i = 0; i < LAWS; i++) {
         if (best.law == RELAX_NONE || !(fit[i].crossing < (double)count) || gain[i] < most - chance)

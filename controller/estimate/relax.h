@@ -32,6 +32,7 @@ struct relax {
     double rest, height, length;
     double crossing; /* in bins, where the best exponent between the laws meets the band */
     double own;      /* where this law itself does */
+    double chance;   /* as given to relax_fit */
     double crossing_low, crossing_high; /* over all laws that explain as much, within chance */
 };
 
@@ -47,7 +48,7 @@ void relax_work_done(struct relax_work *work);
 
 /* Best law, judged by least squares alone, for `deviation` [count] (NaN is unknown), count <= capacity. The crossing is where it
  * meets `band`; RELAX_NONE when none falls to below it. `chance` is how much less, as a sum of squares, another law may explain and
- * still count as good. `ret_gain` is what the best law explains over a constant, also when it is not believed. */
+ * still count as good: chi-squared of one, upper 5 %, times the variance. `ret_gain` is what the best law explains over a constant, also when it is not believed. */
 struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain);
 
 double relax_value(const struct relax *relax, double at);
