@@ -18,9 +18,11 @@ int effects_of_requests(est_request_at *at, const void *context, size_t count, c
     if (!window_is_sound(window))
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
-        struct est_request request = at(context, i);
-        double waited_s = isfinite(request.latency_s) ? request.latency_s : window->deadline_s;
+        struct est_request request;
+        double waited_s;
 
+        at(context, i, &request);
+        waited_s = isfinite(request.latency_s) ? request.latency_s : window->deadline_s;
         if (!(request.planned_s >= window->from_s && request.planned_s < window->to_s))
             continue;
         effects.requests++;

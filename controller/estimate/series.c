@@ -165,9 +165,10 @@ static int fill_events(struct est_series *series, const struct records *records)
         series->first[i + 1] = series->first[i] + series->planned[i];
     }
     for (size_t i = 0; i < records->count; i++) {
-        struct est_request request = records->at(records->context, i);
+        struct est_request request;
         uint32_t tick;
 
+        records->at(records->context, i, &request);
         if (!request_inside(&request, records->build))
             continue;
         tick = tick_of(series, request.planned_s);
@@ -222,9 +223,10 @@ static int fill_from_records(struct est_series *series, const struct records *re
     int rc;
 
     for (size_t i = 0; i < records->count; i++) {
-        struct est_request request = records->at(records->context, i);
+        struct est_request request;
         size_t bin;
 
+        records->at(records->context, i, &request);
         if (!request_inside(&request, records->build))
             continue;
         bin = tick_of(series, request.planned_s) / EST_TICKS_PER_BIN;
@@ -282,11 +284,11 @@ int est_series_from_records(est_request_at *at, const void *context, size_t coun
     return 0;
 }
 
-static struct est_request request_of_array(const void *context, size_t index)
+static void request_of_array(const void *context, size_t index, struct est_request *ret_request)
 {
     const struct est_request *request = context;
 
-    return request[index];
+    *ret_request = request[index];
 }
 
 int est_series_from_requests(const struct est_request *request, size_t count, const struct est_build *build,

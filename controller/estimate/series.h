@@ -77,7 +77,7 @@ uint16_t est_latency_code(double latency_s);
 double est_latency_of(uint16_t code); /* INFINITY for EST_LATENCY_NEVER */
 
 /* Request `index` of a caller's records. Called twice for each index, so it must be pure. */
-typedef struct est_request est_request_at(const void *context, size_t index);
+typedef void est_request_at(const void *context, size_t index, struct est_request *ret_request);
 
 /* Makes a series from `count` requests in any order; `request` is borrowed for the call. Returns 0 and a new series (end it with
  * est_series_free); -EINVAL for a bad window, bin or quantile, -E2BIG for more than EST_BINS_MAX bins or 2^32 requests, -ENOMEM. */

@@ -11,7 +11,7 @@
 #define CHI2_1_UPPER 3.84 /* of one, upper 5 % */
 enum { LAW_BINS_MIN = 4, SETTLED_BINS = 5 };
 
-#define RESIDUAL_SIGMAS 4.0 /* beyond this, one outlier would make a stretch */
+#define RESIDUAL_SIGMAS 4.0 /* times the root of the width: beyond this, one outlier alone would make a stretch */
 #define MISFIT_LOOKS 2.0  /* independent looks per window of a scan by half windows */
 
 double tail_variance(const struct view *view, const struct noise *noise, size_t width, double level)
@@ -49,6 +49,7 @@ static bool misfits(const struct view *view, const struct noise *noise, const st
     for (size_t width = 1; width <= reach; width *= 2) {
         double looks = fmax(MISFIT_LOOKS * (double)reach / (double)width, 1.0);
         double z = stats_normal_upper(0.5 * alpha / scales / looks);
+        double clip = RESIDUAL_SIGMAS * noise->sigma * sqrt((double)width);
         size_t step = width > 1 ? width / 2 : 1;
 
         for (size_t from = 0; from + width <= reach; from += step) {
@@ -57,7 +58,7 @@ static bool misfits(const struct view *view, const struct noise *noise, const st
             for (size_t i = from; i < from + width; i++) {
                 if (isnan(deviation[i]))
                     continue;
-                sum += view_clipped(deviation[i] - relax_value(relax, (double)i + 0.5), RESIDUAL_SIGMAS * noise->sigma);
+                sum += view_clipped(deviation[i] - relax_value(relax, (double)i + 0.5), clip);
                 known += 1.0;
             }
             if (known >= 0.5 * (double)width && fabs(sum / known) > z * sqrt(tail_variance(view, noise, width, level)))

@@ -125,12 +125,12 @@ struct record_source {
     uint64_t zero_ns;
 };
 
-static struct est_request request_at(const void *context, size_t index)
+static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
     const struct record_source *source = context;
     const struct load_record *record = load_record_at(source->generator, index);
 
-    return (struct est_request){
+    *ret_request = (struct est_request){
         .planned_s = ((double)record->planned_ns - (double)source->zero_ns) / 1e9,
         .latency_s = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY,
         .good = record->outcome == LOAD_OK,

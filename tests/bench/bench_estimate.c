@@ -13,13 +13,13 @@ enum { REQUESTS = 10000000, RATE = 10000 };
 #define MEBIBYTES_MAX 64.0
 
 /* 1,000 s: an outage from 600 to 630 s, 0.1 % errors otherwise. */
-static struct est_request request_at(const void *context, size_t index)
+static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
     double planned_s = (double)index / RATE, draw = rng_unit(rng_draw(7, 7, 0, index));
     bool out = planned_s >= 600.0 && planned_s < 630.0, good = !out && draw > 0.001;
 
     (void)context;
-    return (struct est_request){.planned_s = planned_s, .latency_s = good ? 0.001 + 0.01 * draw : INFINITY, .good = good};
+    *ret_request = (struct est_request){.planned_s = planned_s, .latency_s = good ? 0.001 + 0.01 * draw : INFINITY, .good = good};
 }
 
 static double used_s(const struct rusage *usage)

@@ -14,11 +14,11 @@ static void assert_near(double got, double want, double tolerance)
         fail_msg("got %.6f, want %.6f within %g", got, want, tolerance);
 }
 
-static struct est_request request_at(const void *context, size_t index)
+static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
     const struct est_request *request = context;
 
-    return request[index];
+    *ret_request = request[index];
 }
 
 static void debt_and_burn_add_up(void **state)
