@@ -114,6 +114,7 @@ support_srcs    := $(wildcard tests/support/*.c)
 unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
+truth_programs  := $(BUILD)/tests/truth/truth
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
 
@@ -127,7 +128,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 
 $(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
 
-check_binaries: all $(BUILD)/vocab_gen $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
+check_binaries: all $(BUILD)/vocab_gen $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
 include tests/fuzz/fuzz.mk
 
@@ -140,6 +141,9 @@ test: deps ## Install what is missing, then check and the tests on real servers
 
 prove: check_binaries ## The long proofs: physical truth, torture, kills
 	@V=1 BUILD=$(BUILD) tests/run prove
+
+truth: $(truth_programs) ## The estimator against known schedules, a table (RUNS=100 a family; into docs/estimator.md with DOCS=1)
+	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(RUNS),100) $(DOCS)
 
 bench: $(bench_programs) all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench
@@ -198,5 +202,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove bench deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all check check_binaries test prove truth bench deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all

@@ -76,7 +76,7 @@ static int measure_acf(struct noise *noise)
         }
         product = pairs > 0 ? product / (double)pairs : 0.0;
         if (lag == 0) {
-            variance = product;
+            noise->variance = variance = product;
             continue;
         }
         if (product <= 0.0 || variance <= 0.0)

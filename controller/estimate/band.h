@@ -14,6 +14,7 @@ struct noise {
     double *value;   /* owned: known deviations of the baseline in order, NaN kept (values only) */
     size_t count;
     double sigma;    /* of a base bin */
+    double variance; /* of a base bin, outliers drawn in to four sigma: above sigma^2 for heavy tails */
     double clip;     /* as the view's; INFINITY until set */
     double *acf;     /* owned: [lags], acf[0] = 1, up to the first zero */
     size_t lags;

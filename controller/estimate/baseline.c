@@ -57,17 +57,26 @@ static double share_high(const struct view *view, double bad, double planned, do
     return view->series->kind == EST_RATIO ? fmax(high, SHARE_IN_BAND * band) : high;
 }
 
+/* The pooled quantile (nearest rank) from a histogram of codes. */
 static int pooled_latency(struct view *view, struct span span, double band, struct est_baseline *baseline)
 {
     struct span events = view_events(view->series, view_time_s(view, span.from), view_time_s(view, span.to));
-    double *latency = malloc((events.to - events.from + 1) * sizeof(*latency));
+    uint32_t *codes = calloc((size_t)EST_LATENCY_NEVER + 1, sizeof(*codes));
+    double rank = ceil(view->series->quantile * (double)(events.to - events.from)), seen = 0.0;
 
-    if (latency == NULL)
+    if (codes == NULL)
         return -ENOMEM;
     for (size_t i = events.from; i < events.to; i++)
-        latency[i - events.from] = (double)view->series->event[i].latency_s;
-    baseline->level = stats_quantile(latency, events.to - events.from, view->series->quantile);
-    free(latency);
+        codes[view->series->event[i].latency]++;
+    baseline->level = NAN;
+    for (size_t code = 0; code <= EST_LATENCY_NEVER && events.to > events.from; code++) {
+        seen += (double)codes[code];
+        if (seen >= rank) {
+            baseline->level = est_latency_of((uint16_t)code);
+            break;
+        }
+    }
+    free(codes);
     view_count_bad(view, baseline->level * (1.0 + band));
     return 0;
 }
@@ -283,7 +292,7 @@ int baseline_resolvable(const struct view *view, const struct noise *noise, cons
         int rc;
 
         band *= RESOLVABLE_STEP;
-        wider.bad_latency_s = view->level * (1.0 + band);
+        wider.bad_latency = est_latency_code(view->level * (1.0 + band));
         for (size_t i = events.from; i < events.to; i++)
             bad += view_event_bad(&wider, &view->series->event[i]) ? 1.0 : 0.0;
         wider.bad_share = bad / view->baseline_planned;

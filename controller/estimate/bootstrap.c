@@ -10,6 +10,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define COARSE_BINS_MIN 200.0  /* a law is fitted as well to this many bins ... */
+#define COARSE_CROSSING 12.0   /* ... when this many of them lie before its crossing */
+
 enum { REPLICATES = 400, REACH_MAX = 1500 }; /* bins or requests on either side of the edge */
 
 static void interval_of(double *instant, const struct view *view, double estimate_s, struct est_interval *ret_interval)
@@ -36,32 +39,138 @@ static void draw_values(const struct noise *noise, const double *fit, size_t cou
     }
 }
 
-static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
-                            uint64_t seed, struct est_interval *ret_interval)
+/* A standard normal draw (Box and Muller), of a stream of its own. */
+static double draw_normal(uint64_t seed, uint64_t replicate)
+{
+    uint64_t hash = rng_hash("estimate.bootstrap.level");
+    double radius = sqrt(-2.0 * log1p(-rng_unit(rng_draw(seed, hash, replicate, 0))));
+
+    return radius * cos(6.283185307179586 * rng_unit(rng_draw(seed, hash, replicate, 1)));
+}
+
+/* What is estimated again from each drawn recovery: bins [from, from + count) about a fit. */
+struct recovery {
+    size_t from, count;
+    double *fit, *drawn;          /* [count] each, inside one block */
+    struct relax_work *relax; /* NULL: by the isotonic crossing */
+    size_t coarse;            /* bins that are drawn together into one for the laws, >= 1 */
+    double chance;            /* of a coarse fit; see relax_fit */
+    double shift;             /* in bins, from what the fit crosses at to the estimate */
+};
+
+/* Replaces each `coarse` values by the mean of the known ones, in place. Returns how many are left. */
+static size_t coarsen(double *value, size_t count, size_t coarse)
+{
+    size_t left = count / coarse;
+
+    for (size_t i = 0; coarse > 1 && i < left; i++) {
+        double sum = 0.0, known = 0.0;
+
+        for (size_t j = i * coarse; j < (i + 1) * coarse; j++) {
+            if (isnan(value[j]))
+                continue;
+            sum += value[j];
+            known += 1.0;
+        }
+        value[i] = known > 0.0 ? sum / known : NAN;
+    }
+    return left;
+}
+
+static double instant_of(const struct view *view, const struct recovery *recovery)
+{
+    double gain, at = (double)isotonic_crossing(recovery->drawn, recovery->count, view->band);
+
+    if (recovery->relax != NULL) {
+        size_t count = coarsen(recovery->drawn, recovery->count, recovery->coarse);
+        struct relax relax = relax_fit(recovery->relax, recovery->drawn, count, view->band, recovery->chance, &gain);
+
+        if (relax.law != RELAX_NONE)
+            at = relax.crossing * (double)recovery->coarse;
+    }
+    return view->series->start_s + ((double)recovery->from + at + recovery->shift) * view->series->bin_s;
+}
+
+/* The level is known to its standard error only: each replicate has one of its own. */
+static void replicate(const struct view *view, const struct noise *noise, const struct recovery *recovery, uint64_t seed, double *instant)
+{
+    for (size_t i = 0; i < REPLICATES; i++) {
+        double shift = noise->se_level * draw_normal(seed, i);
+
+        draw_values(noise, recovery->fit, recovery->count, seed, i, recovery->drawn);
+        for (size_t j = 0; j < recovery->count; j++)
+            recovery->drawn[j] += shift;
+        instant[i] = instant_of(view, recovery);
+    }
+}
+
+/* The isotonic fit from the worst bin on. */
+static int bootstrap_isotonic(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
+                              uint64_t seed, double *instant)
 {
     size_t from = excursion->to - excursion->from > REACH_MAX ? excursion->to - REACH_MAX : excursion->from;
     size_t to = until - excursion->to > REACH_MAX ? excursion->to + REACH_MAX : until;
-    size_t worst = from, count;
+    struct recovery recovery = {.from = from};
     AUTO_FREE double *memory = NULL;
-    double *fit, *drawn, instant[REPLICATES];
 
     for (size_t i = from; i < excursion->to; i++) {
-        if (view->deviation[i] > view->deviation[worst] || isnan(view->deviation[worst]))
-            worst = i;
+        if (view->deviation[i] > view->deviation[recovery.from] || isnan(view->deviation[recovery.from]))
+            recovery.from = i;
     }
-    count = to - worst;
-    memory = malloc(4 * (count + 1) * sizeof(*memory));
+    recovery.count = to - recovery.from;
+    memory = malloc(4 * (recovery.count + 1) * sizeof(*memory));
     if (memory == NULL)
         return -ENOMEM;
-    fit = memory;
-    drawn = memory + count;
-    isotonic_falling(view->deviation + worst, count, memory + 2 * count, fit);
-    for (size_t i = 0; i < REPLICATES; i++) {
-        draw_values(noise, fit, count, seed, i, drawn);
-        instant[i] = view_time_s(view, worst + isotonic_crossing(drawn, count, view->band));
-    }
-    interval_of(instant, view, excursion->to_s, ret_interval);
+    recovery.fit = memory;
+    recovery.drawn = memory + recovery.count;
+    isotonic_falling(view->deviation + recovery.from, recovery.count, memory + 2 * recovery.count, recovery.fit);
+    replicate(view, noise, &recovery, seed, instant);
     return 0;
+}
+
+static int bootstrap_law(const struct view *view, const struct noise *noise, const struct excursion *excursion, uint64_t seed,
+                         double *instant)
+{
+    struct recovery recovery = {.from = excursion->fitted.from, .count = excursion->fitted.to - excursion->fitted.from};
+    AUTO_FREE double *memory = NULL;
+    struct relax_work work;
+
+    memory = malloc(2 * (recovery.count + 1) * sizeof(*memory));
+    if (memory == NULL || relax_work_init(&work, recovery.count) < 0)
+        return -ENOMEM;
+    recovery.fit = memory;
+    recovery.drawn = memory + recovery.count;
+    recovery.relax = &work;
+    recovery.coarse = (size_t)fmax(fmin((double)recovery.count / COARSE_BINS_MIN, excursion->relax.crossing / COARSE_CROSSING), 1.0);
+    recovery.chance = excursion->relax.chance / (double)recovery.coarse;
+    recovery.shift = excursion->relax.crossing - excursion->relax.own;
+    for (size_t i = 0; i < recovery.count; i++) {
+        bool known = !isnan(view->deviation[recovery.from + i]);
+
+        recovery.fit[i] = known ? relax_value(&excursion->relax, (double)i + 0.5) : NAN;
+    }
+    replicate(view, noise, &recovery, seed, instant);
+    relax_work_done(&work);
+    return 0;
+}
+
+static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
+                            uint64_t seed, struct est_interval *ret_interval)
+{
+    bool law = excursion->relax.law > RELAX_SUDDEN;
+    double instant[REPLICATES];
+    int rc = law ? bootstrap_law(view, noise, excursion, seed, instant)
+                 : bootstrap_isotonic(view, noise, excursion, until, seed, instant);
+
+    if (rc == 0)
+        interval_of(instant, view, excursion->to_s, ret_interval);
+    if (rc == 0 && law) {
+        double from_s = view_time_s(view, excursion->fitted.from);
+
+        ret_interval->low = fmin(ret_interval->low, from_s + excursion->relax.crossing_low * view->series->bin_s);
+        ret_interval->high = fmax(ret_interval->high, from_s + excursion->relax.crossing_high * view->series->bin_s);
+    }
+    return rc;
 }
 
 /* Shares of bad requests along the recovery: the isotonic fit, which a sudden edge leaves with two levels. */

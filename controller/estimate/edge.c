@@ -1,4 +1,4 @@
-/* Placing edges request by request; see edge.h.
+/* Placing edges request by request; see edge.h. Values are placed by tail.c.
  *
  * The isotonic crossing treats each lone failure near the edge as part of the excursion: with a band of 5 % one failure outweighs
  * the nineteen good requests before it. For a gradual recovery that is the definition. For a sudden one it is a bias of many
@@ -7,13 +7,13 @@
 #include "controller/estimate/edge.h"
 
 #include "controller/estimate/stats.h"
+#include "controller/estimate/tail.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #define STRAY_TAIL 0.001 /* failures this unlikely in the baseline are part of the excursion */
-#define STRAY_SIGMAS 3.1   /* the same for values */
 
 /* Largest cumulative score in [least, most]; the first of equals. */
 static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, size_t most, double score_bad, double score_good)
@@ -135,39 +135,14 @@ static int place_one(const struct view *view, const struct excursion *excursion,
     return 0;
 }
 
-/* Values: the bin at which a sudden return would be likeliest, when what follows it up to the isotonic crossing is no more than
- * noise. Level of the excursion against zero, so the sum of deviation less half that level is largest there. */
-static size_t sudden_end(const struct view *view, const struct noise *noise, const struct excursion *excursion)
-{
-    double level = view_mean(view, excursion->from, excursion->to, 0.0), sum = 0.0, most = 0.0, rest, length;
-    size_t end = excursion->from;
-
-    for (size_t i = excursion->from; i < excursion->to; i++) {
-        sum += view->sum[i + 1] - view->sum[i] - 0.5 * level * (view->weight[i + 1] - view->weight[i]);
-        if (sum > most) {
-            most = sum;
-            end = i + 1;
-        }
-    }
-    if (isnan(level) || end == excursion->from || end == excursion->to)
-        return excursion->to;
-    rest = view_mean(view, end, excursion->to, 0.0);
-    length = (double)(excursion->to - end);
-    if (rest <= STRAY_SIGMAS * hypot(noise->sigma * sqrt(noise_shrink(noise, excursion->to - end)), view->quantum / length))
-        return end;
-    return excursion->to;
-}
-
-static int place_excursion(const struct view *view, const struct noise *noise, struct excursion *excursion, double earliest_s,
-                           double latest_s)
+static int place_excursion(const struct view *view, struct excursion *excursion, double earliest_s, double latest_s)
 {
     double bin = view->series->bin_s, right[2], left[2];
     int rc;
 
-    if (!view->counted)
-        excursion->to = sudden_end(view, noise, excursion);
     excursion->from_s = view_time_s(view, excursion->from);
-    excursion->to_s = view_time_s(view, excursion->to);
+    if (view->counted)
+        excursion->to_s = view_time_s(view, excursion->to);
     excursion->to_low_s = excursion->to_s - bin;
     excursion->to_high_s = excursion->to_s + bin;
     if (!view->counted || view->series->event == NULL)
@@ -186,10 +161,16 @@ static int place_excursion(const struct view *view, const struct noise *noise, s
 
 int edges_place(const struct view *view, const struct noise *noise, struct excursions *found, struct span span)
 {
+    if (!view->counted) {
+        int rc = tails_place(view, noise, found, span.to);
+
+        if (rc < 0)
+            return rc;
+    }
     for (size_t i = 0; i < found->count; i++) {
         double earliest_s = i > 0 ? found->item[i - 1].to_s : view_time_s(view, span.from);
         double latest_s = view_time_s(view, i + 1 < found->count ? found->item[i + 1].from : span.to);
-        int rc = place_excursion(view, noise, &found->item[i], earliest_s, latest_s);
+        int rc = place_excursion(view, &found->item[i], earliest_s, latest_s);
 
         if (rc < 0)
             return rc;

@@ -214,7 +214,7 @@ static double mean_error(const struct judge *judge, double level, double bins)
 }
 
 /* Has a signal that never came back settled at another level, better than it had under the fault? Then when did it get there?
- * Judged on the last third after the release (at least two holds): its halves agree within half a band, and before it got there
+ * Judged on the last third after the release (at least two holds): its halves agree within half a band and chance, and before it got there
  * it was worse by two bands and more than chance. A signal that merely stayed down has not converged to anything. */
 static bool settled_elsewhere(struct judge *judge, double *ret_reached_s)
 {
@@ -223,7 +223,7 @@ static bool settled_elsewhere(struct judge *judge, double *ret_reached_s)
     double release_s = isnan(judge->instants.release_s) ? judge->instants.inject_s : judge->instants.release_s;
     double end_s = judge->instants.end_s, since_s = end_s - fmax(release_s, last->from_s);
     double tail_s = fmax(2.0 * judge->pins->hold_s, since_s / 3.0);
-    double early, late, level, before, error;
+    double early, late, level, before, error, chance;
     size_t reached;
 
     if (since_s < tail_s)
@@ -231,7 +231,8 @@ static bool settled_elsewhere(struct judge *judge, double *ret_reached_s)
     early = mean_between(judge, end_s - tail_s, end_s - 0.5 * tail_s);
     late = mean_between(judge, end_s - 0.5 * tail_s, end_s);
     level = 0.5 * (early + late);
-    if (isnan(level) || fabs(early - late) > 0.5 * view->band)
+    chance = 2.0 * sqrt(2.0) * mean_error(judge, level, 0.5 * tail_s / judge->series->bin_s);
+    if (isnan(level) || fabs(early - late) > 0.5 * view->band + chance)
         return false;
     reached = reached_level(view, (struct span){.from = last->from, .to = judge->span.to}, level);
     if (reached == last->from)
@@ -301,7 +302,7 @@ static int decide_converged(struct judge *judge)
     if (hold->redegradations > 0) {
         result->verdict = EST_CONVERGED_THEN_REDEGRADED;
         result->reason = "it held, then left its band again before the observation ended";
-    } else if (result->converged_s < judge->instants.release_s) { /* false when never released */
+    } else if (result->converged_s < judge->instants.release_s - judge->series->bin_s) { /* false when never released */
         result->verdict = EST_RECOVERED_UNDER_FAULT;
     } else {
         result->verdict = EST_CONVERGED;

@@ -7,8 +7,8 @@
  *     `resolvable_band` names the smallest band that would have been.
  *  2. Whether: the signal is scanned at widths 1, 2, 4 ... base bins up to the chosen one. An excursion needs two neighbouring
  *     windows beyond max(band, noise at that width); the error rate (1 %) holds over the whole observation and all widths.
- *  3. When: each edge is placed by the isotonic crossing of the same threshold, request by request where the series came from
- *     requests, bin by bin otherwise; a sharp edge is placed by its likelihood.
+ *  3. When: requests by the isotonic crossing of the same threshold or, for a sharp edge, by its likelihood; values by the rate law of
+ *     their recovery, or the isotonic crossing where no law explains it (tail.h, relax.h).
  *  4. Only the bad side counts: better than the band is overshoot, not an excursion.
  *
  * Limits worth knowing
@@ -20,7 +20,7 @@
  *  - Instants are those of planned sends: a request planned shortly before the service is back, and answered within its deadline,
  *    is good, so goodput returns up to one deadline before the service does.
  *
- * Definitions and edge cases: peers/controller.md section 2, DESIGN section 8. */
+ * How far off it is, measured: docs/estimator.md. Definitions and edge cases: peers/controller.md section 2, DESIGN section 8. */
 #ifndef PERTURB_ESTIMATE_H
 #define PERTURB_ESTIMATE_H
 

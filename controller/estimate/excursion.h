@@ -3,6 +3,7 @@
 #define PERTURB_ESTIMATE_EXCURSION_H
 
 #include "controller/estimate/band.h"
+#include "controller/estimate/relax.h"
 
 enum { EXCURSIONS_MAX = 4096 }; /* more than these are told as part of the last one */
 
@@ -10,6 +11,8 @@ struct excursion {
     size_t from, to; /* bins [from, to) */
     double from_s;   /* placed by edge_place, finer than a bin where requests are known */
     double to_s;
+    struct relax relax; /* values: the law of the recovery over `fitted`; RELAX_NONE when told by the isotonic fit */
+    struct span fitted;
     double to_low_s, to_high_s; /* the neighbouring requests, or the edges of the bin, between which `to_s` lies */
 };
 

@@ -1,4 +1,4 @@
-/* Series and their builders; see series.h. Memory: 16 bytes a bin, 12 bytes a request. */
+/* Series and their builders; see series.h. Memory: 20 bytes a bin, 4 bytes a request. */
 #include "controller/estimate/series.h"
 
 #include "controller/estimate/stats.h"
@@ -7,6 +7,11 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define LATENCY_LEAST_S 0x1p-20 /* about 1 us */
+#define LATENCY_MOST_S 4095.0   /* 32 octaves of 2^11 codes */
+#define LATENCY_SHIFT 12        /* bits of a float that are left out: 11 stay */
 
 struct est_series *est_series_free(struct est_series *series)
 {
@@ -16,6 +21,7 @@ struct est_series *est_series_free(struct est_series *series)
     free(series->good);
     free(series->planned);
     free(series->event);
+    free(series->first);
     free(series);
     return NULL;
 }
@@ -82,12 +88,45 @@ static bool request_inside(const struct est_request *request, const struct est_b
     return request->planned_s >= build->start_s && request->planned_s < build->end_s;
 }
 
+uint16_t est_latency_code(double latency_s)
+{
+    float value = (float)fmax(latency_s, LATENCY_LEAST_S);
+    uint32_t bits, least;
+
+    if (!(latency_s < LATENCY_MOST_S)) /* also NaN */
+        return EST_LATENCY_NEVER;
+    memcpy(&bits, &value, sizeof(bits));
+    value = (float)LATENCY_LEAST_S;
+    memcpy(&least, &value, sizeof(least));
+    bits = (bits - least) >> LATENCY_SHIFT;
+    return bits < EST_LATENCY_NEVER ? (uint16_t)bits : (uint16_t)(EST_LATENCY_NEVER - 1);
+}
+
+double est_latency_of(uint16_t code)
+{
+    float value = (float)LATENCY_LEAST_S;
+    uint32_t bits;
+
+    if (code == EST_LATENCY_NEVER)
+        return INFINITY;
+    memcpy(&bits, &value, sizeof(bits));
+    bits += ((uint32_t)code << LATENCY_SHIFT) + (1U << (LATENCY_SHIFT - 1));
+    memcpy(&value, &bits, sizeof(value));
+    return (double)value;
+}
+
+/* Ticks since the start of the series. */
 static uint32_t tick_of(const struct est_series *series, double at_s)
 {
     double tick = floor((at_s - series->start_s) / series->bin_s * EST_TICKS_PER_BIN);
     double last = (double)series->bins * EST_TICKS_PER_BIN - 1.0;
 
     return (uint32_t)fmin(fmax(tick, 0.0), last);
+}
+
+static bool tick_is_later(const struct est_event *a, const struct est_event *b)
+{
+    return (a->tick & (EST_TICKS_PER_BIN - 1)) > (b->tick & (EST_TICKS_PER_BIN - 1));
 }
 
 /* Orders the events of each bin by tick. Requests come nearly in order, so insertion sort meets few inversions; the stable
@@ -98,39 +137,48 @@ static void order_inside_bin(struct est_event *event, size_t count)
         struct est_event moving = event[i];
         size_t at = i;
 
-        for (; at > 0 && event[at - 1].tick > moving.tick; at--)
+        for (; at > 0 && tick_is_later(&event[at - 1], &moving); at--)
             event[at] = event[at - 1];
         event[at] = moving;
     }
 }
 
+struct records {
+    est_request_at *at;
+    const void *context;
+    size_t count;
+    const struct est_build *build;
+};
+
 /* Counting sort by bin. `series->planned` already holds the number of events of each bin. */
-static int fill_events(struct est_series *series, const struct est_request *request, size_t count, const struct est_build *build)
+static int fill_events(struct est_series *series, const struct records *records)
 {
-    AUTO_FREE size_t *next = malloc(series->bins * sizeof(*next));
-    size_t total = 0;
+    AUTO_FREE uint32_t *next = malloc(series->bins * sizeof(*next));
 
     series->event = malloc((series->events > 0 ? series->events : 1) * sizeof(*series->event));
-    if (next == NULL || series->event == NULL)
+    series->first = malloc((series->bins + 1) * sizeof(*series->first));
+    if (next == NULL || series->event == NULL || series->first == NULL)
         return -ENOMEM;
+    series->first[0] = 0;
     for (size_t i = 0; i < series->bins; i++) {
-        next[i] = total;
-        total += series->planned[i];
+        next[i] = series->first[i];
+        series->first[i + 1] = series->first[i] + series->planned[i];
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < records->count; i++) {
+        struct est_request request;
         uint32_t tick;
 
-        if (!request_inside(&request[i], build))
+        records->at(records->context, i, &request);
+        if (!request_inside(&request, records->build))
             continue;
-        tick = tick_of(series, request[i].planned_s);
+        tick = tick_of(series, request.planned_s);
         series->event[next[tick / EST_TICKS_PER_BIN]++] = (struct est_event){
-            .tick = tick,
-            .latency_s = isfinite(request[i].latency_s) ? (float)request[i].latency_s : INFINITY,
-            .good = request[i].good,
+            .tick = (uint16_t)(tick % EST_TICKS_PER_BIN | (request.good ? EST_EVENT_GOOD : 0U)),
+            .latency = est_latency_code(request.latency_s),
         };
     }
     for (size_t i = 0; i < series->bins; i++)
-        order_inside_bin(series->event + (next[i] - series->planned[i]), series->planned[i]);
+        order_inside_bin(series->event + series->first[i], series->planned[i]);
     return 0;
 }
 
@@ -143,15 +191,15 @@ static int fill_quantiles(struct est_series *series)
     for (size_t i = 0; i < series->bins; i++)
         most = series->planned[i] > most ? series->planned[i] : most;
     for (size_t i = 0; i < series->events; i++) {
-        if (isfinite(series->event[i].latency_s))
-            largest = fmax(largest, (double)series->event[i].latency_s); /* fmax ignores the first NaN */
+        if (series->event[i].latency != EST_LATENCY_NEVER)
+            largest = fmax(largest, est_latency_of(series->event[i].latency)); /* fmax ignores the first NaN */
     }
     latency = malloc(most * sizeof(*latency));
     if (latency == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < series->bins; at += series->planned[i], i++) {
         for (size_t j = 0; j < series->planned[i]; j++)
-            latency[j] = (double)series->event[at + j].latency_s;
+            latency[j] = est_latency_of(series->event[at + j].latency);
         series->value[i] = stats_quantile(latency, series->planned[i], series->quantile);
         if (isinf(series->value[i]))
             series->value[i] = largest;
@@ -170,38 +218,40 @@ static void fill_rates(struct est_series *series)
     series->good = series->planned = NULL;
 }
 
-static int fill_from_requests(struct est_series *series, const struct est_request *request, size_t count,
-                              const struct est_build *build)
+static int fill_from_records(struct est_series *series, const struct records *records)
 {
     int rc;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < records->count; i++) {
+        struct est_request request;
         size_t bin;
 
-        if (!request_inside(&request[i], build))
+        records->at(records->context, i, &request);
+        if (!request_inside(&request, records->build))
             continue;
-        bin = tick_of(series, request[i].planned_s) / EST_TICKS_PER_BIN;
+        bin = tick_of(series, request.planned_s) / EST_TICKS_PER_BIN;
         series->planned[bin]++;
-        series->good[bin] += request[i].good;
+        series->good[bin] += request.good;
         series->events++;
     }
-    if (build->measure == EST_GOODPUT_RATE) {
+    if (records->build->measure == EST_GOODPUT_RATE) {
         series->events = 0;
         fill_rates(series);
         return 0;
     }
-    rc = fill_events(series, request, count, build);
+    rc = fill_events(series, records);
     if (rc < 0)
         return rc;
-    if (build->measure == EST_LATENCY_QUANTILE)
+    if (records->build->measure == EST_LATENCY_QUANTILE)
         return fill_quantiles(series);
     est_series_ratio_from_counts(series);
     return 0;
 }
 
-int est_series_from_requests(const struct est_request *request, size_t count, const struct est_build *build,
-                             struct est_series **ret_series)
+int est_series_from_records(est_request_at *at, const void *context, size_t count, const struct est_build *build,
+                            struct est_series **ret_series)
 {
+    const struct records records = {.at = at, .context = context, .count = count, .build = build};
     static const struct {
         enum est_kind kind;
         enum est_direction direction;
@@ -225,13 +275,26 @@ int est_series_from_requests(const struct est_request *request, size_t count, co
     if (rc < 0)
         return rc;
     series->quantile = quantile ? build->quantile : 0.0;
-    rc = fill_from_requests(series, request, count, build);
+    rc = fill_from_records(series, &records);
     if (rc < 0) {
         est_series_free(series);
         return rc;
     }
     *ret_series = series;
     return 0;
+}
+
+static void request_of_array(const void *context, size_t index, struct est_request *ret_request)
+{
+    const struct est_request *request = context;
+
+    *ret_request = request[index];
+}
+
+int est_series_from_requests(const struct est_request *request, size_t count, const struct est_build *build,
+                             struct est_series **ret_series)
+{
+    return est_series_from_records(request_of_array, request, count, build, ret_series);
 }
 
 /* Repeats the last known value over gaps of at most `bins` unknown bins; longer gaps stay unknown throughout. */

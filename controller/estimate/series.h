@@ -44,12 +44,14 @@ struct est_build {
     double bin_s; /* the base bin, > 0 */
 };
 
-/* One request, kept so that instants can be told finer than a bin. In order of planned instant. */
+/* One request, kept so that instants can be told finer than a bin: four bytes, in order of planned instant. */
 struct est_event {
-    uint32_t tick; /* planned instant in bin_s / EST_TICKS_PER_BIN since start_s */
-    float latency_s; /* INFINITY when never answered */
-    bool good;
+    uint16_t tick; /* planned instant inside its bin, in bin_s / EST_TICKS_PER_BIN; EST_EVENT_GOOD is added for a good one */
+    uint16_t latency; /* est_latency_code */
 };
+
+#define EST_EVENT_GOOD 0x8000U
+#define EST_LATENCY_NEVER UINT16_MAX
 
 struct est_series {
     enum est_kind kind;
@@ -66,12 +68,25 @@ struct est_series {
     /* NULL unless the series was made from requests as a ratio or a quantile. */
     struct est_event *event;
     size_t events;
+    uint32_t *first; /* [bins + 1]: the first event of each bin */
 };
+
+/* A latency as 16 bits: to one part in 4,000 from 1 us to 4,095 s (the upper bits of its binary floating point form, as in a histogram
+ * of constant relative width, Tene's HdrHistogram); less counts as 1 us, more as never answered. The inverse gives the middle. */
+uint16_t est_latency_code(double latency_s);
+double est_latency_of(uint16_t code); /* INFINITY for EST_LATENCY_NEVER */
+
+/* Request `index` of a caller's records. Called twice for each index, so it must be pure. */
+typedef void est_request_at(const void *context, size_t index, struct est_request *ret_request);
 
 /* Makes a series from `count` requests in any order; `request` is borrowed for the call. Returns 0 and a new series (end it with
  * est_series_free); -EINVAL for a bad window, bin or quantile, -E2BIG for more than EST_BINS_MAX bins or 2^32 requests, -ENOMEM. */
 int est_series_from_requests(const struct est_request *request, size_t count, const struct est_build *build,
                              struct est_series **ret_series);
+
+/* The same without an array: four bytes a request are all the memory it takes, besides the bins. */
+int est_series_from_records(est_request_at *at, const void *context, size_t count, const struct est_build *build,
+                            struct est_series **ret_series);
 
 /* Makes a series of unknown bins for the caller to fill: `value[]` always, `good[]` and `planned[]` when `with_counts` (then call
  * est_series_ratio_from_counts). For EST_QUANTILE the caller may set `quantile` for the record. Errors as above. */

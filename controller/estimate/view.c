@@ -18,7 +18,7 @@ int view_init(struct view *view, const struct est_series *series)
         .counted = ratio_or_quantile && series->planned != NULL,
         .level = NAN,
         .dispersion = 1.0,
-        .bad_latency_s = NAN,
+        .bad_latency = EST_LATENCY_NEVER,
         .clip = INFINITY,
     };
     view->deviation = malloc(view->bins * sizeof(*view->deviation));
@@ -82,18 +82,21 @@ void view_set_level(struct view *view, double level)
 
 bool view_event_bad(const struct view *view, const struct est_event *event)
 {
-    return view->series->kind == EST_QUANTILE ? (double)event->latency_s > view->bad_latency_s : !event->good;
+    if (view->series->kind == EST_QUANTILE)
+        return event->latency > view->bad_latency;
+    return (event->tick & EST_EVENT_GOOD) == 0;
 }
 
 void view_count_bad(struct view *view, double bad_latency_s)
 {
     const struct est_series *series = view->series;
 
-    view->bad_latency_s = bad_latency_s;
-    for (size_t i = 0; i < view->bins; i++)
+    view->bad_latency = est_latency_code(bad_latency_s);
+    for (size_t i = 0; i < view->bins; i++) {
         view->bad[i] = series->kind == EST_QUANTILE ? 0 : series->planned[i] - series->good[i];
-    for (size_t i = 0; series->kind == EST_QUANTILE && i < series->events; i++)
-        view->bad[series->event[i].tick / EST_TICKS_PER_BIN] += view_event_bad(view, &series->event[i]);
+        for (size_t j = 0; series->kind == EST_QUANTILE && j < series->planned[i]; j++)
+            view->bad[i] += view_event_bad(view, &series->event[series->first[i] + j]);
+    }
 }
 
 double view_clipped(double deviation, double clip)
@@ -150,25 +153,53 @@ double view_excess(const struct view *view, size_t from, size_t to)
     return view->sum[to] - view->sum[from] - limit * (view->weight[to] - view->weight[from]);
 }
 
+/* The last bin whose first event is at or before `event`. */
+static size_t bin_of_event(const struct est_series *series, size_t event)
+{
+    size_t low = 0, high = series->bins;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (series->first[middle] <= event)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static double tick_s(const struct est_series *series, size_t bin, size_t event)
+{
+    double part = (double)(series->event[event].tick & (EST_TICKS_PER_BIN - 1)) / EST_TICKS_PER_BIN;
+
+    return series->start_s + series->bin_s * ((double)bin + part);
+}
+
 double view_event_s(const struct est_series *series, size_t event)
 {
-    return series->start_s + series->bin_s * ((double)series->event[event].tick / EST_TICKS_PER_BIN);
+    return tick_s(series, bin_of_event(series, event), event);
 }
 
 /* First event at or after `at_s`. */
 static size_t event_at(const struct est_series *series, double at_s)
 {
-    size_t low = 0, high = series->events;
+    double bin = floor((at_s - series->start_s) / series->bin_s);
+    size_t from, event;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (view_event_s(series, middle) < at_s)
-            low = middle + 1;
-        else
-            high = middle;
+    if (!(bin >= 0.0))
+        return 0;
+    if (bin >= (double)series->bins)
+        return series->events;
+    from = bin > 0.0 ? (size_t)bin - 1 : 0; /* a bin early: the quotient is rounded */
+    event = series->first[from];
+    for (size_t i = from; i < series->bins && i < from + 3; i++) {
+        for (; event < series->first[i + 1]; event++) {
+            if (tick_s(series, i, event) >= at_s)
+                return event;
+        }
     }
-    return low;
+    return event;
 }
 
 struct span view_events(const struct est_series *series, double from_s, double to_s)

@@ -31,7 +31,7 @@ struct view {
     double dispersion;     /* >= 1: variance of bad counts over binomial */
     double baseline_planned; /* counted: requests behind bad_share */
     double planned_per_bin;
-    double bad_latency_s;  /* counted quantile: bad is slower than this; else NaN */
+    uint16_t bad_latency;  /* counted quantile: bad has a larger code than this */
 
     double *deviation; /* [bins], NaN unknown */
     uint32_t *bad;     /* [bins], counted only */

@@ -120,40 +120,29 @@ static const enum est_measure measures[] = {
     [SIGNAL_QUANTILE] = EST_LATENCY_QUANTILE,
 };
 
-struct request_list {
-    struct est_request *list;
-    size_t count;
+struct record_source {
+    const struct load *generator;
     uint64_t zero_ns;
 };
 
-static int take_request(void *context, const struct load_record *record)
+static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
-    struct request_list *requests = context;
+    const struct record_source *source = context;
+    const struct load_record *record = load_record_at(source->generator, index);
 
-    requests->list[requests->count++] = (struct est_request){
-        .planned_s = ((double)record->planned_ns - (double)requests->zero_ns) / 1e9,
+    *ret_request = (struct est_request){
+        .planned_s = ((double)record->planned_ns - (double)source->zero_ns) / 1e9,
         .latency_s = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY,
         .good = record->outcome == LOAD_OK,
     };
-    return 0;
 }
 
 int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
 {
-    const struct load *generator = run->loads[signal->load].generator;
-    uint64_t count = generator ? load_records_count(generator) : 0;
-    struct request_list requests = { .list = calloc(count + 1, sizeof(struct est_request)), .zero_ns = run->zero_ns };
+    const struct record_source source = { .generator = run->loads[signal->load].generator, .zero_ns = run->zero_ns };
     const struct est_build build = { .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
                                      .end_s = run_seconds(run, run->end_ns), .bin_s = bin_s };
-    int result = -ENOMEM;
+    uint64_t count = source.generator ? load_records_count(source.generator) : 0;
 
-    if (requests.list && count) {
-        for (uint64_t i = 0; i < count; i++)
-            take_request(&requests, load_record_at(generator, i));
-        result = est_series_from_requests(requests.list, requests.count, &build, ret_series);
-    } else if (requests.list) {
-        result = -ENODATA;
-    }
-    free(requests.list);
-    return result;
+    return count ? est_series_from_records(request_at, &source, count, &build, ret_series) : -ENODATA;
 }

@@ -20,6 +20,10 @@ enum trace_shape {
     TRACE_REDEGRADED,  /* step, then out again 30 s after, to the end */
     TRACE_NEW_LEVEL,   /* step to 85 % */
     TRACE_NEVER,
+    TRACE_LOGISTIC,    /* an S, 10 s to its middle */
+    TRACE_POWER,       /* falls as (1 + t / 2 s)^-1.5: fast, then ever more slowly */
+    TRACE_TWO_STEPS,   /* half of the depth at once, the rest 6 s later */
+    TRACE_SLOW_FLAP,   /* exponential, then out again for 2 s, 25 s after it converged to 5 % */
 };
 
 enum trace_noise { NOISE_AR1, NOISE_STUDENT3 };
@@ -100,9 +104,28 @@ static inline double trace_level(const struct trace *trace, double at_s)
         return 0.85;
     case TRACE_NEVER:
         return trace->depth;
+    case TRACE_LOGISTIC:
+        return 1.0 - deficit / (1.0 + exp((since - 10.0) / 1.5));
+    case TRACE_POWER:
+        return 1.0 - deficit * pow(1.0 + since / 2.0, -1.5);
+    case TRACE_TWO_STEPS:
+        return since < 6.0 ? 1.0 - 0.5 * deficit : 1.0;
+    case TRACE_SLOW_FLAP:
+        at_s = since - 4.0 * log(deficit / 0.05) - 25.0;
+        return at_s >= 0.0 && at_s < 2.0 ? trace->depth : 1.0 - deficit * exp(-since / 4.0);
     default:
         return 1.0;
     }
+}
+
+/* Mean of the level over a bin, as a counter over the bin would show it. */
+static inline double trace_bin_level(const struct trace *trace, double from_s)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < 16; i++)
+        sum += trace_level(trace, from_s + ((double)i + 0.5) / 16.0 * trace->bin_s);
+    return sum / 16.0;
 }
 
 /* Truth of the convergence instant: the last crossing of 1 - band. */
@@ -117,6 +140,14 @@ static inline double trace_truth_s(const struct trace *trace, double band)
         return start + 10.0 * (1.0 - band / deficit);
     case TRACE_FLAP:
         return start + 27.0;
+    case TRACE_LOGISTIC:
+        return start + 10.0 + 1.5 * log(deficit / band - 1.0);
+    case TRACE_POWER:
+        return start + 2.0 * (pow(deficit / band, 1.0 / 1.5) - 1.0);
+    case TRACE_TWO_STEPS:
+        return start + 6.0;
+    case TRACE_SLOW_FLAP:
+        return start + 4.0 * log(deficit / 0.05) + 27.0;
     default:
         return start;
     }
@@ -143,7 +174,7 @@ static inline struct est_series *trace_values(const struct trace *trace, enum es
         return NULL;
     noise = draw_normal(&draw);
     for (size_t i = 0; i < bins; i++) {
-        double at_s = ((double)i + 0.5) * trace->bin_s, level = trace_level(trace, at_s), value;
+        double at_s = ((double)i + 0.5) * trace->bin_s, level = trace_bin_level(trace, (double)i * trace->bin_s), value;
 
         if (trace->noise == NOISE_STUDENT3) {
             double chi = 0.0;
