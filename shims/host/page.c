@@ -203,6 +203,11 @@ const char *page_path(const struct page *page)
     return page->path;
 }
 
+void page_supervise(struct page *page, uint64_t points)
+{
+    __atomic_store_n(&page->rules->supervised, CONTROL_SUPERVISED | (uint32_t)points, __ATOMIC_RELEASE);
+}
+
 static uint32_t generation_of(const struct page *page)
 {
     return __atomic_load_n(&page->rules->generation, __ATOMIC_ACQUIRE);
@@ -365,6 +370,8 @@ void page_state(const struct page *page, struct page_state *ret_state)
         .lease_ns = __atomic_load_n(&rules->lease_ns, __ATOMIC_ACQUIRE),
         .rule_count = image->rule_count,
         .owner_pid = rules->owner_pid,
+        .supervised = (rules->supervised & CONTROL_SUPERVISED) != 0,
+        .points = rules->supervised & ~CONTROL_SUPERVISED,
         .armed = page_verify(page) < 0,
         .owner_alive = process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
         .refused = page->counters->refused,
