@@ -20,7 +20,7 @@
 #define LOOK_NS (100 * NS_PER_MS)
 
 /* What an epoll event is about: the kind above, a number below. */
-enum tag { TAG_LISTENER = 1, TAG_WAKE, TAG_PROCESS, TAG_HELD };
+enum tag { TAG_LISTENER = 1, TAG_WAKE, TAG_KEEPER, TAG_PROCESS, TAG_HELD };
 #define TAGGED(tag, number) ((uint64_t)(tag) << 32 | (uint32_t)(number))
 
 struct connector {
@@ -57,6 +57,7 @@ void held_begin(struct supervisor *supervisor)
     supervisor->tasks.context = supervisor;
     watch(supervisor, supervisor->listener, 0, TAGGED(TAG_LISTENER, 0)); /* its hang-up is told unasked */
     watch(supervisor, supervisor->wake_fd, EPOLLIN, TAGGED(TAG_WAKE, 0));
+    watch(supervisor, supervisor->keeper_fd, EPOLLIN, TAGGED(TAG_KEEPER, 0));
 }
 
 /* ---- places ----------------------------------------------------------------------------------------------------------- */
@@ -390,6 +391,22 @@ static int wait_events(const struct supervisor *supervisor, uint64_t until_ns, s
     return (int)syscall(SYS_epoll_pwait2, supervisor->epoll_fd, events, max, until_ns == UINT64_MAX ? NULL : &wait, NULL, 0);
 }
 
+/* The keeper was killed: another one is made, a child of ours. It outlives us as the first did. */
+static void replace_keeper(struct supervisor *supervisor)
+{
+    int own_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    pid_t pid = own_fd < 0 ? -1 : fork();
+
+    if (pid == 0)
+        keeper_stand_by(supervisor->shared, supervisor->listener, own_fd);
+    if (own_fd >= 0)
+        close(own_fd);
+    (void)epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_DEL, supervisor->keeper_fd, NULL);
+    close(supervisor->keeper_fd);
+    supervisor->keeper_fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    watch(supervisor, supervisor->keeper_fd, EPOLLIN, TAGGED(TAG_KEEPER, 0));
+}
+
 /* False when the filter has no user any more. */
 static bool take_event(struct supervisor *supervisor, const struct epoll_event *event)
 {
@@ -401,6 +418,9 @@ static bool take_event(struct supervisor *supervisor, const struct epoll_event *
         return !(event->events & (EPOLLHUP | EPOLLERR));
     case TAG_WAKE:
         (void)!read(supervisor->wake_fd, &drained, sizeof(drained));
+        return true;
+    case TAG_KEEPER:
+        replace_keeper(supervisor);
         return true;
     case TAG_PROCESS:
         tasks_process_gone(&supervisor->tasks, (pid_t)number);
@@ -430,4 +450,9 @@ void held_serve(struct supervisor *supervisor)
             used = take_event(supervisor, &events[i]);
         pthread_mutex_unlock(&supervisor->lock);
     }
+    pthread_mutex_lock(&supervisor->lock);
+    for (size_t i = 0; i < HELD_MAX; i++) /* nobody sleeps any more, and no process is left to list */
+        if (supervisor->held[i].state == HELD_SLEEPING)
+            count_sleep(&supervisor->held[i], -1);
+    tasks_all_gone(&supervisor->tasks);
 }

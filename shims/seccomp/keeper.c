@@ -9,9 +9,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { LEAVE_MS = 1000 };
 
 /* Away from the starter's terminal, signals, descriptors and group. Only the listener stays, as descriptor 3. */
 static int detach(int listener)
@@ -23,6 +26,7 @@ static int detach(int listener)
     sigemptyset(&none);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
+    (void)prctl(PR_SET_NAME, "perturb-keeper");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);
@@ -71,8 +75,11 @@ _Noreturn void keeper_stand_by(struct shared *shared, int listener, int supervis
 
         if (poll(places, 2, -1) <= 0)
             continue;
-        if (places[0].revents & (POLLHUP | POLLERR))
+        if (places[0].revents & (POLLHUP | POLLERR)) {
+            (void)poll(&places[1], 1, LEAVE_MS); /* it leaves too; then it is reaped */
+            (void)waitpid(-1, NULL, WNOHANG);
             _exit(0);
+        }
         if (places[1].revents)
             let_everything_through(shared, listener);
     }
@@ -85,6 +92,8 @@ _Noreturn void keeper_main(struct shared *shared, int listener, const char *page
 
     listener = detach(listener);
     pid = fork();
+    if (pid == 0)
+        (void)prctl(PR_SET_NAME, "perturb-superv");
     if (pid == 0)
         supervisor_main(shared, listener, page_path, target);
     pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);

@@ -17,11 +17,14 @@
 #include <sys/wait.h>
 
 #define MEET_NS (10 * NS_PER_S) /* how long one of the two waits for the other */
+enum { LEAVE_MS = 100 };
+
 #define SLICE_NS (20 * NS_PER_MS)
 
 struct supervise {
     struct filter filter;
     struct shared *shared;
+    pid_t keeper; /* our child */
     char page_path[PATH_MAX];
 };
 
@@ -79,8 +82,21 @@ int supervise_prepare(const struct supervise_spec *spec, struct supervise **ret_
     return 0;
 }
 
+/* A keeper whose last process has ended leaves at once. One that still has any stays, and is somebody else's child then. */
+static void reap_keeper(pid_t keeper)
+{
+    AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
+    struct pollfd place = { .fd = pidfd, .events = POLLIN };
+
+    if (pidfd >= 0)
+        (void)poll(&place, 1, LEAVE_MS);
+    (void)waitpid(keeper, NULL, WNOHANG);
+}
+
 struct supervise *supervise_free(struct supervise *supervise)
 {
+    if (supervise && supervise->keeper > 0)
+        reap_keeper(supervise->keeper);
     if (supervise && supervise->shared)
         munmap(supervise->shared, sizeof(*supervise->shared));
     free(supervise);
@@ -154,7 +170,7 @@ static int await_listener(struct shared *shared, int pidfd, const char **ret_ste
     return listener < 0 ? -errno : listener;
 }
 
-static int start_keeper(const struct supervise *supervise, int listener, pid_t child, const char **ret_step)
+static int start_keeper(struct supervise *supervise, int listener, pid_t child, const char **ret_step)
 {
     struct shared *shared = supervise->shared;
     uint32_t serves = 0;
@@ -164,12 +180,9 @@ static int start_keeper(const struct supervise *supervise, int listener, pid_t c
     pid = fork();
     if (pid < 0)
         return -errno;
-    if (pid == 0 && fork() == 0) /* the keeper is nobody's child to wait for */
-        keeper_main(shared, listener, supervise->page_path, child);
     if (pid == 0)
-        _exit(0);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+        keeper_main(shared, listener, supervise->page_path, child);
+    supervise->keeper = pid;
     *ret_step = "starting the supervisor";
     for (uint64_t waited_ns = 0; waited_ns < MEET_NS && !serves; waited_ns += SLICE_NS)
         serves = word_await(&shared->serves, 0);

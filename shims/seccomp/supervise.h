@@ -31,7 +31,9 @@ struct supervise;
 /* Builds the filter and what starter, target, keeper and supervisor share. Returns new; -ENOTSUP when this kernel has no user
  * notification, -ENOMEM. */
 int supervise_prepare(const struct supervise_spec *spec, struct supervise **ret_supervise);
-struct supervise *supervise_free(struct supervise *supervise); /* the starter's handle only; accepts NULL, returns NULL */
+
+/* The starter's handle only; reaps the keeper if it leaves within a moment. Accepts NULL, returns NULL. */
+struct supervise *supervise_free(struct supervise *supervise);
 
 /* In the child, between fork and exec: installs the filter and waits until it is attended. Async-signal-safe. The thread must be
  * the only one. 0; -EBUSY when a supervisor attends this process already; -EPERM, -errno. */

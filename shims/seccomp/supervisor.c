@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -218,8 +219,10 @@ static int begin(struct shared *shared, int listener, const char *page_path, pid
     pthread_mutex_init(&self.lock, NULL);
     self.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self.epoll_fd < 0 || self.wake_fd < 0)
+    self.keeper_fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    if (self.epoll_fd < 0 || self.wake_fd < 0 || self.keeper_fd < 0)
         return -errno;
+    (void)signal(SIGCHLD, SIG_IGN); /* keepers of ours are reaped by the kernel */
     (void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     (void)prctl(PR_SET_TIMERSLACK, 1);
     held_begin(&self);

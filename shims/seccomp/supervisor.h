@@ -75,6 +75,7 @@ struct held {
 struct supervisor {
     int listener;
     int wake_fd, epoll_fd;
+    int keeper_fd; /* a pidfd */
     struct shared *shared;
     struct judge judge;
     pthread_mutex_t lock;

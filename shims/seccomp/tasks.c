@@ -319,6 +319,14 @@ void tasks_process_gone(struct tasks *tasks, pid_t pid)
     free(process);
 }
 
+void tasks_all_gone(struct tasks *tasks)
+{
+    for (size_t i = 0; i < TASK_BUCKETS; i++)
+        for (const struct process *process = tasks->processes[i]; process; process = process->next)
+            if (process->slot)
+                __atomic_store_n(&process->slot->pid, 0, __ATOMIC_RELEASE);
+}
+
 /* ---- ordinals --------------------------------------------------------------------------------------------------------- */
 
 /* Counts of an older plan are of no use: the table is emptied for a new epoch. */
