@@ -444,6 +444,20 @@ size_t page_events(struct page *page, struct page_event *list, size_t max)
     return told;
 }
 
+/* A supervisor does not see an exec as the shim does: the name is asked for when somebody wants it. */
+static void name_now(pid_t pid, char comm[16])
+{
+    char path[40];
+    AUTO_CLOSE int fd = -1;
+    ssize_t length;
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    length = fd < 0 ? -1 : read(fd, comm, 16);
+    if (length > 0)
+        comm[length - 1] = '\0';
+}
+
 size_t page_processes(const struct page *page, struct page_process *list, size_t max)
 {
     size_t count = 0;
@@ -455,6 +469,8 @@ size_t page_processes(const struct page *page, struct page_process *list, size_t
             continue;
         process.comm[sizeof(process.comm) - 1] = '\0';
         list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, "" };
+        if (page->rules->supervised & CONTROL_SUPERVISED)
+            name_now((pid_t)process.pid, process.comm);
         memcpy(list[count].comm, process.comm, sizeof(process.comm));
         count++;
     }

@@ -24,6 +24,7 @@ static UNUSED_OK struct supervised supervised_start_with(struct bench *bench, co
     else
         snprintf(path, sizeof(path), "%s/tests/fixtures/static/%s", bench->build, argv[0]);
     assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    page_supervise(bench->page, spec->points);
     assert_int_equal(supervise_prepare(spec, &started.supervise), 0);
     started.victim.pid = fork();
     if (started.victim.pid == 0) {
