@@ -1,4 +1,4 @@
-/* What the preload shim can reach in a program, and what it cannot: facts from the file, its libraries, and /proc. Used by
+/* What shim and supervisor can reach in a program, and what they cannot: facts from the file, its libraries, and /proc. Used by
  * `perturb doctor` and, before arming, by `exec` and the run engine. Nothing of the program is executed. */
 #ifndef PERTURB_SHIMS_INSPECT_H
 #define PERTURB_SHIMS_INSPECT_H
@@ -40,7 +40,7 @@ int inspect_file(const char *path, struct inspection **ret_inspection);
 int inspect_process(pid_t pid, struct inspection **ret_inspection);
 void inspection_free(struct inspection *inspection); /* accepts NULL */
 
-/* Why no call fault can reach it, in words; NULL when the shim does reach it. Borrowed from the inspection. */
+/* Why the shim cannot reach it, in words; NULL when it does. Borrowed from the inspection. */
 const char *inspect_unreachable(struct inspection *inspection);
 
 /* Why no supervisor (seccomp) can attend it, in words; NULL when one can. Static text. */
