@@ -6,6 +6,7 @@
 #include "shims/seccomp/supervisor.h"
 
 #include "scenarios/base/clock.h"
+#include "shims/seccomp/remote.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,8 +17,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How often a held call is asked whether somebody still waits for it. */
-#define LOOK_NS (100 * NS_PER_MS)
+/* How often a held call is asked whether somebody still waits for it and no signal came; some microseconds a call. */
+#define LOOK_NS (20 * NS_PER_MS)
+#define LOOK_EACH_NS (NS_PER_MS / 2)
 
 /* What an epoll event is about: the kind above, a number below. */
 enum tag { TAG_LISTENER = 1, TAG_WAKE, TAG_KEEPER, TAG_PROCESS, TAG_HELD };
@@ -323,6 +325,17 @@ bool held_resume(struct supervisor *supervisor, struct thread *thread, const str
     return true;
 }
 
+/* The kernel does not end the wait for a signal by itself: the call is given back, so that the handler runs. It comes again, or
+ * the program learns of EINTR. */
+static void yield_to_signal(struct supervisor *supervisor, struct held *held)
+{
+    const struct thread *thread = held->call.thread;
+
+    if (remote_has_signal(thread->process->pid, thread->tid) &&
+        notify_answer(supervisor->listener, held->call.id, NOTIFY_RESTART, 0) == 0)
+        leave(supervisor, held, held->state);
+}
+
 /* What is due of one place. Returns when to look at it again. */
 static uint64_t look_at(struct supervisor *supervisor, struct held *held, uint64_t now_ns)
 {
@@ -359,9 +372,11 @@ static uint64_t look_at(struct supervisor *supervisor, struct held *held, uint64
         break;
     }
     if (now_ns >= held->look_ns) {
-        held->look_ns = now_ns + LOOK_NS;
+        held->look_ns = now_ns + LOOK_NS + supervisor->held_count * LOOK_EACH_NS;
         if (!notify_is_valid(supervisor->listener, held->call.id))
             leave(supervisor, held, held->state);
+        else if (supervisor->shared->waits_killable)
+            yield_to_signal(supervisor, held);
     }
     return next_ns;
 }

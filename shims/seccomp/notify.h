@@ -13,6 +13,14 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #endif
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+/* The kernel's own "a signal came first": with a signal pending it never reaches the program, but becomes EINTR or makes the
+ * call again, as the signal's handler was installed to have it. */
+enum { NOTIFY_RESTART = 512 }; /* ERESTARTSYS */
+
 /* A kernel may write more than our struct of it; how much it says itself (SECCOMP_GET_NOTIF_SIZES). */
 union notification {
     struct seccomp_notif call;

@@ -5,12 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 enum { LINE_PAGE = 4096 };
+
+#define SIGNAL_BIT(number) (UINT64_C(1) << ((number) - 1))
 
 int remote_read(pid_t pid, const void *from, void *data, size_t size)
 {
@@ -137,4 +140,32 @@ const char *remote_name(pid_t pid, pid_t tid, char room[RULE_THREAD_MAX])
         return NULL;
     room[length - 1] = '\0'; /* the newline */
     return room;
+}
+
+static uint64_t field(const char *text, const char *name, int base)
+{
+    const char *place = strstr(text, name);
+
+    return place ? strtoull(place + strlen(name), NULL, base) : 0;
+}
+
+bool remote_has_signal(pid_t pid, pid_t tid)
+{
+    const uint64_t stops = SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU);
+    char name[64], text[4096];
+    AUTO_CLOSE int fd = -1;
+    uint64_t pending, welcome;
+    ssize_t length;
+
+    snprintf(name, sizeof(name), "/proc/%d/task/%d/status", (int)pid, (int)tid);
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    welcome = (field(text, "\nSigCgt:", 16) | (stops & ~field(text, "\nSigIgn:", 16))) & ~field(text, "\nSigBlk:", 16);
+    pending = field(text, "\nSigPnd:", 16);
+    if (field(text, "\nThreads:", 10) == 1)
+        pending |= field(text, "\nShdPnd:", 16);
+    return (pending & welcome) != 0;
 }

@@ -31,4 +31,8 @@ const char *remote_path(pid_t pid, const struct occasion *occasion, char *room, 
 /* The thread's name into `room`. NULL when unknown. */
 const char *remote_name(pid_t pid, pid_t tid, char room[RULE_THREAD_MAX]);
 
+/* True when a signal that the program handles, or that stops it, is pending for this thread for certain: its own, or the
+ * process's while there is no other thread that the kernel may have chosen. */
+bool remote_has_signal(pid_t pid, pid_t tid);
+
 #endif

@@ -117,22 +117,32 @@ static int fail_install(struct shared *shared, int error)
     return error;
 }
 
+static long install_listener(struct shared *shared, const struct sock_fprog *program)
+{
+    long listener = install_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
+
+    shared->waits_killable = listener >= 0;
+    if (listener < 0 && errno == EINVAL)
+        listener = install_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER, program);
+    return listener < 0 ? -errno : listener;
+}
+
 /* Once the filter is on, only futex calls are made until it is attended: they are never intercepted. */
 int supervise_install(struct supervise *supervise)
 {
     struct shared *shared = supervise->shared;
     const struct sock_fprog program = { (unsigned short)supervise->filter.length, supervise->filter.code };
     uint32_t stage;
-    long listener = install_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+    long listener = install_listener(shared, &program);
 
-    if (listener < 0 && errno == EACCES) {
+    if (listener == -EACCES) {
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
             return fail_install(shared, -errno);
         shared->dropped_privileges = 1;
-        listener = install_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+        listener = install_listener(shared, &program);
     }
     if (listener < 0)
-        return fail_install(shared, -errno);
+        return fail_install(shared, (int)listener);
     shared->listener = (int32_t)listener;
     word_set(&shared->stage, STAGE_INSTALLED);
     for (uint64_t waited_ns = 0; (stage = word_await(&shared->stage, STAGE_INSTALLED)) == STAGE_INSTALLED; waited_ns += SLICE_NS)

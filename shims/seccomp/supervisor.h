@@ -6,10 +6,11 @@
  *     connector threads one for each redirected connect of a blocking socket
  *
  * 1. One lock guards tasks and held calls; nobody blocks while it holds it.
- * 2. A call is answered once. An answer that nobody waited for any more (-ENOENT: a signal came, the kernel ended the wait) is kept,
- *    and given when the same thread makes the same call again from the same place within RETRY_NS: that is the kernel's restart of
- *    it (SA_RESTART), or the program's own retry after EINTR. So neither is judged twice, a delay goes on where it was, and what
- *    was transferred is not transferred again.
+ * 2. A call that was received waits killably (Linux 5.19): no signal makes the kernel throw an answer away, so what was
+ *    transferred or counted for a call is known to it. A held call is given back when a signal is pending for its thread
+ *    (NOTIFY_RESTART); it is kept, and goes on where it was when the same thread makes the same call again from the same place
+ *    within RETRY_NS: that is the kernel's restart of it (SA_RESTART), or the program's own retry after EINTR. It is not judged
+ *    twice. Before 5.19 a signal in the microseconds of an answer may have a call judged, or a shortened transfer made, twice.
  * 3. `shared->held` and `shared->notification` hold the id of every call that was received and not answered, so that the keeper
  *    can answer them when this process is killed at any instruction. */
 #ifndef PERTURB_SHIMS_SECCOMP_SUPERVISOR_H
@@ -33,6 +34,7 @@ struct shared {
     int32_t listener;  /* its number in the target */
     int32_t error;     /* of STAGE_FAILED */
     uint32_t dropped_privileges;
+    uint32_t waits_killable;
     uint32_t serves;   /* the supervisor's pid once it serves, a futex word; UINT32_MAX: it could not */
     int32_t serve_error;
     union notification notification;

@@ -2,8 +2,7 @@
  * memory and its own. It never waits: what is not ready is tried again when it is (-EAGAIN). Errors other than that are left to
  * the kernel, which makes the whole call then (and raises SIGPIPE where it belongs).
  *
- * Between the transfer and the answer lie some microseconds. A signal that comes then makes the kernel end the wait; the answer
- * is kept for the restarted call (supervisor.h rule 2). */
+ * Between the transfer and the answer lie some microseconds, in which the target waits killably (supervisor.h rule 2). */
 #include "shims/seccomp/supervisor.h"
 
 #include "shims/seccomp/remote.h"

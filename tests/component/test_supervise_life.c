@@ -163,6 +163,36 @@ static void eintr_as_the_handler_says(void **state)
     assert_int_equal(bench_status(bench, 0).in_flight, 0);
 }
 
+struct shower {
+    const char *fault, *kind, *nth, *value, *calls, *alarm;
+};
+
+/* Signals all the time, into every stage of a call: not one is judged twice, nothing is transferred twice or lost. */
+static void no_signal_counts_a_call_twice(void **state)
+{
+    static const struct shower showers[] = {
+        { "fail@write:EIO,path=/dev/null,nth=3,name=x", "fail", "nth=3", "value=5", "calls=2000", "alarm=150" },
+        { "short_io@recv:10,nth=3,name=x", "echo", "nth=3", "value=10", "calls=2000", "alarm=150" },
+        { "latency@write:60ms,path=/dev/null,nth=10,name=x", "latency", "nth=10", "value=60000000", "calls=100", "alarm=2000" },
+    };
+    struct bench *bench = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(showers); i++) {
+        struct supervised started;
+        unsigned long long calls, hits;
+        char text[128];
+
+        bench_arm(bench, 1, showers[i].fault);
+        started = supervised_start(bench, "victim_calls", (char *)(uintptr_t)showers[i].kind, (char *)(uintptr_t)showers[i].nth,
+                                   (char *)(uintptr_t)showers[i].value, (char *)(uintptr_t)showers[i].calls, (char *)(uintptr_t)showers[i].alarm);
+        assert_int_equal(supervised_end(&started, text, sizeof(text)), 0);
+        assert_int_equal(sscanf(text, "calls=%llu hits=%llu", &calls, &hits), 2);
+        assert_int_equal(bench_status(bench, 0).counts.matched, calls);
+        assert_int_equal(bench_status(bench, 0).counts.fired, hits);
+        assert_int_equal(bench_status(bench, 0).in_flight, 0);
+    }
+}
+
 static void arms_and_disarms_while_running(void **state)
 {
     struct bench *bench = *state;
@@ -427,6 +457,7 @@ int main(void)
         CASE(fifty_threads_sleep_at_once),
         CASE(killed_sleeper_is_forgotten),
         CASE(eintr_as_the_handler_says),
+        CASE(no_signal_counts_a_call_twice),
         CASE(arms_and_disarms_while_running),
         CASE(supervisor_killed_in_the_middle_of_load),
         CASE(keeper_killed_in_the_middle_of_load),
