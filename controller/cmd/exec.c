@@ -423,6 +423,8 @@ static int exec_main(int argc, char **argv)
     page_close(exec.page);
     registry_close(&exec.registry);
     inspection_free(exec.inspection);
+    if (exec.backend.supervise)
+        supervise_reap(exec.backend.supervise);
     supervise_free(exec.backend.supervise);
     return status;
 }

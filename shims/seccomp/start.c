@@ -82,21 +82,19 @@ int supervise_prepare(const struct supervise_spec *spec, struct supervise **ret_
     return 0;
 }
 
-/* A keeper whose last process has ended leaves at once. One that still has any stays, and is somebody else's child then. */
-static void reap_keeper(pid_t keeper)
+void supervise_reap(const struct supervise *supervise)
 {
-    AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
+    AUTO_CLOSE int pidfd = supervise->keeper > 0 ? (int)syscall(SYS_pidfd_open, supervise->keeper, 0) : -1;
     struct pollfd place = { .fd = pidfd, .events = POLLIN };
 
-    if (pidfd >= 0)
-        (void)poll(&place, 1, LEAVE_MS);
-    (void)waitpid(keeper, NULL, WNOHANG);
+    if (pidfd < 0)
+        return;
+    (void)poll(&place, 1, LEAVE_MS);
+    (void)waitpid(supervise->keeper, NULL, WNOHANG);
 }
 
 struct supervise *supervise_free(struct supervise *supervise)
 {
-    if (supervise && supervise->keeper > 0)
-        reap_keeper(supervise->keeper);
     if (supervise && supervise->shared)
         munmap(supervise->shared, sizeof(*supervise->shared));
     free(supervise);

@@ -32,8 +32,11 @@ struct supervise;
  * notification, -ENOMEM. */
 int supervise_prepare(const struct supervise_spec *spec, struct supervise **ret_supervise);
 
-/* The starter's handle only; reaps the keeper if it leaves within a moment. Accepts NULL, returns NULL. */
+/* The starter's handle only. Accepts NULL, returns NULL. */
 struct supervise *supervise_free(struct supervise *supervise);
+
+/* The keeper is a child of the starter; this reaps it if it leaves within a moment, as it does when its last process has. */
+void supervise_reap(const struct supervise *supervise);
 
 /* In the child, between fork and exec: installs the filter and waits until it is attended. Async-signal-safe. The thread must be
  * the only one. 0; -EBUSY when a supervisor attends this process already; -EPERM, -errno. */

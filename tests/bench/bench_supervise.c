@@ -126,6 +126,7 @@ static void end(struct run *run)
 
     if (waitpid(run->pid, &status, 0) != run->pid || !WIFEXITED(status) || WEXITSTATUS(status))
         exit(1);
+    supervise_reap(run->supervise);
     supervise_free(run->supervise);
 }
 

@@ -59,6 +59,7 @@ static UNUSED_OK int supervised_end(struct supervised *started, char *text, size
 {
     int status = victim_end(&started->victim, text, size);
 
+    supervise_reap(started->supervise);
     started->supervise = supervise_free(started->supervise);
     return status;
 }

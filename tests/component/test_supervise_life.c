@@ -328,6 +328,7 @@ static void supervisor_leaves_with_the_last_process(void **state)
     victim_hear(&started.victim, "late", text, sizeof(text));
     close(started.victim.in);
     close(started.victim.out);
+    supervise_reap(started.supervise);
     supervise_free(started.supervise);
     await_gone(keeper);
     await_gone(supervisor);
