@@ -195,7 +195,7 @@ static void tell_delays(struct bench *bench)
 static void tell_strace(const char *self, const char *what, const char *how)
 {
     char *argv[] = { (char *)(uintptr_t)"strace", (char *)(uintptr_t)"-f", (char *)(uintptr_t)"-qq", (char *)(uintptr_t)"-o", (char *)(uintptr_t)"/dev/null",
-                     (char *)(uintptr_t)"-e", (char *)(uintptr_t)"inject=write:error=EIO", (char *)(uintptr_t)how, (char *)(uintptr_t)self,
+                     (char *)(uintptr_t)"-e", (char *)(uintptr_t)"inject=write:error=EIO", (char *)(uintptr_t)"-e", (char *)(uintptr_t)"trace=write", (char *)(uintptr_t)how, (char *)(uintptr_t)self,
                      (char *)(uintptr_t)"loop", NULL };
     double write_us = 0, other_ns = 0;
     int ends[2], status;
@@ -255,7 +255,7 @@ int main(int argc, char **argv)
     tell_cost(bench, "supervised, judged by one rule and let pass", "fail@write:EIO,first=1000000000");
     tell_cost(bench, "supervised, failed with an errno", "fail@write:EIO,fd=3");
     tell_cost(bench, "supervised, judged by its path", "fail@write:EIO,path=/nowhere");
-    tell_strace(self, "strace", "--trace=write");
+    tell_strace(self, "strace", "-f");
     tell_strace(self, "strace --seccomp-bpf", "--seccomp-bpf");
     tell_instants(bench);
     tell_delays(bench);
