@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,6 +34,15 @@ static bool drop(struct call *call)
     return call_fd(call) >= 0 && connect(call->fd, &nobody, sizeof(nobody)) == 0;
 }
 
+/* Such a socket cannot go to a mapped address. */
+static bool takes_six_only(int fd)
+{
+    int only = 0;
+    socklen_t length = sizeof(only);
+
+    return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only;
+}
+
 bool act_elsewhere(const struct supervisor *supervisor, const struct call *call, struct sockaddr_storage *ret_address,
                    socklen_t *ret_length)
 {
@@ -40,7 +50,8 @@ bool act_elsewhere(const struct supervisor *supervisor, const struct call *call,
     struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 
     if (occasion->length > sizeof(address) ||
-        remote_read(call->thread->process->pid, occasion->address, &address, occasion->length) < 0)
+        remote_read(call->thread->process->pid, occasion->address, &address, occasion->length) < 0 ||
+        (address.ss_family == AF_INET6 && takes_six_only(call->fd)))
         return false;
     return judge_redirect(&supervisor->judge, &address, occasion->length, ret_address, ret_length);
 }
@@ -52,7 +63,7 @@ static enum outcome redirect(const struct supervisor *supervisor, struct call *c
     socklen_t length;
     int flags;
 
-    if (!act_elsewhere(supervisor, call, &address, &length) || remote_kind(call_fd(call)) != KIND_TCP ||
+    if (remote_kind(call_fd(call)) != KIND_TCP || !act_elsewhere(supervisor, call, &address, &length) ||
         !notify_is_valid(supervisor->listener, call->id))
         return OUTCOME_ANSWER;
     flags = fcntl(call->fd, F_GETFL);
