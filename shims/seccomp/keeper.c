@@ -16,13 +16,14 @@
 
 enum { LEAVE_MS = 1000 };
 
-/* Away from the starter's terminal, signals, descriptors and group. Only the listener stays, as descriptor 3. */
+/* Away from the starter's terminal, signals and descriptors. Only the listener stays, as descriptor 3. Not a session of its own:
+ * the kernel would schedule it apart from its target (autogroups), and an intercepted call is two switches between them. */
 static int detach(int listener)
 {
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     sigset_t none;
 
-    setsid();
+    (void)setpgid(0, 0);
     sigemptyset(&none);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
