@@ -80,15 +80,36 @@ static struct plan *build_plan(const struct arm_options *options, struct errs *e
     return plan;
 }
 
+static void check_supervised(const struct plan *plan, uint64_t points, struct errs *errs)
+{
+    for (uint32_t i = 0; i < plan->rule_count; i++) {
+        const struct plan_rule *rule = &plan->rules[i];
+        const char *why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
+
+        if (!why && rule->selector.caller[0])
+            why = "the selector caller needs the shim";
+        if (!why && !(rule->points & points))
+            why = "the program's filter was chosen when it started and does not intercept these calls; `exec` without -f takes all";
+        if (why)
+            errs_add(errs, ERR_WORLD, rule->name, "cannot take effect: %s", why);
+    }
+}
+
 /* What cannot take effect is refused now. */
 static void check_process(const struct page *page, const struct plan *plan, struct errs *errs)
 {
     struct inspection *inspection = NULL;
     struct page_process process;
+    struct page_state state;
     char why[INSPECT_REASON_MAX];
 
     if (page_processes(page, &process, 1) != 1) {
         errs_add(errs, ERR_WORLD, page_name(page), "no living process uses this page");
+        return;
+    }
+    page_state(page, &state);
+    if (state.supervised) {
+        check_supervised(plan, state.points, errs);
         return;
     }
     if (inspect_process(process.pid, &inspection) < 0)

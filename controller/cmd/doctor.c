@@ -5,6 +5,7 @@
 #include "scenarios/base/cleanup.h"
 #include "shims/host/inspect.h"
 #include "shims/include/calls.h"
+#include "shims/seccomp/supervise.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -60,28 +61,61 @@ static void print_point(const struct inspection *inspection, enum point point)
     printf("%s\n", inspection->points & BIT(point) ? "" : " -");
 }
 
+/* What the kernel can do for a supervisor, and what auto would take. */
+static void print_backends(struct inspection *inspection)
+{
+    struct supervise_support support;
+    const char *why;
+    enum backend backend = inspect_backend(inspection, &why);
+
+    supervise_probe(&support);
+    printf("seccomp    %s\n",
+           !support.notifies  ? "this kernel or container has no user notification: --backend seccomp cannot work" :
+           support.sync_wake ? "works here; an intercepted call costs some 2 us, other calls next to nothing" :
+                               "works here, slowly: without synchronous wake-up (Linux 6.6) an intercepted call costs some 25 us");
+    if (backend == BACKEND_SUPERVISE)
+        printf("auto       takes seccomp: %s\n", why);
+    else if (!inspection->pid)
+        printf("auto       takes %s\n", backend ? "preload" : "neither");
+}
+
+/* Why a backend cannot carry a fault out on it; NULL when it can. */
+static const char *beyond_preload(struct inspection *inspection, const struct fault_desc *fault, char *room, size_t size)
+{
+    return inspect_unreachable(inspection) ? "see above" :
+                                             inspect_obstacle(inspection, fault->id, fault_points[fault->id], room, size);
+}
+
+static const char *beyond_seccomp(const struct inspection *inspection, const struct fault_desc *fault)
+{
+    const char *why = inspect_unsupervisable(inspection);
+
+    return why ? why : inspect_beyond_supervisor(fault->id, fault_points[fault->id]);
+}
+
 static void print_faults(struct inspection *inspection)
 {
     const char *unreachable = inspect_unreachable(inspection);
     char room[INSPECT_REASON_MAX];
-    const char *backend;
-    int refusal;
 
-    printf("\ncall faults\n");
+    printf("\ncall faults      preload  seccomp\n");
     for (size_t i = 0; i < FAULT_COUNT; i++) {
-        const char *why = unreachable;
+        const char *shim, *supervisor;
 
         if (fault_descs[i].layer != LAYER_CALL)
             continue;
-        if (!why)
-            why = inspect_obstacle(inspection, fault_descs[i].id, fault_points[i], room, sizeof(room));
-        printf("  %-16s %s%s%s\n", fault_descs[i].name, why ? "no" : "yes", why ? ": " : "",
-               !why ? "" : why == unreachable ? "see above" : why);
+        shim = beyond_preload(inspection, &fault_descs[i], room, sizeof(room));
+        supervisor = beyond_seccomp(inspection, &fault_descs[i]);
+        printf("  %-16s %-8s %s\n", fault_descs[i].name, shim ? "no" : "yes", supervisor ? "no" : "yes");
+        if (shim && strcmp(shim, "see above") != 0)
+            printf("    preload: %s\n", shim);
+        if (supervisor && !inspect_unsupervisable(inspection))
+            printf("    seccomp: %s\n", supervisor);
     }
-    printf("stream faults    with to=HOST:PORT on exec: %s; with a proxy of a playbook: yes\n", unreachable ? "no" : "yes");
-    backend = injector_backend_here(&refusal);
-    printf("proxies run on   %s%s%s%s\n", backend, refusal ? ": io_uring is refused here (" : "", refusal ? strerror(-refusal) : "",
-           refusal ? ")" : "");
+    if (inspect_unsupervisable(inspection))
+        printf("    seccomp: %s\n", inspect_unsupervisable(inspection));
+    printf("stream faults    with to=HOST:PORT on exec: %s; with a proxy of a playbook: yes\n",
+           unreachable && inspect_unsupervisable(inspection) ? "no" : "yes");
     printf("host faults      yes\n");
     if (!unreachable && (inspection->points & (POINT_BIT(recv) | POINT_BIT(read))))
         printf("\nlatency sleeps inside the call: a program with non-blocking descriptors is held up as a whole, which no slow peer\n"
@@ -121,9 +155,10 @@ static int doctor_main(int argc, char **argv)
     if (errs.count || inspect_argument(argv[1], &inspection, &errs) < 0)
         return command_fail(&errs);
     print_facts(inspection);
+    print_backends(inspection);
     reason = inspect_unreachable(inspection);
     if (reason) {
-        printf("\nNo call fault can reach it: %s.\n", reason);
+        printf("\nThe shim cannot reach it: %s.\n", reason);
     } else {
         printf("\nwrapped calls that it or its libraries import, by point\n");
         for (int point = 0; point < POINT_COUNT; point++)

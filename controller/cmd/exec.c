@@ -10,7 +10,6 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/value.h"
-#include "shims/host/inspect.h"
 #include "shims/host/preload.h"
 
 #include <errno.h>
@@ -38,6 +37,7 @@ struct exec {
     struct registry registry;
     struct page *page;
     struct exec_wire wire;
+    struct exec_backend backend;
     struct inspection *inspection;
     uint64_t begin_ns;
     pid_t pid;
@@ -100,11 +100,26 @@ static int add_fault(struct exec_options *options, const char *text, struct errs
     return result;
 }
 
+static int set_backend(struct exec_options *options, const char *text, struct errs *errs)
+{
+    static const struct {
+        const char *name;
+        enum backend backend;
+    } names[] = { { "auto", 0 }, { "preload", BACKEND_PRELOAD }, { "seccomp", BACKEND_SUPERVISE } };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!strcmp(text, names[i].name)) {
+            options->backend = names[i].backend;
+            return 0;
+        }
+    return errs_add(errs, ERR_USAGE, "--backend", "'%s' is none of auto, preload, seccomp", text);
+}
+
 static int parse_options(int argc, char **argv, struct exec_options *options, struct errs *errs)
 {
     static const struct option longs[] = {
         { "fault", required_argument, NULL, 'f' }, { "seed", required_argument, NULL, 's' },
-        { "backend", required_argument, NULL, 'b' }, { 0 },
+        { "backend", required_argument, NULL, 'b' }, { "io-uring", required_argument, NULL, 'u' }, { 0 },
     };
     int letter, index;
     int64_t seed;
@@ -119,12 +134,20 @@ static int parse_options(int argc, char **argv, struct exec_options *options, st
             (void)add_fault(options, optarg, errs);
         else if (letter == 's' && !value_parse("seed", UNIT_COUNT, NULL, 0, INT64_MAX, optarg, "--seed", errs, &seed))
             options->seed = (uint64_t)seed;
-        else if (letter == 'b' && strcmp(optarg, "auto") != 0 && strcmp(optarg, "preload") != 0)
-            errs_add(errs, ERR_USAGE, "--backend", "'%s' is not in this build; expected auto or preload", optarg);
+        else if (letter == 'b')
+            (void)set_backend(options, optarg, errs);
+        else if (letter == 'u' && strcmp(optarg, "refuse") != 0 && strcmp(optarg, "allow") != 0)
+            errs_add(errs, ERR_USAGE, "--io-uring", "'%s' is neither refuse nor allow", optarg);
+        else if (letter == 'u')
+            options->refuse_io_uring = optarg[0] == 'r';
         else if (letter == '?')
-            errs_add(errs, ERR_USAGE, argv[index], "%s", optopt && strchr("fsb", optopt) ? "wants a value" : "unknown option");
+            errs_add(errs, ERR_USAGE, argv[index], "%s", optopt && strchr("fsbu", optopt) ? "wants a value" : "unknown option");
     }
     options->argv = argv + optind;
+    if (options->refuse_io_uring && options->backend == BACKEND_PRELOAD)
+        errs_add(errs, ERR_USAGE, "--io-uring", "refusing needs --backend seccomp");
+    else if (options->refuse_io_uring)
+        options->backend = BACKEND_SUPERVISE;
     if (!options->argv[0])
         errs_add(errs, ERR_USAGE, "exec", "no program given; expected exec [-f FAULT]... -- CMD [ARG...]");
     return errs->count ? -EINVAL : 0;
@@ -185,17 +208,13 @@ static int arm(struct exec *exec, struct errs *errs)
 }
 
 /* A fault that cannot reach the program is an error now, not an empty table afterwards. */
-static int check_reach(struct exec *exec, struct errs *errs)
+static int choose_backend(struct exec *exec, struct errs *errs)
 {
-    const char *reason;
     char path[PATH_MAX];
 
-    if (inspect_find_program(exec->options.argv[0], path, sizeof(path)) < 0 || inspect_file(path, &exec->inspection) < 0)
-        return 0; /* exec itself will say what is wrong with it */
-    reason = inspect_unreachable(exec->inspection);
-    if (!reason || !exec->options.spec_count)
-        return 0;
-    return errs_add(errs, ERR_WORLD, path, "%s", reason);
+    if (!inspect_find_program(exec->options.argv[0], path, sizeof(path)))
+        (void)inspect_file(path, &exec->inspection); /* exec itself will say what is wrong with it */
+    return exec_backend_choose(&exec->backend, &exec->options, exec->inspection, errs);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------------------------ */
@@ -206,21 +225,34 @@ static void become_program(const struct exec *exec, char **environment, int repo
 
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &exec->old_mask, NULL);
-    execvpe(exec->options.argv[0], exec->options.argv, environment);
-    error = errno;
+    error = exec->backend.supervise ? -supervise_install(exec->backend.supervise) : 0;
+    if (!error) {
+        execvpe(exec->options.argv[0], exec->options.argv, environment);
+        error = errno;
+    }
     (void)!write(report_fd, &error, sizeof(error));
     _exit(STATUS_NOT_FOUND);
+}
+
+/* The supervisor could not be started: the program has not begun. */
+static int give_up(struct exec *exec)
+{
+    (void)kill(exec->pid, SIGKILL);
+    (void)waitpid(exec->pid, NULL, 0);
+    exec->pid = -1;
+    return EXEC_FAILED;
 }
 
 /* Returns 0 with exec->pid running the program, or the exit status to end with, told. */
 static int start_program(struct exec *exec, const char *library, struct errs *errs)
 {
-    AUTO_FREE char **environment = preload_environment(environ, library, page_path(exec->page));
+    bool shim = exec->backend.kind == BACKEND_PRELOAD;
+    AUTO_FREE char **environment = shim ? preload_environment(environ, library, page_path(exec->page)) : NULL;
     AUTO_CLOSE int read_fd = -1, write_fd = -1;
     int ends[2], error = 0;
     ssize_t length;
 
-    if (!environment || pipe2(ends, O_CLOEXEC) < 0) {
+    if ((shim && !environment) || pipe2(ends, O_CLOEXEC) < 0) {
         errs_add(errs, ERR_WORLD, "exec", "%s", strerror(errno));
         return EXEC_FAILED;
     }
@@ -228,12 +260,14 @@ static int start_program(struct exec *exec, const char *library, struct errs *er
     write_fd = ends[1];
     exec->pid = fork();
     if (exec->pid == 0)
-        become_program(exec, environment, write_fd);
+        become_program(exec, shim ? environment : environ, write_fd);
     if (exec->pid < 0) {
         errs_add(errs, ERR_WORLD, "exec", "fork: %s", strerror(errno));
         return EXEC_FAILED;
     }
     close(TAKE_FD(write_fd));
+    if (exec_backend_attend(&exec->backend, exec->pid, errs) < 0)
+        return give_up(exec);
     do
         length = read(read_fd, &error, sizeof(error));
     while (length < 0 && errno == EINTR);
@@ -298,7 +332,7 @@ static void explain_silence(const struct exec *exec, const struct rule_status *l
                 rule = &exec->options.specs[k].rule;
         if (!rule || list[i].counts.matched)
             continue;
-        fprintf(out, "  %s never matched: %s\n", list[i].name, inspect_silence(exec->inspection, rule, why, sizeof(why)));
+        fprintf(out, "  %s never matched: %s\n", list[i].name, inspect_silence(exec->backend.supervise ? NULL : exec->inspection, rule, why, sizeof(why)));
     }
 }
 
@@ -348,19 +382,20 @@ static int block_signals(struct exec *exec)
 static int run_program(struct exec *exec, struct errs *errs)
 {
     char library[PATH_MAX];
-    int result = preload_find(library, sizeof(library));
-    int status;
+    int result, status;
 
+    if (open_registry(exec, errs) < 0 || block_signals(exec) < 0 || choose_backend(exec, errs) < 0)
+        return EXEC_FAILED;
+    result = exec->backend.kind == BACKEND_PRELOAD ? preload_find(library, sizeof(library)) : 0;
     if (result < 0) {
         errs_add(errs, ERR_WORLD, "libperturb.so", "%s",
                  result == -ENOENT ? "not found beside perturb nor in ../lib/perturb; PERTURB_LIB may name it" :
                                      "its path holds a blank or ':', which LD_PRELOAD cannot carry");
         return EXEC_FAILED;
     }
-    if (open_registry(exec, errs) < 0 || block_signals(exec) < 0 || check_reach(exec, errs) < 0)
-        return EXEC_FAILED;
     exec->begin_ns = clock_now_ns();
-    if (arm(exec, errs) < 0)
+    if (arm(exec, errs) < 0 ||
+        exec_backend_prepare(&exec->backend, &exec->options, exec->wire.redirect_count > 0, exec->page, errs) < 0)
         return EXEC_FAILED;
     result = start_program(exec, library, errs);
     if (result)
@@ -388,16 +423,21 @@ static int exec_main(int argc, char **argv)
     page_close(exec.page);
     registry_close(&exec.registry);
     inspection_free(exec.inspection);
+    if (exec.backend.supervise)
+        supervise_reap(exec.backend.supervise);
+    supervise_free(exec.backend.supervise);
     return status;
 }
 
 const struct command command_exec = {
     .name = "exec",
-    .synopsis = "[-f FAULT]... [--seed N] [--backend auto|preload] -- CMD [ARG...]",
+    .synopsis = "[-f FAULT]... [--seed N] [--backend auto|preload|seccomp] -- CMD [ARG...]",
     .summary = "run a program under faults and tell what fired",
     .help = "  -f, --fault FAULT   NAME[@POINT][:ITEM,ITEM...], as often as needed; `perturb faults` lists them\n"
             "  --seed N            draw as a run before did\n"
-            "  --backend B         auto, preload\n"
+            "  --backend B         preload: a library in the program. seccomp: a supervisor beside it, for static and Go programs;\n"
+            "                      its filter stays for the program's life. auto, the default, picks one and says if it is seccomp\n"
+            "  --io-uring H        refuse: io_uring_setup fails with ENOSYS, so that I/O passes the supervisor. allow: the default\n"
             "\n"
             "A fault with to=HOST:PORT acts on the wire: the program's connects to that address go through a proxy.\n"
             "Without -f the program only gets the idle shim, for `perturb arm PID FAULT --for D`.\n"

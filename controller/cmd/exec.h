@@ -4,7 +4,9 @@
 
 #include "controller/run/executor.h"
 #include "scenarios/playbook/spec.h"
+#include "shims/host/inspect.h"
 #include "shims/host/page.h"
+#include "shims/seccomp/supervise.h"
 
 enum { EXEC_FAULTS_MAX = 64, EXEC_WIRES_MAX = CONTROL_REDIRECTS_MAX, EXEC_FAILED = 125 };
 
@@ -14,7 +16,15 @@ struct exec_options {
     struct fault_spec specs[EXEC_FAULTS_MAX];
     size_t spec_count;
     uint64_t seed;
+    enum backend backend; /* 0: auto */
+    bool refuse_io_uring;
     char **argv; /* the program's, borrowed */
+};
+
+/* How the faults get into the program. */
+struct exec_backend {
+    enum backend kind;          /* BACKEND_PRELOAD or BACKEND_SUPERVISE */
+    struct supervise *supervise; /* of the latter */
 };
 
 /* The wire executor that carries the faults with `to=`: a child process, and a proxy for each destination. */
@@ -24,6 +34,18 @@ struct exec_wire {
     size_t redirect_count;
     struct control_redirect redirects[EXEC_WIRES_MAX];
 };
+
+/* Chooses the backend, says so on stderr when it is not the shim and nobody asked for it, and refuses faults that could never
+ * act. `inspection` may be NULL: exec itself will say what is wrong with the program. 0 or a negative errno, told. */
+int exec_backend_choose(struct exec_backend *backend, const struct exec_options *options, struct inspection *inspection,
+                        struct errs *errs);
+
+/* Prepares the supervisor for the page, when that is the backend. 0 or a negative errno, told. */
+int exec_backend_prepare(struct exec_backend *backend, const struct exec_options *options, bool redirects, struct page *page,
+                         struct errs *errs);
+
+/* The parent's side of the start. 0, or a negative errno, told; the child is gone or going then. */
+int exec_backend_attend(struct exec_backend *backend, pid_t child, struct errs *errs);
 
 /* A plan of those specs that go to the wire, or of those that do not. Returns new (free); NULL when there is no memory. */
 struct plan *exec_plan(const struct exec_options *options, bool wire);

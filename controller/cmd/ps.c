@@ -48,6 +48,8 @@ static int print_page(struct page *page, void *context)
         printf("armed, epoch %" PRIu64 ", %.1f s of lease\n", state.epoch, (double)(state.lease_ns - now_ns) / (double)NS_PER_S);
     else
         printf("nothing armed\n");
+    if (state.supervised)
+        printf("  supervised (seccomp)\n");
     for (size_t i = 0; i < process_count; i++)
         printf("  %7d %s\n", (int)processes[i].pid, processes[i].comm);
     if (state.refused)

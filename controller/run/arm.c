@@ -231,7 +231,7 @@ void run_poll_pages(struct run *run)
         for (size_t j = 0; j < count; j++) {
             struct event event;
 
-            event_init(&event, EVENT_fault_acted, SOURCE_PRELOAD, told[j].ns, told[j].name, NULL);
+            event_init(&event, EVENT_fault_acted, run->targets[i].points ? SOURCE_SECCOMP : SOURCE_PRELOAD, told[j].ns, told[j].name, NULL);
             event.epoch = told[j].epoch;
             event.number[0] = (int64_t)told[j].stream;
             event.number[1] = (int64_t)told[j].position;

@@ -81,6 +81,7 @@ int guardian_undo_everything(struct guardian *guardian, struct buf *ledger);
 /* guardian_targets.c */
 struct spawn_image_head {
     uint32_t argument_count, environment_count;
+    uint64_t points; /* not 0: under a supervisor that intercepts these; the page is the one that the environment names */
 };
 int guarded_spawn_image(struct guardian *guardian, const void *image, uint32_t size, pid_t *ret_pid, const char **ret_step);
 int guarded_respawn(struct guardian *guardian, struct guarded_target *target);

@@ -4,6 +4,8 @@
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
+#include "shims/include/control.h"
+#include "shims/seccomp/supervise.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,6 +68,46 @@ void guardian_emit(struct guardian *guardian, const struct event *event)
         message_send(guardian->runner_fd, &head, event, 100);
 }
 
+static const char *page_of(char *const *environment)
+{
+    for (; *environment; environment++)
+        if (!strncmp(*environment, CONTROL_ENV "=", sizeof(CONTROL_ENV)))
+            return *environment + sizeof(CONTROL_ENV);
+    return NULL;
+}
+
+static int install_filter(void *context)
+{
+    return supervise_install(context);
+}
+
+static int attend_target(void *context, pid_t pid)
+{
+    const char *step;
+
+    return supervise_attend(context, pid, &step);
+}
+
+/* Under a supervisor when the image says so. */
+static int spawn_attended(struct spawn_spec *spec, uint64_t points, pid_t *ret_pid, const char **ret_step)
+{
+    const struct supervise_spec wanted = { points, true, false, points ? page_of(spec->environment) : NULL };
+    struct supervise *supervise = NULL;
+    int result = 0;
+
+    if (points) {
+        *ret_step = "attending";
+        result = wanted.page_path ? supervise_prepare(&wanted, &supervise) : -EPROTO;
+        spec->in_child = install_filter;
+        spec->in_parent = attend_target;
+        spec->context = supervise;
+    }
+    if (result == 0)
+        result = spawn_start(spec, ret_pid, ret_step);
+    supervise_free(supervise); /* the keeper is reaped as any child of ours */
+    return result;
+}
+
 static int start_target(struct guardian *guardian, struct guarded_target *target, const char **ret_step)
 {
     struct spawn_texts *texts = calloc(1, sizeof(*texts));
@@ -78,7 +120,8 @@ static int start_target(struct guardian *guardian, struct guarded_target *target
     *ret_step = "reading its description";
     result = texts ? split_image(target->image, target->image_size, texts) : -ENOMEM;
     if (result == 0) {
-        const struct spawn_spec spec = {
+        const struct spawn_image_head *head = (const void *)target->image;
+        struct spawn_spec spec = {
             .argv = texts->text + 3,
             .environment = texts->text + 4 + texts->argument_count,
             .directory = texts->text[1][0] ? texts->text[1] : NULL,
@@ -86,7 +129,7 @@ static int start_target(struct guardian *guardian, struct guarded_target *target
             .group = target->group,
         };
 
-        result = spawn_start(&spec, &pid, ret_step);
+        result = spawn_attended(&spec, head->points, &pid, ret_step);
     }
     free(texts);
     if (result < 0)

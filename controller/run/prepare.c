@@ -110,22 +110,6 @@ static bool wants_shim(const struct run *run, const struct target *target)
     return wants;
 }
 
-/* A fault that could never act is refused before anything is armed, with the reason (`perturb doctor` tells more). */
-static int check_reach(struct run *run, const struct target *target)
-{
-    struct inspection *inspection = NULL;
-    char path[4096], where[ERR_WHERE_MAX];
-    const char *why = NULL;
-    int result = 0;
-
-    if (inspect_find_program(target->command.items[0], path, sizeof(path)) == 0 && inspect_file(path, &inspection) == 0)
-        why = inspect_unreachable(inspection);
-    if (why)
-        result = errs_add(run->errs, ERR_WORLD, place(run, target->node, where), "no call fault can reach '%s': %s", target->command.items[0], why);
-    inspection_free(inspection);
-    return result;
-}
-
 static int journal_page(struct run *run, const char *verb, const char *name)
 {
     char record[160];
@@ -149,6 +133,8 @@ static int make_page(struct run *run, struct target_run *target)
     result = journal_page(run, UNDO_PAGE, name);
     if (result == 0)
         result = page_create(&run->registry, name, &target->page);
+    if (result == 0 && target->points)
+        page_supervise(target->page, target->points);
     if (result == 0 && run_captures_by_shim(run, target->target))
         result = run_arm_page(run, target);
     return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
@@ -193,9 +179,12 @@ static uint32_t put_environment(struct run *run, const struct target_run *target
     if (target->page) {
         snprintf(text, sizeof(text), CONTROL_ENV "=%s", page_path(target->page));
         put_text(image, text);
+        count++;
+    }
+    if (target->page && !target->points) {
         buf_printf(image, "LD_PRELOAD=%s%s", library, inherited ? ":" : "");
         put_text(image, inherited ? inherited : "");
-        count += 2;
+        count++;
     }
     return count;
 }
@@ -203,7 +192,7 @@ static uint32_t put_environment(struct run *run, const struct target_run *target
 static int pack_image(struct run *run, const struct target_run *target, const char *library, struct buf *image)
 {
     const struct target *wanted = target->target;
-    struct spawn_image_head head = { .argument_count = (uint32_t)wanted->command.count };
+    struct spawn_image_head head = { .argument_count = (uint32_t)wanted->command.count, .points = target->points };
     char log[512];
 
     buf_append(image, &head, sizeof(head));
@@ -230,7 +219,7 @@ static int spawn_target(struct run *run, struct target_run *target)
         result = preload_find(library, sizeof(library));
         if (result < 0)
             return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "libperturb.so is not found beside perturb: %s", strerror(-result));
-        if (check_reach(run, wanted) < 0 || make_page(run, target) < 0)
+        if (run_choose_backend(run, target) < 0 || make_page(run, target) < 0)
             return -EIO;
     }
     buf_init(&image, IMAGE_MAX);

@@ -37,7 +37,8 @@ struct target_run {
     unsigned starts;
     struct target_exit exits[RUN_EXITS_MAX];
     size_t exit_count;
-    struct page *page; /* its control page; NULL when no shim is loaded */
+    struct page *page; /* its control page; NULL when no call fault can act in it */
+    uint64_t points;   /* supervised, and intercepted at these; 0: it has the shim */
     uint64_t page_epoch;
 };
 
@@ -125,6 +126,11 @@ void run_tick(struct run *run);
 void run_abort(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool run_is_aborted(const struct run *run);
 int run_signals(void); /* installs the handlers of the runner */
+
+/* ---- backend.c ---- */
+/* Chooses how call faults get into a target that is to be spawned: sets `points`, or leaves it at 0 for the shim. Refuses a fault
+ * that could never act, before anything is armed, with the reason (`perturb doctor` tells more). */
+int run_choose_backend(struct run *run, struct target_run *target);
 
 /* ---- prepare.c ---- */
 int run_prepare(struct run *run);

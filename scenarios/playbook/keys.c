@@ -34,6 +34,8 @@ static const struct key_desc target_keys[] = {
     { "address", KEY_TEXT, AT(target, address), .help = "HOST:PORT of something reached only by network." },
     { "ready", KEY_SECTION, AT(target, ready), .section = &ready_section, .help = "How to know that it serves." },
     { "shim", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, shim), .help = "Load libperturb.so though no fault asks for it." },
+    { "backend", VALUE(UNIT_ENUM, 0, 2, TARGET_BACKEND_AUTO), AT(target, backend), .words = "auto preload seccomp",
+      .help = "How call faults get into it: the preload shim, or a supervisor (static and Go programs). auto looks at the program." },
 };
 static const struct section_desc target_section = { "target", sizeof(struct target), KEYS(target_keys), offsetof(struct target, node),
                                                     offsetof(struct target, name),

@@ -29,6 +29,8 @@ struct ready_probe {
     int64_t timeout;
 };
 
+enum target_backend { TARGET_BACKEND_AUTO, TARGET_BACKEND_PRELOAD, TARGET_BACKEND_SECCOMP }; /* in the order of the key's words */
+
 struct target {
     const char *name; /* key in `targets` */
     const struct node *node;
@@ -39,6 +41,7 @@ struct target {
     const char *unit, *cgroup, *address;
     struct ready_probe ready;
     int64_t shim; /* 1: load libperturb.so though no fault asks for it */
+    int64_t backend; /* enum target_backend */
 };
 
 enum capture_via { CAPTURE_VIA_AUTO, CAPTURE_VIA_NFTABLES, CAPTURE_VIA_SHIM };

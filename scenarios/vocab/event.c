@@ -16,7 +16,7 @@ const struct event_desc event_descs[EVENT_KIND_COUNT] = {
 #include "scenarios/vocab/events.def"
 };
 
-const char *const source_names[SOURCE_COUNT] = { "guardian", "runner", "wire", "preload", "host" };
+const char *const source_names[SOURCE_COUNT] = { "guardian", "runner", "wire", "preload", "host", "seccomp" };
 
 void event_init(struct event *event, enum event_kind kind, enum event_source source, uint64_t ns, const char *text0,
                 const char *text1)

@@ -18,7 +18,7 @@ enum event_kind {
     EVENT_KIND_COUNT
 };
 
-enum event_source { SOURCE_GUARDIAN, SOURCE_RUNNER, SOURCE_WIRE, SOURCE_PRELOAD, SOURCE_HOST, SOURCE_COUNT };
+enum event_source { SOURCE_GUARDIAN, SOURCE_RUNNER, SOURCE_WIRE, SOURCE_PRELOAD, SOURCE_HOST, SOURCE_SECCOMP, SOURCE_COUNT };
 
 struct event {
     uint64_t seq;   /* from 1, given by the log; 0 before */

@@ -30,12 +30,17 @@ static const Elf64_Ehdr *header_of(const struct elf_file *elf)
     return (const void *)elf->data;
 }
 
-static void read_note(struct elf_file *elf, const Elf64_Phdr *segment)
+/* A segment may hold several notes, each padded to four bytes. */
+static void read_notes(struct elf_file *elf, const Elf64_Phdr *segment)
 {
-    const Elf64_Nhdr *note = items_at(elf, segment->p_offset, 1, sizeof(*note) + 4);
+    uint64_t offset = segment->p_offset, end = segment->p_offset + segment->p_filesz;
+    const Elf64_Nhdr *note;
 
-    if (note && note->n_namesz == 4 && !memcmp(note + 1, "Go\0", 4))
-        elf->is_go = true;
+    while (end >= segment->p_offset && offset + sizeof(*note) + 4 <= end && (note = items_at(elf, offset, 1, sizeof(*note) + 4))) {
+        if (note->n_namesz == 4 && !memcmp(note + 1, "Go\0", 4))
+            elf->is_go = true;
+        offset += sizeof(*note) + (((uint64_t)note->n_namesz + 3) & ~UINT64_C(3)) + (((uint64_t)note->n_descsz + 3) & ~UINT64_C(3));
+    }
 }
 
 static void read_segments(struct elf_file *elf)
@@ -49,7 +54,7 @@ static void read_segments(struct elf_file *elf)
         if (segment->p_type == PT_DYNAMIC && header->e_type == ET_DYN)
             elf->is_dynamic = true; /* a library, or a position-independent program: see PT_INTERP below */
         if (segment->p_type == PT_NOTE)
-            read_note(elf, segment);
+            read_notes(elf, segment);
         if (segment->p_type == PT_INTERP && segment->p_filesz && segment->p_filesz <= sizeof(elf->loader) &&
             segment->p_offset <= elf->size && segment->p_filesz <= elf->size - segment->p_offset) {
             memcpy(elf->loader, elf->data + segment->p_offset, segment->p_filesz);

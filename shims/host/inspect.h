@@ -1,4 +1,4 @@
-/* What the preload shim can reach in a program, and what it cannot: facts from the file, its libraries, and /proc. Used by
+/* What shim and supervisor can reach in a program, and what they cannot: facts from the file, its libraries, and /proc. Used by
  * `perturb doctor` and, before arming, by `exec` and the run engine. Nothing of the program is executed. */
 #ifndef PERTURB_SHIMS_INSPECT_H
 #define PERTURB_SHIMS_INSPECT_H
@@ -40,8 +40,17 @@ int inspect_file(const char *path, struct inspection **ret_inspection);
 int inspect_process(pid_t pid, struct inspection **ret_inspection);
 void inspection_free(struct inspection *inspection); /* accepts NULL */
 
-/* Why no call fault can reach it, in words; NULL when the shim does reach it. Borrowed from the inspection. */
+/* Why the shim cannot reach it, in words; NULL when it does. Borrowed from the inspection. */
 const char *inspect_unreachable(struct inspection *inspection);
+
+/* Why no supervisor (seccomp) can attend it, in words; NULL when one can. Static text. */
+const char *inspect_unsupervisable(const struct inspection *inspection);
+
+/* Which backend suits it: BACKEND_PRELOAD, or BACKEND_SUPERVISE with the reason in *ret_why (static text); 0 when neither does. */
+enum backend inspect_backend(struct inspection *inspection, const char **ret_why);
+
+/* Why this fault at these points cannot be carried out by a supervisor, on whatever program; NULL when it can. */
+const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points);
 
 /* Why this fault cannot take effect on it though the shim reaches it; NULL when it can. `room` holds INSPECT_REASON_MAX. */
 const char *inspect_obstacle(const struct inspection *inspection, enum fault_id fault, uint64_t points, char *room, size_t size);

@@ -203,6 +203,11 @@ const char *page_path(const struct page *page)
     return page->path;
 }
 
+void page_supervise(struct page *page, uint64_t points)
+{
+    __atomic_store_n(&page->rules->supervised, CONTROL_SUPERVISED | (uint32_t)points, __ATOMIC_RELEASE);
+}
+
 static uint32_t generation_of(const struct page *page)
 {
     return __atomic_load_n(&page->rules->generation, __ATOMIC_ACQUIRE);
@@ -365,6 +370,8 @@ void page_state(const struct page *page, struct page_state *ret_state)
         .lease_ns = __atomic_load_n(&rules->lease_ns, __ATOMIC_ACQUIRE),
         .rule_count = image->rule_count,
         .owner_pid = rules->owner_pid,
+        .supervised = (rules->supervised & CONTROL_SUPERVISED) != 0,
+        .points = rules->supervised & ~CONTROL_SUPERVISED,
         .armed = page_verify(page) < 0,
         .owner_alive = process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
         .refused = page->counters->refused,
@@ -437,6 +444,20 @@ size_t page_events(struct page *page, struct page_event *list, size_t max)
     return told;
 }
 
+/* A supervisor does not see an exec as the shim does: the name is asked for when somebody wants it. */
+static void name_now(pid_t pid, char comm[16])
+{
+    char path[40];
+    AUTO_CLOSE int fd = -1;
+    ssize_t length;
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    length = fd < 0 ? -1 : read(fd, comm, 16);
+    if (length > 0)
+        comm[length - 1] = '\0';
+}
+
 size_t page_processes(const struct page *page, struct page_process *list, size_t max)
 {
     size_t count = 0;
@@ -448,6 +469,8 @@ size_t page_processes(const struct page *page, struct page_process *list, size_t
             continue;
         process.comm[sizeof(process.comm) - 1] = '\0';
         list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, "" };
+        if (page->rules->supervised & CONTROL_SUPERVISED)
+            name_now((pid_t)process.pid, process.comm);
         memcpy(list[count].comm, process.comm, sizeof(process.comm));
         count++;
     }

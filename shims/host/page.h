@@ -28,6 +28,9 @@ int page_remove(struct page *page);           /* releases, then unlinks; the han
 const char *page_name(const struct page *page); /* borrowed from the page */
 const char *page_path(const struct page *page); /* the value of PERTURB_PAGE for a target; borrowed */
 
+/* Says that the target is supervised (shims/seccomp) and at which points; before it starts, once. */
+void page_supervise(struct page *page, uint64_t points);
+
 /* Arms the call-layer rules of `plan` (those of other layers are left out; scopes are the caller's business) and the redirects for
  * ttl_ns from now. Replaces everything armed before; counts start at 0.
  * 0; -EINVAL, -EPROTO (plan_check); -E2BIG too many redirects; -ESTALE epoch not above the page's last; -errno of flock. */
@@ -56,6 +59,8 @@ struct page_state {
     uint64_t lease_ns; /* 0 when nothing is armed */
     uint32_t rule_count;
     uint32_t owner_pid;
+    bool supervised;  /* by shims/seccomp, at these points; else the target has the shim */
+    uint64_t points;
     bool armed;       /* something can act now */
     bool owner_alive;
     uint64_t refused, unlisted, lost; /* of struct control_counters */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *inspect_unreachable(struct inspection *inspection)
 {
@@ -12,11 +13,11 @@ const char *inspect_unreachable(struct inspection *inspection)
         text = "it is built for another machine or 32 bits: libperturb.so cannot be loaded into it. A stream fault (to=HOST:PORT "
                "needs the shim too, a proxy of a playbook does not) and host faults reach it";
     else if (inspection->linkage == LINKAGE_STATIC && inspection->is_go)
-        text = "it is a static Go program: it loads no library and makes its system calls itself. Proxies of a playbook and host "
-               "faults reach it";
+        text = "it is a static Go program: it loads no library and makes its system calls itself. --backend seccomp, proxies of a "
+               "playbook and host faults reach it";
     else if (inspection->linkage == LINKAGE_STATIC)
-        text = "it is linked statically: a preloaded library is ignored without a word. Proxies of a playbook and host faults "
-               "reach it";
+        text = "it is linked statically: a preloaded library is ignored without a word. --backend seccomp, proxies of a playbook "
+               "and host faults reach it";
     else if (inspection->is_setuid)
         text = "it is set-user-ID or set-group-ID: the loader drops the preload. Start it as its owner, or use proxies and host "
                "faults";
@@ -29,6 +30,41 @@ const char *inspect_unreachable(struct inspection *inspection)
         return NULL;
     snprintf(inspection->reason, sizeof(inspection->reason), "%s", text);
     return inspection->reason;
+}
+
+const char *inspect_unsupervisable(const struct inspection *inspection)
+{
+    if (inspection->linkage == LINKAGE_FOREIGN)
+        return "it is built for another machine or 32 bits: the filter lets the calls of another architecture pass";
+    if (inspection->is_setuid && geteuid() != 0)
+        return "it is set-user-ID or set-group-ID: under an ordinary user's filter it runs without its privileges";
+    if (inspection->pid)
+        return "it runs already: a filter is installed before a program starts";
+    return NULL;
+}
+
+enum backend inspect_backend(struct inspection *inspection, const char **ret_why)
+{
+    bool shim = !inspect_unreachable(inspection);
+
+    *ret_why = NULL;
+    if (shim && !inspection->is_go)
+        return BACKEND_PRELOAD;
+    if (inspect_unsupervisable(inspection))
+        return shim ? BACKEND_PRELOAD : (enum backend)0;
+    *ret_why = inspection->is_go                        ? "a Go program makes its system calls itself, past libc" :
+               inspection->linkage == LINKAGE_STATIC ? "a static program loads no library" :
+                                                       "the loader drops the preload of a set-user-ID program";
+    return BACKEND_SUPERVISE;
+}
+
+const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
+{
+    if (!(fault_descs[fault].backends & BACKEND_SUPERVISE))
+        return "it acts on library calls that make no system call, which a supervisor does not see";
+    if (fault == FAULT_CALL_fail && points == POINT_BIT(close))
+        return "a supervisor cannot close the program's descriptor, so a close that fails would leave it open";
+    return NULL;
 }
 
 static bool owns_allocator(const struct inspection *inspection)

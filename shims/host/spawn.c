@@ -11,9 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum spawn_step { STEP_GROUP, STEP_DIRECTORY, STEP_LOG, STEP_EXEC };
+enum spawn_step { STEP_GROUP, STEP_DIRECTORY, STEP_LOG, STEP_HOOK, STEP_EXEC };
 
-static const char *const step_names[] = { "entering its control group", "changing to its directory", "opening its log", "starting" };
+static const char *const step_names[] = { "entering its control group", "changing to its directory", "opening its log", "attending",
+                                          "starting" };
 
 struct spawn_failure {
     int error;
@@ -67,6 +68,9 @@ static _Noreturn void child(const struct spawn_spec *spec, pid_t parent, int pip
     if (result < 0)
         fail(pipe_fd, -result, STEP_LOG);
     reset_signals();
+    result = spec->in_child ? spec->in_child(spec->context) : 0;
+    if (result < 0)
+        fail(pipe_fd, -result, STEP_HOOK);
     execvpe(spec->argv[0], spec->argv, spec->environment);
     fail(pipe_fd, errno, STEP_EXEC);
 }
@@ -75,7 +79,7 @@ int spawn_start(const struct spawn_spec *spec, pid_t *ret_pid, const char **ret_
 {
     struct spawn_failure failure;
     pid_t parent = getpid(), pid;
-    int pipe_fds[2];
+    int pipe_fds[2], hooked;
     ssize_t got;
 
     *ret_step = "starting";
@@ -88,6 +92,14 @@ int spawn_start(const struct spawn_spec *spec, pid_t *ret_pid, const char **ret_
     if (pid < 0) {
         close(pipe_fds[0]);
         return -EAGAIN;
+    }
+    hooked = spec->in_parent ? spec->in_parent(spec->context, pid) : 0;
+    if (hooked < 0) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+        close(pipe_fds[0]);
+        *ret_step = step_names[STEP_HOOK];
+        return hooked;
     }
     do
         got = read(pipe_fds[0], &failure, sizeof(failure));

@@ -4,6 +4,20 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+
+#define NO_SYSCALL (-1)
+
+/* Calls that newer machines were never given. */
+#ifndef SYS_open
+#define SYS_open NO_SYSCALL
+#endif
+#ifndef SYS_creat
+#define SYS_creat NO_SYSCALL
+#endif
+#ifndef SYS_accept
+#define SYS_accept SYS_accept4
+#endif
 
 struct call_desc {
     const char *name;

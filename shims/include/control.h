@@ -32,9 +32,10 @@ enum {
 
 #define CONTROL_ENV "PERTURB_PAGE"
 #define CONTROL_REDIRECT (UINT32_C(1) << 31) /* in `armed`: connects have somewhere else to go */
+#define CONTROL_SUPERVISED (UINT32_C(1) << 30)
 #define SHIM_SLEEP_MAX_NS UINT64_C(600000000000)
 
-_Static_assert(POINT_COUNT < 31, "a point has no bit in the armed word");
+_Static_assert(POINT_COUNT < 30, "a point has no bit in the armed word");
 
 /* A connect(2) of a stream socket that matches goes to 127.0.0.1:port, or to its detour's address (an IPv6 socket: the mapped one). */
 struct control_redirect {
@@ -62,7 +63,7 @@ struct control_rules {
     char name[CONTROL_NAME_MAX];
     _Alignas(64) uint32_t armed;
     _Alignas(64) uint32_t generation;
-    uint32_t reserved;
+    uint32_t supervised; /* 0: the target has the shim; else CONTROL_SUPERVISED and the points that its filter intercepts */
     uint64_t lease_ns;
     _Alignas(64) struct control_image image[2];
 };

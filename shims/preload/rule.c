@@ -1,258 +1,48 @@
-/* The armed path: which rules act on this call. Rules are read from a page that another process writes: each is copied, then
- * the page's generation is looked at again, then the copy is checked (control.h rules 2 and 7). */
+/* The armed path of a wrapped call: the ruling is judged (shims/judge), here it is slept and reset. */
 #include "shims/preload/shim.h"
-
-#include "scenarios/base/rng.h"
-#include "scenarios/vocab/decide.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-enum { TRIES_MAX = 4, PATH_ROOM = 512 };
+static enum fd_kind kind_of(struct occasion *occasion)
+{
+    return shim_fd_kind(occasion->fd);
+}
 
-/* The position of a second draw of the same occasion, out of the way of the first. */
-#define POSITION_JITTER (UINT64_C(1) << 63)
+static const char *caller_of(const struct occasion *occasion, char *room, size_t size)
+{
+    return shim_caller_of(occasion->caller, room, size);
+}
 
-/* One look at the page. */
-struct view {
-    const struct control_image *image;
-    struct control_count *counts;
-    uint32_t generation;
-    uint64_t now_ns;
-    uint64_t seed, epoch, armed_ns;
+static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
+{
+    (void)occasion;
+    return prctl(PR_GET_NAME, room) ? NULL : room;
+}
+
+static uint64_t stream_of(const struct occasion *occasion)
+{
+    (void)occasion;
+    return shim_stream();
+}
+
+static const struct judge_facts facts = {
+    .kind = kind_of,
+    .path = shim_path_of,
+    .caller = caller_of,
+    .thread = thread_of,
+    .peer = shim_peer_of,
+    .stream = stream_of,
+    .ordinal = shim_ordinal,
+    .now_ns = shim_now_ns,
 };
 
-static bool still_valid(const struct view *view)
+struct judge shim_judge(void)
 {
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&shim_page.rules.generation, __ATOMIC_RELAXED) == view->generation;
-}
-
-static bool view_take(struct view *view)
-{
-    const struct control_rules *rules = &shim_page.rules;
-
-    for (int attempt = 0; attempt < TRIES_MAX; attempt++) {
-        view->generation = __atomic_load_n(&rules->generation, __ATOMIC_ACQUIRE);
-        view->image = &rules->image[view->generation & 1];
-        view->counts = shim_counters->counts[view->generation & 1];
-        view->seed = view->image->seed;
-        view->epoch = view->image->epoch;
-        view->armed_ns = view->image->armed_ns;
-        if (still_valid(view))
-            return true;
-    }
-    __atomic_fetch_add(&shim_counters->lost, 1, __ATOMIC_RELAXED);
-    return false;
-}
-
-/* Copies a rule and makes it safe to evaluate. */
-static bool rule_copy(const struct view *view, uint32_t index, struct plan_rule *ret_rule)
-{
-    struct selector *selector = &ret_rule->selector;
-
-    *ret_rule = view->image->rules[index];
-    if (!still_valid(view))
-        return false;
-    selector->path[RULE_PATH_MAX - 1] = '\0';
-    selector->thread[RULE_THREAD_MAX - 1] = '\0';
-    selector->caller[RULE_CALLER_MAX - 1] = '\0';
-    return ret_rule->fault < FAULT_COUNT && selector->nth && selector->first && selector->peer.prefix_bits <= 128 &&
-           selector->client.prefix_bits <= 128;
-}
-
-/* A read on anything but a socket is no recv, a write no send. */
-static void occasion_settle(struct occasion *occasion)
-{
-    const uint32_t reading = POINT_BIT(read) | POINT_BIT(recv), writing = POINT_BIT(write) | POINT_BIT(send);
-
-    if (occasion->kind)
-        return;
-    occasion->kind = shim_fd_kind(occasion->fd);
-    if (occasion->kind >= KIND_PACKETS)
-        return;
-    if ((occasion->points & reading) == reading)
-        occasion->points &= ~(uint32_t)POINT_BIT(recv);
-    if ((occasion->points & writing) == writing)
-        occasion->points &= ~(uint32_t)POINT_BIT(send);
-}
-
-static bool is_ambiguous(uint32_t points)
-{
-    const uint32_t reading = POINT_BIT(read) | POINT_BIT(recv), writing = POINT_BIT(write) | POINT_BIT(send);
-
-    return (points & reading) == reading || (points & writing) == writing;
-}
-
-/* Could the fault do anything at all to this call? What could not is not a match. */
-static bool fault_applies(const struct plan_rule *rule, struct occasion *occasion)
-{
-    if (is_ambiguous(occasion->points) && (rule->points & (POINT_BIT(recv) | POINT_BIT(send))))
-        occasion_settle(occasion);
-    if (!(rule->points & occasion->points))
-        return false;
-    switch (rule->fault) {
-    case FAULT_CALL_short_io:
-        occasion_settle(occasion);
-        return occasion->size > (uint64_t)rule->params.CALL_short_io.size && occasion->kind != KIND_OTHER &&
-               occasion->kind != KIND_PACKETS;
-    case FAULT_CALL_drop_connection:
-        occasion_settle(occasion);
-        return occasion->kind == KIND_TCP;
-    default:
-        return true;
-    }
-}
-
-static bool selectors_match(const struct plan_rule *rule, const struct occasion *occasion, struct decide_event *event)
-{
-    const struct selector *selector = &rule->selector;
-    struct sockaddr_storage peer;
-    char path[PATH_ROOM], caller[PATH_ROOM / 2], thread[RULE_THREAD_MAX];
-
-    event->points = occasion->points;
-    event->fd = occasion->fd;
-    event->size = occasion->size;
-    event->path = selector->path[0] ? shim_path_of(occasion, path, sizeof(path)) : NULL;
-    event->caller = selector->caller[0] ? shim_caller_of(occasion->caller, caller, sizeof(caller)) : NULL;
-    event->peer = selector->peer.present ? shim_peer_of(occasion, &peer) : NULL;
-    event->thread = selector->thread[0] && !prctl(PR_GET_NAME, thread) ? thread : NULL;
-    return decide_matches(rule, event);
-}
-
-static uint64_t jittered(uint64_t seed, const struct plan_rule *rule, const struct decide_event *event, int64_t mean,
-                         int64_t jitter)
-{
-    uint64_t draw;
-    int64_t value = mean;
-
-    if (mean < 0 || jitter < 0 || (uint64_t)mean > SHIM_SLEEP_MAX_NS || (uint64_t)jitter > SHIM_SLEEP_MAX_NS)
-        return 0;
-    if (jitter) {
-        draw = rng_draw(seed, rule->name_hash, event->stream, event->position | POSITION_JITTER);
-        value += (int64_t)rng_below(draw, 2 * (uint64_t)jitter + 1) - jitter;
-    }
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-static void add_sleep(struct ruling *ruling, struct control_count *count, uint64_t ns)
-{
-    ruling->sleep_ns += ns;
-    if (ruling->sleeping_count < sizeof(ruling->sleeping) / sizeof(ruling->sleeping[0]))
-        ruling->sleeping[ruling->sleeping_count++] = count;
-}
-
-static bool is_errno(int64_t error)
-{
-    return error > 0 && error < 4096;
-}
-
-/* Adds what the fault does to the ruling. */
-static void apply(const struct view *view, const struct plan_rule *rule, const struct decide_event *event,
-                  struct control_count *count, struct ruling *ruling)
-{
-    const union fault_params *params = &rule->params;
-
-    switch (rule->fault) {
-    case FAULT_CALL_fail:
-        ruling->error = is_errno(params->CALL_fail.error) ? (int)params->CALL_fail.error : EIO;
-        break;
-    case FAULT_CALL_alloc_fail:
-        ruling->error = ENOMEM;
-        break;
-    case FAULT_CALL_drop_connection:
-        ruling->error = is_errno(params->CALL_drop_connection.error) ? (int)params->CALL_drop_connection.error : ECONNRESET;
-        ruling->dropping = count;
-        break;
-    case FAULT_CALL_short_io:
-        if ((uint64_t)params->CALL_short_io.size < ruling->size_max)
-            ruling->size_max = (uint64_t)params->CALL_short_io.size;
-        break;
-    case FAULT_CALL_latency:
-        add_sleep(ruling, count,
-                  jittered(view->seed, rule, event, params->CALL_latency.latency, params->CALL_latency.jitter));
-        break;
-    case FAULT_CALL_lock_stall:
-        add_sleep(ruling, count,
-                  jittered(view->seed, rule, event, params->CALL_lock_stall.latency, params->CALL_lock_stall.jitter));
-        break;
-    default:
-        break;
-    }
-}
-
-static bool ends_call(const struct plan_rule *rule)
-{
-    return rule->fault == FAULT_CALL_fail || rule->fault == FAULT_CALL_alloc_fail || rule->fault == FAULT_CALL_drop_connection;
-}
-
-static void count_one(uint64_t *counter)
-{
-    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
-/* The one that claims first_position tells where; first_ns comes last, so that whoever reads it finds the rest. */
-static void stamp(struct control_count *count, const struct decide_event *event, uint64_t now_ns)
-{
-    uint64_t none = 0;
-
-    __atomic_store_n(&count->last_ns, now_ns, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&count->first_position, __ATOMIC_RELAXED) ||
-        !__atomic_compare_exchange_n(&count->first_position, &none, event->position, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        return;
-    count->first_stream = event->stream;
-    __atomic_store_n(&count->first_ns, now_ns, __ATOMIC_RELEASE);
-}
-
-static void consider(const struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
-                     struct ruling *ruling)
-{
-    struct control_count *count = &view->counts[index];
-    struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
-    enum decision decision;
-
-    if (!fault_applies(rule, occasion) || !selectors_match(rule, occasion, &event))
-        return;
-    event.stream = shim_stream();
-    event.position = shim_ordinal(event.stream, index, view->epoch);
-    if (!event.position) {
-        count_one(&shim_counters->lost);
-        return;
-    }
-    count_one(&count->matched);
-    decision = decide_fires(rule, view->seed, &event, event.position);
-    if (decision == DECIDE_NOT_ELIGIBLE)
-        return;
-    count_one(&count->eligible);
-    if (decision != DECIDE_FIRE)
-        return;
-    if ((ruling->error && ends_call(rule)) || !decide_take(rule, &count->fired)) {
-        count_one(&count->skipped); /* another rule has ended the call already, or the budget is spent */
-        return;
-    }
-    stamp(count, &event, view->now_ns);
-    if (!rule->selector.observe)
-        apply(view, rule, &event, count, ruling);
-}
-
-static void evaluate(struct occasion *occasion, struct ruling *ruling)
-{
-    const struct control_rules *rules = &shim_page.rules;
-    struct plan_rule rule;
-    struct view view;
-    uint32_t count;
-
-    if (!shim_counters || !view_take(&view))
-        return;
-    view.now_ns = shim_now_ns();
-    if (view.now_ns >= __atomic_load_n(&rules->lease_ns, __ATOMIC_ACQUIRE) || view.now_ns < view.armed_ns)
-        return;
-    ruling->generation = view.generation;
-    count = view.image->rule_count < PLAN_RULES_MAX ? view.image->rule_count : PLAN_RULES_MAX;
-    for (uint32_t i = 0; i < count; i++)
-        if ((view.image->points[i] & occasion->points) && rule_copy(&view, i, &rule))
-            consider(&view, i, &rule, occasion, ruling);
+    return (struct judge){ &shim_page.rules, shim_counters, &facts };
 }
 
 static void sleep_through(const struct occasion *occasion, struct ruling *ruling)
@@ -266,7 +56,8 @@ static void sleep_through(const struct occasion *occasion, struct ruling *ruling
         __atomic_fetch_sub(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
     if (interrupted) {
         ruling->error = EINTR;
-        ruling->dropping = NULL;
+        ruling->drop = ruling->fake = false;
+        ruling->signal = 0;
     }
 }
 
@@ -276,12 +67,12 @@ static void drop_through(const struct occasion *occasion, struct ruling *ruling)
     if (shim_drop(occasion->fd))
         return;
     ruling->error = 0;
-    __atomic_fetch_sub(&ruling->dropping->fired, 1, __ATOMIC_RELAXED);
-    count_one(&ruling->dropping->skipped);
+    judge_take_back(ruling);
 }
 
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
 {
+    const struct judge judge = shim_judge();
     int saved = errno;
 
     memset(ret_ruling, 0, sizeof(*ret_ruling));
@@ -289,11 +80,13 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
     if (shim_self.depth)
         return;
     shim_self.depth++;
-    evaluate(occasion, ret_ruling);
+    judge_call(&judge, occasion, ret_ruling);
     shim_self.depth--;
     if (ret_ruling->sleep_ns)
         sleep_through(occasion, ret_ruling);
-    if (ret_ruling->dropping)
+    if (ret_ruling->signal)
+        syscall(SYS_kill, getpid(), ret_ruling->signal);
+    if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
     errno = saved;
 }

@@ -4,6 +4,7 @@
 #define PERTURB_SHIMS_SHIM_H
 
 #include "shims/include/control.h"
+#include "shims/judge/judge.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,40 +29,9 @@ struct shim_self {
 };
 extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
 
-enum fd_kind {
-    KIND_UNKNOWN, /* not looked up yet */
-    KIND_OTHER,   /* whatever must be read whole: eventfd, timerfd, O_DIRECT, packet sockets, no descriptor at all */
-    KIND_BYTES,   /* file, pipe, terminal: may be read and written in parts */
-    KIND_PACKETS, /* a socket of whole messages */
-    KIND_STREAM,  /* a stream socket that is not TCP */
-    KIND_TCP,
-};
-
-/* One wrapped call, as its row of calls.def tells it, and what was looked up about it so far. */
-struct occasion {
-    uint32_t points;
-    int fd, at;
-    uint64_t size;
-    const char *path;
-    const struct sockaddr *address;
-    socklen_t length;
-    const void *caller; /* return address */
-    enum fd_kind kind;
-};
-
-struct ruling {
-    int error;         /* not 0: fail with it */
-    bool drop;         /* reset the connection first */
-    uint64_t sleep_ns; /* before anything else */
-    uint64_t size_max; /* do at most so much */
-    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps */
-    struct control_count *dropping;
-    uint32_t sleeping_count;
-    uint32_t generation;
-};
-
 /* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
+struct judge shim_judge(void);
 
 /* sleep.c: sleeps until the time is over, the lease ends, or another plan is published. True when the call ought to return
  * EINTR: a signal came whose handler does not restart calls. */
@@ -83,14 +53,12 @@ const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sock
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */
 bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *ret_address,
                    socklen_t *ret_length);
-/* detour.c: the loopback address that stands for a destination (copied, AF_INET or AF_INET6) at a proxy's port. False when the table
- * is full. */
-bool shim_detour(const struct sockaddr_storage *destination, uint32_t port, uint32_t *ret_address);
-
 enum { CLIP_PARTS_MAX = 16 };
 int shim_clip(const struct iovec *parts, size_t count, uint64_t size_max, struct iovec clipped[CLIP_PARTS_MAX]);
 uint64_t vector_size(const struct iovec *parts, int count);
 uint64_t message_size(const struct msghdr *message);
+const struct sockaddr *message_address(const struct msghdr *message);
+socklen_t message_length(const struct msghdr *message); /* of that address */
 
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);

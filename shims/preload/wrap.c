@@ -155,6 +155,8 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         if (ruling.error) {                                                                                                  \
             FAIL_##style(failure, real_##name arguments);                                                                    \
         }                                                                                                                    \
+        if (ruling.fake)                                                                                                     \
+            return (type)(intptr_t)ruling.value;                                                                             \
         prepare                                                                                                              \
         MAKE_##style(type, real_##name arguments);                                                                           \
     }

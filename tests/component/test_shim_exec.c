@@ -1,5 +1,5 @@
 /* perturb exec, ps, arm, disarm and doctor, as a user runs them. */
-#include "tests/component/shim.h"
+#include "tests/component/command.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -7,71 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-enum { TEXT_MAX = 16384, ARGS_MAX = 32 };
-
-/* Starts a program with stdout and stderr in one pipe. */
-static struct victim start_loud(char *const *argv)
-{
-    struct victim victim;
-    int in[2], out[2];
-
-    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
-    victim.pid = fork();
-    if (victim.pid == 0) {
-        dup2(in[0], STDIN_FILENO);
-        dup2(out[1], STDOUT_FILENO);
-        dup2(out[1], STDERR_FILENO);
-        execvp(argv[0], argv);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    victim.in = in[1];
-    victim.out = out[0];
-    return victim;
-}
-
-static struct victim perturb_start(struct bench *bench, ...)
-{
-    static char program[PATH_MAX + 16];
-    char *argv[ARGS_MAX + 1] = { program };
-    size_t count = 1;
-    va_list list;
-
-    snprintf(program, sizeof(program), "%s/perturb", bench->build);
-    va_start(list, bench);
-    while (count < ARGS_MAX && (argv[count] = va_arg(list, char *)))
-        count++;
-    va_end(list);
-    return start_loud(argv);
-}
-
-/* A fixture's path, good until four calls later. */
-static char *fixture(struct bench *bench, const char *name)
-{
-    static char paths[4][PATH_MAX + 64];
-    static unsigned turn;
-    char *path = paths[turn++ % 4];
-
-    snprintf(path, sizeof(paths[0]), "%s/tests/fixtures/%s", bench->build, name);
-    return path;
-}
-
-static char heard[TEXT_MAX];
-
-#define perturb(bench, ...) perturb_end(perturb_start(bench, __VA_ARGS__, NULL))
-
-static int perturb_end(struct victim victim)
-{
-    return victim_end(&victim, heard, sizeof(heard));
-}
-
-static void expect_heard(const char *part)
-{
-    if (!strstr(heard, part))
-        fail_msg("expected '%s' in:\n%s", part, heard);
-}
 
 static size_t count_pages(struct bench *bench)
 {
@@ -372,10 +307,11 @@ static void static_programs_are_refused_and_explained(void **state)
 
     snprintf(path, sizeof(path), "%s/static", bench->folder);
     copy_as_static(fixture(bench, "alloc_pairs"), path, false);
-    assert_int_equal(perturb(bench, "exec", "-f", "fail@write:EIO", "--", path), 125);
+    assert_int_equal(perturb(bench, "exec", "--backend", "preload", "-f", "fail@write:EIO", "--", path), 125);
     expect_heard("linked statically");
     assert_int_equal(perturb(bench, "doctor", path), 0);
-    expect_heard("No call fault can reach it: it is linked statically");
+    expect_heard("The shim cannot reach it: it is linked statically");
+    expect_heard("auto       takes seccomp: a static program loads no library");
     copy_as_static(fixture(bench, "alloc_pairs"), path, true);
     assert_int_equal(perturb(bench, "doctor", path), 0);
     expect_heard("static Go program");
@@ -393,8 +329,8 @@ static void doctor_knows_its_patients(void **state)
     expect_heard("write     ");
     expect_heard("drop_connection  yes");
     assert_int_equal(perturb(bench, "doctor", fixture(bench, "alloc_pairs")), 0);
-    expect_heard("drop_connection  no: neither the program nor its libraries import");
-    expect_heard("alloc_fail       yes");
+    expect_heard("drop_connection  no       yes\n    preload: neither the program nor its libraries import");
+    expect_heard("alloc_fail       yes      no\n    seccomp: it acts on library calls");
     snprintf(target, sizeof(target), "%d", (int)getpid());
     assert_int_equal(perturb(bench, "doctor", target), 0);
     expect_heard("without the shim");

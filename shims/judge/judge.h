@@ -1,0 +1,88 @@
+/* Which armed rules act on this call: the part of a backend that does not depend on where it runs. The preload shim and the
+ * seccomp supervisor compile it in alike, so that a rule matches, counts, draws and rules the same under both. Shim-safe: no
+ * lock, no allocation, no stdio.
+ *
+ * 1. What a rule needs to know beyond the occasion is asked through `struct judge_facts`, only when an armed rule needs it.
+ * 2. The page is read as shims/include/control.h says: each rule is copied, then the generation is looked at again.
+ * 3. judge_call() counts and rules and does nothing else: sleeping, failing, resetting is the backend's. */
+#ifndef PERTURB_SHIMS_JUDGE_H
+#define PERTURB_SHIMS_JUDGE_H
+
+#include "shims/include/control.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum fd_kind {
+    KIND_UNKNOWN, /* not looked up yet */
+    KIND_OTHER,   /* whatever must be read whole: eventfd, timerfd, O_DIRECT, packet sockets, no descriptor at all */
+    KIND_BYTES,   /* file, pipe, terminal: may be read and written in parts */
+    KIND_PACKETS, /* a socket of whole messages */
+    KIND_STREAM,  /* a stream socket that is not TCP */
+    KIND_TCP,
+};
+
+/* One call, as its row of calls.def tells it, and what was looked up about it so far. Pointers are the caller's: only the
+ * facts of its own backend may follow them. */
+struct occasion {
+    uint32_t points;
+    int fd, at;
+    uint64_t size;
+    const char *path;
+    const struct sockaddr *address;
+    socklen_t length;
+    const void *caller; /* return address */
+    enum fd_kind kind;
+    bool keeps_result; /* this backend cannot make it return an errno, or success, without doing it */
+    bool keeps_size;   /* this backend cannot make it do less */
+    void *context;     /* the backend's own */
+};
+
+struct ruling {
+    int error;         /* not 0: fail with it */
+    int signal;        /* not 0: send it to the process first */
+    bool fake;         /* do nothing, return `value` */
+    bool drop;         /* reset the connection first */
+    int64_t value;
+    uint64_t sleep_ns; /* before anything else */
+    uint64_t size_max; /* do at most so much */
+    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps */
+    struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
+    uint32_t sleeping_count;
+    uint32_t generation;
+};
+
+/* `room` is for the answer; NULL is "unknown", which no selector matches. */
+struct judge_facts {
+    enum fd_kind (*kind)(struct occasion *occasion);
+    const char *(*path)(const struct occasion *occasion, char *room, size_t size);
+    const char *(*caller)(const struct occasion *occasion, char *room, size_t size);
+    const char *(*thread)(const struct occasion *occasion, char room[RULE_THREAD_MAX]);
+    const struct sockaddr *(*peer)(const struct occasion *occasion, struct sockaddr_storage *room);
+    uint64_t (*stream)(const struct occasion *occasion);
+    uint64_t (*ordinal)(uint64_t stream, uint32_t rule, uint64_t epoch); /* from 1; 0 when the table is full */
+    uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC, whoever else fakes clocks */
+};
+
+struct judge {
+    const struct control_rules *rules;
+    struct control_counters *counters;
+    const struct judge_facts *facts;
+};
+
+void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling);
+
+/* The firing of `ruling->acting` could not be carried out: it counts as skipped. */
+void judge_take_back(const struct ruling *ruling);
+
+/* Where a connect of a TCP socket goes instead. `address` is a copy that nobody else can change; the socket takes mapped addresses
+ * if it is an IPv6 one. False: where it asked for. */
+bool judge_redirect(const struct judge *judge, const struct sockaddr_storage *address, socklen_t length,
+                    struct sockaddr_storage *ret_address, socklen_t *ret_length);
+
+
+/* The loopback address that stands for a destination (AF_INET or AF_INET6) at a proxy's port. False when the table is full. */
+bool judge_detour(struct control_counters *counters, const struct sockaddr_storage *destination, uint32_t port, uint32_t *ret_address);
+
+#endif
