@@ -91,7 +91,7 @@ static int put_group(const char *path, struct buf *text, struct buf *why)
     unsigned level = 0, skipped = 0;
     const char *below = path + strlen(GROUP_ROOT);
 
-    if (strncmp(path, GROUP_ROOT, strlen(GROUP_ROOT)) != 0 || strpbrk(path, "\"\\\n") || access(path, F_OK) < 0) {
+    if (strncmp(path, GROUP_ROOT, strlen(GROUP_ROOT)) != 0 || strpbrk(path, "\"\\\n")) {
         buf_printf(why, "'%s' is no control group (version 2) that nft can name", path);
         return -ENOTSUP;
     }

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #define MEMORY_CHUNK (UINT64_C(1) << 20)
 #define DISK_CHUNK (UINT64_C(64) << 20)
 #define PAGE UINT64_C(4096)
+#define MEMORY_FLOOR (UINT64_C(512) << 20)
 
 enum { CHUNKS_MAX = 1 << 20 }; /* a tebibyte */
 
@@ -149,14 +152,21 @@ static int extend(int fd, uint64_t from, uint64_t length)
     return 0;
 }
 
-/* Bytes that may still be taken: up to the size, and down to what has to stay free. With a floor of 0 also what is kept for root. */
+/* Bytes that may still be taken: up to the size, and down to what has to stay free. With a floor of 0 also what is kept for root.
+ * A file system that lives in memory is not filled at the cost of the machine's last. */
 static uint64_t room(const struct helper_spec *spec, int fd, uint64_t length)
 {
-    uint64_t wanted = spec->bytes > length ? spec->bytes - length : 0, free;
+    uint64_t wanted = spec->bytes > length ? spec->bytes - length : 0, free, total, available;
     struct statvfs facts;
+    struct statfs kind;
 
-    if (fstatvfs(fd, &facts) < 0)
+    if (fstatvfs(fd, &facts) < 0 || fstatfs(fd, &kind) < 0)
         return 0;
+    if (kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC) {
+        if (memory_of_machine(&total, &available) < 0 || available < MEMORY_FLOOR)
+            return 0;
+        wanted = MIN(wanted, available - MEMORY_FLOOR);
+    }
     free = (uint64_t)(spec->floor ? facts.f_bavail : facts.f_bfree) * facts.f_frsize;
     return MIN(MIN(wanted, DISK_CHUNK), free > spec->floor ? free - spec->floor : 0) / PAGE * PAGE;
 }

@@ -10,6 +10,7 @@ struct spawn_spec {
     const char *directory;    /* NULL: as is */
     const char *log;          /* stdout and stderr are appended to it; NULL: /dev/null */
     const char *group;        /* control group to enter; NULL or "": none */
+    const char *memory_group; /* and one of version 1's memory hierarchy; NULL: none */
 };
 
 /* Starts it. Returns 0 once exec succeeded; else the negative errno of the step that failed, named in *ret_step (static text),
