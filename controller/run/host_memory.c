@@ -30,7 +30,7 @@ static void measure_group(struct guardian *guardian, struct host_action *action)
 {
     uint64_t hits, kills, peak;
 
-    if (memory_read(&action->memory, MEMORY_LIMIT_HITS, &hits) == 0)
+    if (memory_read(&action->memory, MEMORY_LIMIT_HITS, &hits) == 0 && hits > action->hits_before) /* Linux 6.18 leaves version 1's at 0 */
         host_tell(guardian, action, "limit_hits", hits - action->hits_before);
     if (memory_read(&action->memory, MEMORY_OOM_KILLS, &kills) == 0)
         host_tell(guardian, action, "oom_kills", kills - action->kills_before);

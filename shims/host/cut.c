@@ -166,10 +166,19 @@ static void put_pair(const struct cut *cut, const char *who, const char *other, 
     }
 }
 
+/* A refusal travels as a packet of its own, through the same hooks: it is let through. */
+static void put_refusals(struct buf *text)
+{
+    buf_puts(text, "        tcp flags & rst == rst accept\n        icmp type destination-unreachable accept\n"
+             "        icmpv6 type destination-unreachable accept\n");
+}
+
 static void put_chain(const struct cut *cut, const char *who, const char *other, bool at_output, struct buf *text)
 {
     buf_printf(text, "    chain %s {\n        type filter hook %s priority %d; policy accept;\n", at_output ? "output" : "input",
                at_output ? "output" : "input", PRIORITY);
+    if (cut->mode == CUT_REJECT)
+        put_refusals(text);
     if (other[0])
         put_pair(cut, who, other, at_output, text);
     else if (at_output ? cut->direction != CUT_IN : cut->direction != CUT_OUT)

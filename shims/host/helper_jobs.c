@@ -25,7 +25,7 @@
 #define PAGE UINT64_C(4096)
 #define MEMORY_FLOOR (UINT64_C(512) << 20)
 
-enum { CHUNKS_MAX = 1 << 20 }; /* a tebibyte */
+enum { CREDIT_PERIODS = 20, CHUNKS_MAX = 1 << 20 }; /* a tebibyte */
 
 /* ---- CPU time ------------------------------------------------------------------------------------------------------------ */
 
@@ -37,8 +37,8 @@ static uint64_t burned_ns(void)
     return timespec_ns(used);
 }
 
-/* In every period it burns until its CPU time has caught up with its share of the wall time, so that what the scheduler took in one
- * period is made good in the next, but never more than one period's worth. */
+/* In every period it burns until its CPU time has caught up with its share of the wall time, so that what the scheduler took is made
+ * good later, but never more than CREDIT_PERIODS' worth: a stopped machine is not burned for afterwards. */
 int helper_burn(const struct helper_spec *spec, struct helper_state *state)
 {
     uint64_t start_ns = clock_now_ns(), before_ns = burned_ns(), period = 0, goal_ns = 0;
@@ -52,12 +52,12 @@ int helper_burn(const struct helper_spec *spec, struct helper_state *state)
             for (unsigned i = 0; i < SPIN_READS; i++)
                 work += i;
         helper_took(state, used_ns);
-        if (goal_ns > used_ns + share_ns)
-            goal_ns = used_ns + share_ns;
+        if (goal_ns > used_ns + CREDIT_PERIODS * share_ns)
+            goal_ns = used_ns + CREDIT_PERIODS * share_ns;
         if (clock_now_ns() < end_ns)
             helper_pause(end_ns - clock_now_ns());
-        else
-            period = (clock_now_ns() - start_ns) / PERIOD_NS;
+        for (; start_ns + (period + 1) * PERIOD_NS < clock_now_ns(); period++) /* whole periods that it was not let run in */
+            goal_ns += share_ns;
     }
     return 0;
 }

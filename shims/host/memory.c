@@ -20,27 +20,28 @@ enum { FILE_MAX = 64 << 10, REMOVE_TIMEOUT_MS = 2000, SLACK_STEPS = 10 };
 #define SLACK_BYTES (UINT64_C(64) << 10)
 #define UNLIMITED_FROM (UINT64_C(1) << 62) /* version 1 says "no limit" with the largest whole number of pages */
 
-/* A file, and the word in it that heads the number; NULL when the number is all there is. */
+/* A file, and the word in it that heads the number; NULL when the number is all there is. `also`: another one to be added, where it
+ * exists: version 1 counts a limit of memory and one of memory and swap apart, and with no swap left meets the second first. */
 struct memory_file {
-    const char *file, *word;
+    const char *file, *word, *also;
 };
 
 static const struct memory_file files[MEMORY_VERSIONS][MEMORY_VALUES] = {
     [MEMORY_V1] = {
-        [MEMORY_LIMIT] = { "memory.limit_in_bytes", NULL },
-        [MEMORY_SWAP_LIMIT] = { "memory.memsw.limit_in_bytes", NULL },
-        [MEMORY_USED] = { "memory.usage_in_bytes", NULL },
-        [MEMORY_PEAK] = { "memory.max_usage_in_bytes", NULL },
-        [MEMORY_LIMIT_HITS] = { "memory.failcnt", NULL },
-        [MEMORY_OOM_KILLS] = { "memory.oom_control", "oom_kill" },
+        [MEMORY_LIMIT] = { "memory.limit_in_bytes", NULL, NULL },
+        [MEMORY_SWAP_LIMIT] = { "memory.memsw.limit_in_bytes", NULL, NULL },
+        [MEMORY_USED] = { "memory.usage_in_bytes", NULL, NULL },
+        [MEMORY_PEAK] = { "memory.max_usage_in_bytes", NULL, NULL },
+        [MEMORY_LIMIT_HITS] = { "memory.failcnt", NULL, "memory.memsw.failcnt" },
+        [MEMORY_OOM_KILLS] = { "memory.oom_control", "oom_kill", NULL },
     },
     [MEMORY_V2] = {
-        [MEMORY_LIMIT] = { "memory.max", NULL },
-        [MEMORY_SWAP_LIMIT] = { "memory.swap.max", NULL },
-        [MEMORY_USED] = { "memory.current", NULL },
-        [MEMORY_PEAK] = { "memory.peak", NULL },
-        [MEMORY_LIMIT_HITS] = { "memory.events", "max" },
-        [MEMORY_OOM_KILLS] = { "memory.events", "oom_kill" },
+        [MEMORY_LIMIT] = { "memory.max", NULL, NULL },
+        [MEMORY_SWAP_LIMIT] = { "memory.swap.max", NULL, NULL },
+        [MEMORY_USED] = { "memory.current", NULL, NULL },
+        [MEMORY_PEAK] = { "memory.peak", NULL, NULL },
+        [MEMORY_LIMIT_HITS] = { "memory.events", "max", NULL },
+        [MEMORY_OOM_KILLS] = { "memory.events", "oom_kill", NULL },
     },
 };
 
@@ -220,21 +221,39 @@ static int parse_value(const char *text, const char *word, uint64_t *ret_number)
     return 0;
 }
 
+static int read_number(const char *path, const char *word, uint64_t *ret_number)
+{
+    struct buf text;
+    int result;
+
+    buf_init(&text, FILE_MAX);
+    result = buf_read_file(&text, path);
+    if (result == 0)
+        result = parse_value(text.data, word, ret_number);
+    buf_done(&text);
+    return result;
+}
+
 int memory_read(const struct memory_group *group, enum memory_value value, uint64_t *ret_number)
 {
+    const struct memory_file *file = &files[group->version][value];
     char path[GROUP_PATH_MAX + 48];
-    struct buf text;
+    uint64_t number, more;
     int result;
 
     if (group->version == MEMORY_NONE)
         return -ENOTSUP;
     file_path(group, value, path);
-    buf_init(&text, FILE_MAX);
-    result = buf_read_file(&text, path);
-    if (result == 0)
-        result = parse_value(text.data, files[group->version][value].word, ret_number);
-    buf_done(&text);
-    return result;
+    result = read_number(path, file->word, &number);
+    if (result < 0)
+        return result;
+    if (file->also) {
+        snprintf(path, sizeof(path), "%s/%s", group->path, file->also);
+        if (read_number(path, NULL, &more) == 0)
+            number += more;
+    }
+    *ret_number = number;
+    return 0;
 }
 
 /* O_NONBLOCK: Linux 6.15 then leaves the reclaim to the group itself instead of to us. */

@@ -7,7 +7,7 @@
  *   MEMORY_SWAP_LIMIT  memory.memsw.limit_in_bytes (both) memory.swap.max (swap alone)
  *   MEMORY_USED        memory.usage_in_bytes              memory.current
  *   MEMORY_PEAK        memory.max_usage_in_bytes          memory.peak (Linux 5.19)
- *   MEMORY_LIMIT_HITS  memory.failcnt                     memory.events: max
+ *   MEMORY_LIMIT_HITS  memory.failcnt, memsw.failcnt      memory.events: max
  *   MEMORY_OOM_KILLS   memory.oom_control: oom_kill       memory.events: oom_kill
  *
  * 1. Version 1 does not kill when a limit below the use is written: it answers EBUSY. memory_set_limit then sets the lowest limit
