@@ -88,23 +88,13 @@ int cut_addresses(uint64_t name_space, pid_t hint, struct address_match *list, s
 
 static int put_group(const char *path, struct buf *text, struct buf *why)
 {
-    unsigned level = 0, skipped = 0;
-    const char *below = path + strlen(GROUP_ROOT);
+    unsigned level;
 
-    if (strncmp(path, GROUP_ROOT, strlen(GROUP_ROOT)) != 0 || strpbrk(path, "\"\\\n")) {
-        buf_printf(why, "'%s' is no control group (version 2) that nft can name", path);
+    if (group_level(path, &level) < 0 || strncmp(path, GROUP_ROOT, strlen(GROUP_ROOT)) != 0 || strpbrk(path, "\"\\\n")) {
+        buf_printf(why, "'%s' is no control group (version 2) that nft can name, or it is their root", path);
         return -ENOTSUP;
     }
-    for (const char *at = below; *at; at++)
-        level += at == below || (*at == '/' && at[1]);
-    /* A mount of version 2 below GROUP_ROOT is no level of its own. */
-    if (!strncmp(below, "unified/", 8) || !strcmp(below, "unified"))
-        skipped = 1;
-    if (level <= skipped) {
-        buf_puts(why, "the root of the control groups cannot be one end of a partition");
-        return -ENOTSUP;
-    }
-    buf_printf(text, "socket cgroupv2 level %u \"%s\" ", level - skipped, below);
+    buf_printf(text, "socket cgroupv2 level %u \"%s\" ", level, path + strlen(GROUP_ROOT));
     return 0;
 }
 

@@ -7,12 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The last line that says what is wrong, without the excerpt of the rules below it. */
 static void tell_why(const char *said, struct buf *why)
@@ -32,20 +36,42 @@ static int error_of(const char *said)
     return strstr(said, "File exists") ? -EEXIST : -EIO;
 }
 
+/* Asked first: the library itself would say so on the terminal. */
+static bool has_privilege(void)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { .effective = 0 } };
+
+    return syscall(SYS_capget, &head, data) == 0 && data[0].effective & (UINT32_C(1) << CAP_NET_ADMIN);
+}
+
+int nft_run_in(struct nft_ctx *context, const char *commands, struct buf *output, struct buf *why)
+{
+    const char *said;
+
+    if (!has_privilege())
+        return -EPERM;
+    if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0)
+        return -ENOMEM;
+    if (nft_run_cmd_from_buffer(context, commands) == 0) {
+        if (output)
+            buf_puts(output, nft_ctx_get_output_buffer(context));
+        return 0;
+    }
+    said = nft_ctx_get_error_buffer(context);
+    if (why)
+        tell_why(said, why);
+    return error_of(said);
+}
+
 int nft_run(const char *commands, struct buf *output, struct buf *why)
 {
     struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-    int result = -ENOMEM;
+    int result;
 
     if (!context)
         return -ENOMEM;
-    if (nft_ctx_buffer_output(context) == 0 && nft_ctx_buffer_error(context) == 0) {
-        result = nft_run_cmd_from_buffer(context, commands) == 0 ? 0 : error_of(nft_ctx_get_error_buffer(context));
-        if (result < 0 && why)
-            tell_why(nft_ctx_get_error_buffer(context), why);
-        else if (result == 0 && output)
-            buf_puts(output, nft_ctx_get_output_buffer(context));
-    }
+    result = nft_run_in(context, commands, output, why);
     nft_ctx_free(context);
     return result;
 }
@@ -54,9 +80,9 @@ int nft_is_possible(struct buf *why)
 {
     int result = nft_run("list tables inet\n", NULL, NULL);
 
-    if (result == -EPERM)
+    if (result == -EPERM && why)
         buf_puts(why, "nftables needs root, or CAP_NET_ADMIN");
-    else if (result < 0)
+    else if (result < 0 && why)
         buf_puts(why, "this kernel has no nftables");
     return result == 0 || result == -EPERM ? result : -ENOTSUP;
 }

@@ -8,10 +8,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct nft_ctx; /* the library's */
+
 /* Runs them all or none. `output` and `why` may be NULL. 0; -EPERM, -ENOENT, -EEXIST, -EIO with `why` in words. */
 int nft_run(const char *commands, struct buf *output, struct buf *why);
 
-/* May we, here? 0, or -EPERM, -ENOTSUP and why in words. Changes nothing. */
+int nft_run_in(struct nft_ctx *context, const char *commands, struct buf *output, struct buf *why); /* in a context that is kept */
+
+/* May we, here? 0, or -EPERM, -ENOTSUP and why in words (`why` may be NULL). Changes nothing. */
 int nft_is_possible(struct buf *why);
 
 /* The inode of a process's network namespace (0: ours). 0 or -errno. */
