@@ -42,7 +42,6 @@ static uint64_t burned_ns(void)
 int helper_burn(const struct helper_spec *spec, struct helper_state *state)
 {
     uint64_t start_ns = clock_now_ns(), before_ns = burned_ns(), period = 0, goal_ns = 0;
-    volatile uint64_t work = 0;
 
     while (helper_lives(state)) {
         uint64_t end_ns = start_ns + ++period * PERIOD_NS, share_ns = PERIOD_NS * spec->load_ppm / PPM, used_ns;
@@ -50,7 +49,7 @@ int helper_burn(const struct helper_spec *spec, struct helper_state *state)
         goal_ns += share_ns;
         while ((used_ns = burned_ns() - before_ns) < goal_ns && clock_now_ns() < end_ns)
             for (unsigned i = 0; i < SPIN_READS; i++)
-                work += i;
+                __asm__ volatile("" : "+r"(i)); /* a loop that stays */
         helper_took(state, used_ns);
         if (goal_ns > used_ns + CREDIT_PERIODS * share_ns)
             goal_ns = used_ns + CREDIT_PERIODS * share_ns;
