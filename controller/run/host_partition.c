@@ -75,10 +75,13 @@ static int renew(struct host_action *action, uint64_t ttl_ns)
     return cut_renew(action->cut, ttl_ns);
 }
 
+/* Stopped first, so that the count is the last one. */
 static void measure(struct guardian *guardian, struct host_action *action)
 {
     if (!action->counts.first_ns)
         return;
+    (void)cut_stop(action->cut);
+    cut_take_count(action);
     host_tell(guardian, action, "packets_cut", action->counts.fired);
     host_tell(guardian, action, "cut_bytes", action->in_force);
 }

@@ -262,6 +262,14 @@ int cut_renew(const struct cut *cut, uint64_t ttl_ns)
     return result == -ENOENT ? -ESTALE : result;
 }
 
+int cut_stop(const struct cut *cut)
+{
+    char command[CUT_TABLE_MAX + 40];
+
+    snprintf(command, sizeof(command), "flush set inet %s alive\n", cut->table);
+    return run_inside(cut->name_space, cut->hint, command, NULL, NULL);
+}
+
 int cut_count(const struct cut *cut, uint64_t *ret_packets, uint64_t *ret_bytes)
 {
     char command[CUT_TABLE_MAX + 40];

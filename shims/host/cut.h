@@ -48,6 +48,7 @@ int cut_record(const struct cut *cut, char record[CUT_RECORD_MAX]);
 
 int cut_apply(const struct cut *cut, uint64_t ttl_ns, struct buf *why); /* all of it or nothing; 0 or -errno with `why` */
 int cut_renew(const struct cut *cut, uint64_t ttl_ns);                  /* 0; -ESTALE: it has expired, or was taken away */
+int cut_stop(const struct cut *cut); /* nothing is cut any more; the count stands, the table stays */
 int cut_count(const struct cut *cut, uint64_t *ret_packets, uint64_t *ret_bytes); /* what was cut so far, by the kernel's counter */
 
 /* Takes the table of a record away and looks whether it has gone. 0; 1 when there was none; -EINVAL for what is no record; -errno. */

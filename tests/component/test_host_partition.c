@@ -120,6 +120,9 @@ static void cut_off_a_group(void)
     must(sent_and_came(victim, receiver, &address, 7) == 0);
     must(sent_and_came(other, receiver, &address, 3) == 3);
     must(packets_of(&cut) == 7);
+    must(cut_stop(&cut) == 0);
+    must(sent_and_came(victim, receiver, &address, 5) == 5);
+    must(packets_of(&cut) == 7);
     removed(&cut);
     must(sent_and_came(victim, receiver, &address, 5) == 5);
 }
