@@ -49,6 +49,7 @@ const struct table table_faults = {
         { "matched", "matched", CELL_COUNT },
         { "fired", "fired", CELL_COUNT },
         { "skipped", "skipped", CELL_COUNT },
+        { "measured", "effect", CELL_TEXT },
         { 0 },
     },
 };

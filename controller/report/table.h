@@ -31,7 +31,7 @@ struct column {
     enum cell cell;
 };
 
-enum { TABLE_COLUMNS_MAX = 9 };
+enum { TABLE_COLUMNS_MAX = 10 };
 
 struct table {
     const char *title;

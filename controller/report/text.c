@@ -301,6 +301,8 @@ static void put_fault(struct sheet *sheet, const cJSON *fault, bool first)
     if (isfinite(doc_number(fault, "fired")) && (isfinite(injected_s) || doc_number(fault, "matched") > 0))
         buf_printf(&line, "; fired %s of %s times it matched", fmt_count(doc_number(fault, "fired")).text,
                    fmt_count(doc_number(fault, "matched")).text);
+    if (doc_text(fault, "effect")[0])
+        buf_printf(&line, "; %.300s", doc_text(fault, "effect"));
     put_field(sheet, "", line.data);
     buf_done(&line);
 }

@@ -87,6 +87,8 @@ static int arm_by_message(struct run *run, struct executor *executor, enum layer
     else
         result = executor_ask(executor, MESSAGE_RELEASE, plan->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, NULL);
     *armed_epoch = plan->rule_count > 0 && result == 0 ? plan->epoch : 0;
+    if (layer == LAYER_HOST)
+        collect(run, executor); /* its rules are counted to their very end, by the kernel */
     free(plan);
     return result;
 }

@@ -270,6 +270,31 @@ static cJSON *describe_loads(const struct run *run)
     return array;
 }
 
+/* As numbers, and worded: "oom_kills 1, peak_bytes 30MiB". */
+static void put_effects(const struct step_run *step, cJSON *object)
+{
+    cJSON *measured;
+    struct buf text;
+
+    if (!step->effect_count)
+        return;
+    measured = cJSON_AddObjectToObject(object, "measured");
+    buf_init(&text, 1024);
+    for (size_t i = 0; i < step->effect_count; i++) {
+        const char *what = step->effects[i].what, *unit = strrchr(what, '_');
+        char value[32];
+
+        if (unit && !strcmp(unit, "_bytes"))
+            unit_print(UNIT_SIZE, step->effects[i].value, value, sizeof(value));
+        else
+            snprintf(value, sizeof(value), "%" PRId64, step->effects[i].value);
+        buf_printf(&text, "%s%s %s", i ? ", " : "", what, value);
+        put_number(measured, what, (double)step->effects[i].value);
+    }
+    put_text(object, "effect", text.data);
+    buf_done(&text);
+}
+
 static cJSON *describe_faults(const struct run *run)
 {
     cJSON *array = cJSON_CreateArray();
@@ -297,6 +322,7 @@ static cJSON *describe_faults(const struct run *run)
         put_number(object, "eligible", (double)step->counts.eligible);
         put_number(object, "fired", (double)step->counts.fired);
         put_number(object, "skipped", (double)step->counts.skipped);
+        put_effects(step, object);
         cJSON_AddItemToArray(array, object);
     }
     return array;

@@ -24,10 +24,10 @@ int guardian_undo_everything(struct guardian *guardian, struct buf *ledger)
 
     host_forget(guardian);
     for (size_t i = 0; i < guardian->target_count; i++)
-        if (guardian->targets[i].id.pid)
+        if (guardian->targets[i].id.pid && !guardian->targets[i].adopted)
             process_signal(&guardian->targets[i].id, SIGTERM);
     for (size_t i = 0; i < guardian->target_count; i++)
-        if (guardian->targets[i].id.pid)
+        if (guardian->targets[i].id.pid && !guardian->targets[i].adopted)
             process_wait_gone(&guardian->targets[i].id, 300);
     resisted = undo_all(&guardian->journal, ledger_line, ledger);
     guardian_reap(guardian);
@@ -76,17 +76,23 @@ static void on_plan(struct guardian *guardian, const struct message *question)
     const struct plan *plan = question->payload;
     bool is_release = question->head.verb == MESSAGE_RELEASE;
     struct rule_status list[STATUS_RULES_MAX];
+    struct buf why;
     int result = is_release ? 0 : plan ? plan_check(plan, question->head.size) : -EPROTO;
 
     if (result == 0 && question->head.epoch <= guardian->epoch)
         result = -ESTALE;
+    buf_init(&why, WHY_MAX);
     if (result == 0 && question->head.verb == MESSAGE_PREPARE)
-        result = host_check(guardian, plan);
+        result = host_check(guardian, plan, &why);
     else if (result == 0) {
         guardian->epoch = question->head.epoch;
         result = host_apply(guardian, is_release ? NULL : plan);
     }
-    answer(guardian, question, result, list, is_release ? host_status(guardian, list, ARRAY_SIZE(list)) * sizeof(list[0]) : 0);
+    if (is_release)
+        answer(guardian, question, result, list, host_status(guardian, list, ARRAY_SIZE(list)) * sizeof(list[0]));
+    else
+        answer(guardian, question, result, why.data, why.length);
+    buf_done(&why);
 }
 
 static void on_finish(struct guardian *guardian, const struct message *question)
@@ -120,6 +126,7 @@ static void on_renew(struct guardian *guardian, const struct message *question)
 {
     guardian->renewed = true;
     guardian->lease_end_ns = clock_now_ns() + question->head.ttl_ns;
+    host_renew(guardian, question->head.ttl_ns);
     answer(guardian, question, guarded_capture_renew(guardian, question->head.ttl_ns), NULL, 0);
 }
 
@@ -136,6 +143,9 @@ void guardian_on_message(struct guardian *guardian, const struct message *questi
         break;
     case MESSAGE_SPAWN:
         on_spawn(guardian, question);
+        break;
+    case MESSAGE_ADOPT:
+        answer(guardian, question, guarded_adopt(guardian, question->payload, question->head.size), NULL, 0);
         break;
     case MESSAGE_JOURNAL:
         on_journal(guardian, question);

@@ -127,6 +127,7 @@ static int start_target(struct guardian *guardian, struct guarded_target *target
             .directory = texts->text[1][0] ? texts->text[1] : NULL,
             .log = texts->text[2],
             .group = target->group,
+            .memory_group = target->memory.version == MEMORY_V1 ? target->memory.path : NULL,
         };
 
         result = spawn_attended(&spec, head->points, &pid, ret_step);
@@ -157,10 +158,41 @@ static int make_group(struct guardian *guardian, struct guarded_target *target)
     return result == -ENOTSUP ? 0 : result;
 }
 
+/* Version 2 has one group for all controllers: its place is where the memory controller is handed down. Version 1 has a group of
+ * its own beside. Both are journalled before they are made. Where there is none a target runs all the same: only a fault that needs
+ * one is refused. */
+static int make_memory_group(struct guardian *guardian, struct guarded_target *target)
+{
+    struct memory_group own, parent, group;
+    char name[128], record[JOURNAL_ARGUMENT_MAX];
+    uint64_t seq;
+    int result = memory_group_of(0, &own);
+
+    if (result == 0)
+        result = memory_parent(&own, &parent);
+    snprintf(name, sizeof(name), "perturb-%.60s-%.47s", guardian->spec->run_id, target->name);
+    if (result == 0)
+        result = memory_group_below(&parent, name, &group);
+    if (result == 0 && snprintf(record, sizeof(record), group.version == MEMORY_V1 ? "%s %s" : "%s", group.path, parent.path) >= (int)sizeof(record))
+        result = -ENAMETOOLONG;
+    if (result == 0)
+        result = journal_plan(&guardian->journal, group.version == MEMORY_V1 ? UNDO_MEMORY_GROUP : UNDO_GROUP, record, &seq);
+    if (result < 0)
+        return result;
+    result = memory_group_make(&group);
+    journal_mark(&guardian->journal, seq, result < 0 && access(group.path, F_OK) < 0 ? JOURNAL_MOOT : JOURNAL_APPLIED);
+    if (result == 0)
+        target->memory = group;
+    if (result == 0 && group.version == MEMORY_V2)
+        memcpy(target->group, group.path, sizeof(target->group));
+    return result;
+}
+
 int guarded_spawn_image(struct guardian *guardian, const void *image, uint32_t size, pid_t *ret_pid, const char **ret_step)
 {
     struct guarded_target *target;
     const char *name = (const char *)image + sizeof(struct spawn_image_head);
+    struct spawn_image_head head;
     int result;
 
     *ret_step = "reading its description";
@@ -176,7 +208,9 @@ int guarded_spawn_image(struct guardian *guardian, const void *image, uint32_t s
     snprintf(target->name, sizeof(target->name), "%s", name);
     guardian->target_count++;
     *ret_step = "making its control group";
-    result = make_group(guardian, target);
+    memcpy(&head, image, sizeof(head));
+    target->memory_error = head.wants_memory ? make_memory_group(guardian, target) : 0;
+    result = target->memory.version == MEMORY_V2 ? 0 : make_group(guardian, target);
     if (result == 0)
         result = start_target(guardian, target, ret_step);
     if (result == 0)
@@ -188,7 +222,7 @@ int guarded_respawn(struct guardian *guardian, struct guarded_target *target)
 {
     const char *step;
 
-    if (target->id.pid)
+    if (target->id.pid || target->adopted)
         return 0;
     return start_target(guardian, target, &step);
 }
@@ -199,7 +233,7 @@ void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status)
         struct guarded_target *target = &guardian->targets[i];
         struct event event;
 
-        if (target->id.pid != pid)
+        if (target->id.pid != pid || target->adopted)
             continue;
         target->id.pid = 0;
         event_init(&event, EVENT_target_exited, SOURCE_GUARDIAN, clock_now_ns(), target->name, NULL);
@@ -208,4 +242,56 @@ void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status)
         guardian_emit(guardian, &event);
         return;
     }
+}
+
+/* ---- targets that already run ---------------------------------------------------------------------------------------------- */
+
+size_t guarded_processes(const struct guarded_target *target, struct process_id *list, size_t max)
+{
+    pid_t pids[PROCESS_LIST_MAX];
+    size_t found, count = 0;
+
+    if (!target->adopted || !target->place[0])
+        return process_is_alive(&target->id) ? process_tree(target->id.pid, list, max) : 0;
+    found = group_pids(target->place, pids, ARRAY_SIZE(pids));
+    for (size_t i = 0; i < found && count < max; i++)
+        if (process_identify(pids[i], &list[count]) == 0)
+            count++;
+    return count;
+}
+
+/* The run itself, and the first process, are nobody's target. */
+static bool holds_us(const struct guarded_target *target)
+{
+    struct process_id list[PROCESS_LIST_MAX / 4];
+    size_t count = guarded_processes(target, list, ARRAY_SIZE(list));
+    bool found = target->id.pid == 1;
+
+    for (size_t i = 0; i < count; i++)
+        found |= list[i].pid == getpid() || list[i].pid == 1;
+    return found;
+}
+
+int guarded_adopt(struct guardian *guardian, const void *told, uint32_t size)
+{
+    struct adopted_target adopted;
+    struct guarded_target *target;
+
+    if (size != sizeof(adopted))
+        return -EPROTO;
+    memcpy(&adopted, told, sizeof(adopted));
+    if (!memchr(adopted.name, '\0', sizeof(adopted.name)) || !memchr(adopted.place, '\0', sizeof(adopted.place)))
+        return -EPROTO;
+    if (guardian->target_count == GUARDIAN_TARGETS_MAX)
+        return -ENOSPC;
+    target = &guardian->targets[guardian->target_count];
+    *target = (struct guarded_target){ .adopted = true };
+    memcpy(target->name, adopted.name, sizeof(adopted.name));
+    memcpy(target->place, adopted.place, sizeof(adopted.place));
+    if (process_identify(adopted.pid, &target->id) < 0)
+        return -ESRCH;
+    if (holds_us(target))
+        return -EPERM;
+    guardian->target_count++;
+    return 0;
 }

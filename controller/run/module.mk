@@ -6,3 +6,5 @@ srcs-controller += controller/run/journal.c controller/run/undo.c controller/run
                    controller/run/guardian_setup.c controller/run/guardian_messages.c controller/run/rollback.c
 srcs-controller += controller/run/backend.c
 srcs-controller += controller/run/guardian_capture.c controller/run/capture.c
+srcs-controller += controller/run/host_place.c controller/run/host_memory.c controller/run/host_helpers.c controller/run/host_partition.c \
+                   controller/run/host_preview.c

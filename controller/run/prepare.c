@@ -24,6 +24,25 @@ static const char *place(const struct run *run, const struct node *node, char *t
     return node_where(&run->playbook->document, node, text, ERR_WHERE_MAX);
 }
 
+/* The last value of each thing counts. */
+static void take_effect(struct run *run, const struct event *event)
+{
+    for (size_t i = 0; i < run->playbook->method.count; i++) {
+        struct step_run *step = &run->steps[i];
+        size_t at = 0;
+
+        if (strcmp(step->step->spec.rule.name, event->text[0]) != 0)
+            continue;
+        while (at < step->effect_count && strcmp(step->effects[at].what, event->text[1]) != 0)
+            at++;
+        if (at == RUN_EFFECTS_MAX)
+            return;
+        snprintf(step->effects[at].what, sizeof(step->effects[at].what), "%.30s", event->text[1]);
+        step->effects[at].value = event->number[0];
+        step->effect_count += at == step->effect_count;
+    }
+}
+
 void run_take_event(void *context, const struct event *event)
 {
     struct run *run = context;
@@ -33,6 +52,8 @@ void run_take_event(void *context, const struct event *event)
         if (!strcmp(run->steps[i].step->spec.rule.name, event->text[0]) &&
             (!run->steps[i].injected_ns || event->ns < run->steps[i].injected_ns))
             run->steps[i].injected_ns = event->ns;
+    if (event->kind == EVENT_fault_measured)
+        take_effect(run, event);
     for (size_t i = 0; i < run->playbook->targets.count; i++) {
         struct target_run *target = &run->targets[i];
 
@@ -189,10 +210,26 @@ static uint32_t put_environment(struct run *run, const struct target_run *target
     return count;
 }
 
+/* Does a host fault act on it; with `memory`, on its memory? */
+static bool wants_host(const struct run *run, const char *name, bool memory)
+{
+    bool wants = false;
+
+    for (size_t i = 0; i < run->playbook->method.count; i++) {
+        const struct plan_rule *rule = &run->steps[i].step->spec.rule;
+        bool on_memory = rule->fault == FAULT_HOST_memory_limit || rule->fault == FAULT_HOST_memory_pressure;
+
+        if (run->steps[i].step->layer == LAYER_HOST && (!memory || on_memory))
+            wants |= !strcmp(rule->scope, name) || !strcmp(rule->to, name);
+    }
+    return wants;
+}
+
 static int pack_image(struct run *run, const struct target_run *target, const char *library, struct buf *image)
 {
     const struct target *wanted = target->target;
-    struct spawn_image_head head = { .argument_count = (uint32_t)wanted->command.count, .points = target->points };
+    struct spawn_image_head head = { .argument_count = (uint32_t)wanted->command.count, .points = target->points,
+                                     .wants_memory = wants_host(run, wanted->name, true) };
     char log[512];
 
     buf_append(image, &head, sizeof(head));
@@ -268,6 +305,29 @@ static int wait_ready(struct run *run, struct target_run *target)
     return 0;
 }
 
+/* The guardian is told of it where a host fault is to act on it. */
+static int adopt(struct run *run, const struct target_run *target)
+{
+    const struct target *wanted = target->target;
+    struct adopted_target adopted = { .pid = target->pid };
+    char where[ERR_WHERE_MAX];
+    int result;
+
+    if (!wants_host(run, wanted->name, false))
+        return 0;
+    if (wanted->cgroup && strlen(wanted->cgroup) >= sizeof(adopted.place))
+        return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "the path of the control group is too long");
+    snprintf(adopted.name, sizeof(adopted.name), "%s", wanted->name);
+    snprintf(adopted.place, sizeof(adopted.place), "%s", wanted->cgroup ? wanted->cgroup : "");
+    result = executor_ask(&run->guardian, MESSAGE_ADOPT, 0, 0, &adopted, sizeof(adopted), EXECUTOR_TIMEOUT_MS, NULL);
+    if (result == -EPERM)
+        return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "target '%s' holds perturb itself, or process 1: it is never disturbed",
+                        wanted->name);
+    return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "target '%s' cannot be taken in: %s", wanted->name,
+                                 strerror(-result))
+                      : 0;
+}
+
 /* A target that already runs: it has to be there, and, for call faults, to carry the shim. Its page is not ours to remove, but to
  * release, whatever becomes of the run engine. */
 static int find_running(struct run *run, struct target_run *target)
@@ -281,7 +341,7 @@ static int find_running(struct run *run, struct target_run *target)
         return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "target '%s' selects no process: nothing is disturbed", wanted->name);
     target->pid = pid;
     if (!wants_shim(run, wanted))
-        return 0;
+        return wanted->address ? 0 : adopt(run, target);
     if (ready_find_page(&run->registry, pid, name, sizeof(name)) < 0 || page_open(&run->registry, name, &target->page) < 0)
         return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                         "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
@@ -333,6 +393,41 @@ static int prepare_layer(struct run *run, struct executor *executor, enum layer 
     return result;
 }
 
+/* One by one, so that what is missing is told with its place. */
+static int prepare_host_step(struct run *run, const struct step *step)
+{
+    const struct plan head = { .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = 1,
+                               .epoch = run->epoch + 1, .seed = run->seed };
+    struct message answer = { .payload = NULL };
+    char where[ERR_WHERE_MAX];
+    struct buf plan;
+    int result;
+
+    buf_init(&plan, PLAN_SIZE(1));
+    buf_append(&plan, &head, sizeof(head));
+    result = buf_append(&plan, &step->spec.rule, sizeof(step->spec.rule));
+    if (result == 0)
+        result = executor_ask(&run->guardian, MESSAGE_PREPARE, head.epoch, 0, plan.data, plan.length, EXECUTOR_TIMEOUT_MS, &answer);
+    if (result < 0)
+        errs_add(run->errs, ERR_WORLD, place(run, step->node, where), "host.%s: %s", fault_descs[step->spec.rule.fault].name,
+                 answer.payload && answer.head.size ? (const char *)answer.payload : strerror(-result));
+    else
+        event_log_note(&run->log, EVENT_fault_prepared, step->spec.rule.name, NULL, 0, 0);
+    message_done(&answer);
+    buf_done(&plan);
+    return result;
+}
+
+static int prepare_host(struct run *run)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].step->layer == LAYER_HOST && prepare_host_step(run, run->steps[i].step) < 0)
+            result = -EIO;
+    return result;
+}
+
 int run_prepare(struct run *run)
 {
     int result;
@@ -348,6 +443,6 @@ int run_prepare(struct run *run)
     if (result == 0 && run->wire.fd >= 0)
         result = prepare_layer(run, &run->wire, LAYER_STREAM);
     if (result == 0)
-        result = prepare_layer(run, &run->guardian, LAYER_HOST);
+        result = prepare_host(run);
     return result;
 }

@@ -248,8 +248,7 @@ static void panic_one(const struct registration *registration, void *context)
     process_signal(&registration->wire, SIGTERM);
     if (journal_load(&journal, registration->journal) == 0) {
         for (size_t i = journal.count; i-- > 0;)
-            if (!strcmp(journal.entries[i].verb, UNDO_FREEZE) || !strcmp(journal.entries[i].verb, UNDO_STOP) ||
-                !strcmp(journal.entries[i].verb, UNDO_CAPTURE))
+            if (undo_ends_fault(journal.entries[i].verb))
                 undo_one(&journal, journal.entries[i].seq);
         journal_close(&journal);
     }

@@ -363,7 +363,7 @@ static void preview_targets(const struct playbook *playbook)
             printf("  proxy  %-12s %s -> %s\n", proxies[i].name, proxies[i].listen, proxies[i].upstream);
 }
 
-static void preview_method(const struct playbook *playbook)
+static void preview_method(const struct run_request *request, const struct playbook *playbook, struct errs *errs)
 {
     const struct step *steps = playbook->method.items;
 
@@ -377,6 +377,8 @@ static void preview_method(const struct playbook *playbook)
                steps[i].duration == ABSENT ? "" : unit_print(UNIT_DURATION, steps[i].duration, duration, sizeof(duration)), line);
         printf("             undone %s\n", fault->undo == UNDO_EXPIRES ? "by its release, by its lease, or by the end of its executor"
                                                                         : "from the journal: the target goes on or is started again");
+        if (steps[i].layer == LAYER_HOST)
+            run_preview_host(request, playbook, &steps[i], errs);
     }
 }
 
@@ -391,7 +393,7 @@ int run_preview(const struct run_request *request, struct errs *errs)
         printf("%s: %s\n", request->file, playbook->title);
         preview_targets(playbook);
         run_preview_captures(playbook, errs);
-        preview_method(playbook);
+        preview_method(request, playbook, errs);
         printf("  nothing was started\n");
         check_programs(&run, errs);
     }

@@ -14,9 +14,15 @@
 
 #include <cjson/cJSON.h>
 
-enum { RUN_ID_MAX = 40, RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24 };
+enum { RUN_ID_MAX = 40, RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
 
 enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
+
+/* What a host fault did, by the kernel's own count. */
+struct effect {
+    char what[32]; /* ends in its unit: "peak_bytes" */
+    int64_t value;
+};
 
 /* A step of the method as it went. Instants are CLOCK_MONOTONIC ns, 0 when it did not happen. */
 struct step_run {
@@ -24,6 +30,8 @@ struct step_run {
     enum step_state state;
     uint64_t requested_ns, armed_ns, injected_ns, released_ns;
     struct rule_counts counts; /* summed over the epochs it was armed in */
+    struct effect effects[RUN_EFFECTS_MAX];
+    size_t effect_count;
 };
 
 struct target_exit {
@@ -147,6 +155,9 @@ void run_preview_captures(const struct playbook *playbook, struct errs *errs);
 void run_describe_capture(const struct run *run, size_t proxy, cJSON *object);
 bool run_captures(const struct playbook *playbook);
 void run_page_name(const struct run *run, const struct target *target, char name[CONTROL_NAME_MAX]); /* of a spawned one */
+
+/* ---- host_preview.c ---- */
+void run_preview_host(const struct run_request *request, const struct playbook *playbook, const struct step *step, struct errs *errs);
 
 /* ---- arm.c ---- */
 int run_arm_page(struct run *run, struct target_run *target); /* what acts now inside it, redirects included */

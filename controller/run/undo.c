@@ -3,7 +3,9 @@
 
 #include "scenarios/base/cleanup.h"
 #include "shims/host/capture.h"
+#include "shims/host/cut.h"
 #include "shims/host/group.h"
+#include "shims/host/memory.h"
 #include "shims/host/page.h"
 #include "shims/host/process.h"
 
@@ -18,6 +20,7 @@ enum { GONE_TIMEOUT_MS = 5000 };
 struct undo_verb {
     const char *name;
     int (*undo)(const char *argument); /* 0, 1 when there was nothing to do, -errno */
+    bool ends_fault;
 };
 
 static int undo_group(const char *argument)
@@ -120,6 +123,40 @@ static int undo_release(const char *argument)
     return on_page(argument, page_release);
 }
 
+static int undo_helper(const char *argument)
+{
+    struct process_id id;
+
+    if (process_parse(argument, &id) < 0)
+        return -EINVAL;
+    return process_is_alive(&id) ? kill_listed(&id, 1) : 1;
+}
+
+static int undo_move(const char *argument)
+{
+    char identity[PROCESS_TEXT_MAX], group[GROUP_PATH_MAX];
+    struct process_id id;
+    int result;
+
+    if (sscanf(argument, "%95s %319s", identity, group) != 2 || process_parse(identity, &id) < 0)
+        return -EINVAL;
+    if (!process_is_alive(&id))
+        return 1;
+    result = group_enter(group, id.pid);
+    return result == -ESRCH ? 1 : result;
+}
+
+static int undo_file(const char *argument)
+{
+    const char *name = strrchr(argument, '/');
+
+    if (!name || strncmp(name, "/.perturb-", 10) != 0)
+        return -EINVAL;
+    if (unlink(argument) < 0)
+        return errno == ENOENT ? 1 : -errno;
+    return 0;
+}
+
 static int undo_nothing(const char *argument)
 {
     (void)argument;
@@ -127,10 +164,31 @@ static int undo_nothing(const char *argument)
 }
 
 static const struct undo_verb verbs[] = {
-    { UNDO_GROUP, undo_group }, { UNDO_PROCESS, undo_process }, { UNDO_MARKED, undo_marked }, { UNDO_FREEZE, undo_freeze },
-    { UNDO_STOP, undo_stop },   { UNDO_PAGE, undo_page },       { UNDO_WIRE, undo_wire },     { UNDO_KILLED, undo_nothing },
-    { UNDO_RELEASE, undo_release }, { UNDO_CAPTURE, capture_remove },
+    { UNDO_GROUP, undo_group, false },
+    { UNDO_PROCESS, undo_process, false },
+    { UNDO_MARKED, undo_marked, false },
+    { UNDO_FREEZE, undo_freeze, true },
+    { UNDO_STOP, undo_stop, true },
+    { UNDO_PAGE, undo_page, false },
+    { UNDO_WIRE, undo_wire, false },
+    { UNDO_KILLED, undo_nothing, false },
+    { UNDO_RELEASE, undo_release, false },
+    { UNDO_MEMORY, memory_restore, true },
+    { UNDO_MEMORY_GROUP, memory_group_remove, false },
+    { UNDO_MOVE, undo_move, false },
+    { UNDO_HELPER, undo_helper, true },
+    { UNDO_FILE, undo_file, false },
+    { UNDO_CAPTURE, capture_remove, true },
+    { UNDO_CUT, cut_remove, true },
 };
+
+bool undo_ends_fault(const char *verb)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (!strcmp(verbs[i].name, verb))
+            return verbs[i].ends_fault;
+    return false;
+}
 
 static int undo_entry(struct journal *journal, const struct journal_entry *entry)
 {

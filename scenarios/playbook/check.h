@@ -35,6 +35,10 @@ void check_loads(const struct checker *checker);
 /* check_capture.c: of a proxy that has one. */
 void check_capture(const struct checker *checker, struct proxy *proxy);
 
+/* check_host.c: what the table cannot say of host faults. The target exists. */
+void check_host_target(const struct checker *checker, const struct step *step, const struct target *target);
+void check_host_step(const struct checker *checker, const struct step *step);
+
 /* check_method.c */
 void check_method(const struct checker *checker);
 

@@ -52,9 +52,8 @@ static void check_scope(const struct checker *checker, struct step *step)
     if (!target)
         check_refuse_name(checker, check_member(step->node, "target"), "target", step->target, &playbook->targets, sizeof(struct target),
                     offsetof(struct target, name));
-    else if (step->layer == LAYER_HOST && !target->command.count)
-        check_refuse(checker, check_member(step->node, "target"), "host.%s acts on targets that the run spawned; '%s' already runs",
-               fault_descs[step->spec.rule.fault].name, step->target);
+    else if (step->layer == LAYER_HOST)
+        check_host_target(checker, step, target);
     else if (step->layer == LAYER_CALL && !target->command.count && target->pid == ABSENT)
         check_refuse(checker, check_member(step->node, "target"), "call.%s needs a target with a command or a pid; '%s' has neither",
                fault_descs[step->spec.rule.fault].name, step->target);
@@ -116,6 +115,13 @@ static uint64_t layers_of(const struct checker *checker, const struct step *step
     return BIT(proxy ? wire_layer_of(proxy) : LAYER_STREAM);
 }
 
+static bool acts_on_machine(const char *name)
+{
+    const struct fault_desc *fault = fault_find(name, BIT(LAYER_HOST), NULL);
+
+    return fault && fault_places[fault->id] & ACTS_ON_MACHINE;
+}
+
 static void check_step(const struct checker *checker, struct step *step, size_t index)
 {
     char place[ERR_WHERE_MAX];
@@ -125,7 +131,7 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
 
     if (!step->fault)
         return;
-    if (!step->proxy == !step->target) {
+    if (!step->proxy == !step->target && (step->proxy || !acts_on_machine(step->fault))) {
         check_refuse(checker, step->node, "the step with fault '%s' needs one of proxy and target%s", step->fault, "");
         return;
     }
@@ -137,7 +143,7 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
     if (!fault)
         return;
     step->layer = fault->layer;
-    snprintf(step->spec.rule.scope, RULE_SCOPE_MAX, "%s", step->proxy ? step->proxy : step->target);
+    snprintf(step->spec.rule.scope, RULE_SCOPE_MAX, "%s", step->proxy ? step->proxy : step->target ? step->target : "");
     node_where(&checker->playbook->document, check_member(step->node, "point"), place, sizeof(place));
     if (step->point)
         fault_spec_point(&step->spec, step->point, place, checker->errs);
@@ -146,6 +152,8 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
     if (checker->errs->count == errors_before)
         fault_spec_finish(&step->spec, place, checker->errs);
     check_scope(checker, step);
+    if (checker->errs->count == errors_before && step->layer == LAYER_HOST)
+        check_host_step(checker, step);
     name_rule(checker, step, index);
 }
 

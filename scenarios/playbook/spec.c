@@ -218,6 +218,8 @@ int fault_set(struct fault_spec *spec, const char *key, enum operator_bits op, c
         return copy_text(spec->rule.scope, RULE_SCOPE_MAX, key, value, where, errs);
     if (op == OP_EQ && !strcmp(key, "to") && fault->layer == LAYER_STREAM)
         return copy_text(spec->to, sizeof(spec->to), key, value, where, errs);
+    if (op == OP_EQ && !strcmp(key, "to") && fault_places[fault->id] & ACTS_ON_OTHER)
+        return copy_text(spec->rule.to, sizeof(spec->rule.to), key, value, where, errs);
     return refuse_key(fault, key, where, errs);
 }
 
@@ -355,7 +357,7 @@ static uint64_t narrow_layers(const char *text, uint64_t layers)
 {
     bool has_to = strstr(text, ",to=") || strstr(text, ":to=");
 
-    if (has_to)
+    if (has_to && layers & BIT(LAYER_STREAM))
         return layers & BIT(LAYER_STREAM);
     return layers & ~BIT(LAYER_STREAM) ? layers & ~BIT(LAYER_STREAM) : layers;
 }

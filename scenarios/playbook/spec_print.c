@@ -110,6 +110,8 @@ int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
         put_item(&out, "name", "=", rule->name);
     if (rule->scope[0])
         put_item(&out, fault->layer == LAYER_STREAM || fault->layer == LAYER_DATAGRAM ? "proxy" : "target", "=", rule->scope);
+    if (rule->to[0])
+        put_item(&out, "to", "=", rule->to);
     if (spec->to[0])
         put_item(&out, "to", "=", spec->to);
     if (out.failed || out.length >= size)

@@ -142,6 +142,24 @@ static void print_backends(FILE *out, uint32_t backends)
         }
 }
 
+/* A host fault stands in playbooks only. */
+static void print_step(FILE *out, const struct fault_desc *fault)
+{
+    const struct param_desc *main = fault->main ? fault_param(fault, fault->main) : NULL;
+    char value[64];
+
+    fprintf(out, "    - {fault: %s", fault->name);
+    if (fault_places[fault->id] != ACTS_ON_MACHINE)
+        fprintf(out, ", target: NAME");
+    if (fault_places[fault->id] & ACTS_ON_OTHER)
+        fprintf(out, ", to: OTHER");
+    if (fault->selectors & BIT(SELECTOR_path))
+        fprintf(out, ", path: /srv/data");
+    if (main)
+        fprintf(out, ", %s: %s", main->name, value_print(main->unit, main->words, main->unit == UNIT_SIZE ? 64 << 20 : sample_of(main), value, sizeof(value)));
+    fprintf(out, ", at: 2s, for: 5s}\n\n");
+}
+
 static int print_fault(FILE *out, const struct fault_desc *fault)
 {
     char line[256], item[256] = "";
@@ -154,7 +172,7 @@ static int print_fault(FILE *out, const struct fault_desc *fault)
     if (fault->layer == LAYER_DATAGRAM)
         fprintf(out, "    - {fault: %s, proxy: NAME, at: 2s, for: 5s%s%s}\n\n", fault->name, strchr(line, ':') ? ", " : "", item);
     else if (fault->layer == LAYER_HOST)
-        fprintf(out, "    - {fault: %s, target: NAME, at: 2s, for: 5s}\n\n", fault->name);
+        print_step(out, fault);
     else
         fprintf(out, "    perturb exec -f '%s' -- CMD\n\n", line);
     print_params(out, fault);

@@ -241,7 +241,8 @@ static cJSON *condition(const struct fault_desc *fault, bool short_name)
     cJSON *schema = cJSON_CreateObject(), *required = cJSON_AddArrayToObject(schema, "required"), *name;
 
     cJSON_AddItemToArray(required, cJSON_CreateString("fault"));
-    cJSON_AddItemToArray(required, cJSON_CreateString(scope_of(fault)));
+    if (!(fault_places[fault->id] & ACTS_ON_MACHINE))
+        cJSON_AddItemToArray(required, cJSON_CreateString(scope_of(fault)));
     name = cJSON_AddObjectToObject(cJSON_AddObjectToObject(schema, "properties"), "fault");
     list = cJSON_AddArrayToObject(name, "enum");
     if (short_name)
@@ -282,6 +283,8 @@ static cJSON *consequence(const struct fault_desc *fault, const struct section_d
         if (fault->selectors & BIT(i) && !fault_param(fault, selector_descs[i].name))
             cJSON_AddItemToObject(properties, selector_descs[i].name, selector_schema(&selector_descs[i]));
     cJSON_AddItemToObject(properties, "name", reference("scalar"));
+    if (fault_places[fault->id] & ACTS_ON_OTHER)
+        cJSON_AddItemToObject(properties, "to", reference("scalar"));
     if (fault_points[fault->id])
         cJSON_ReplaceItemInObjectCaseSensitive(properties, "point", points_schema(fault));
     cJSON_AddItemToObject(schema, "required", required);
@@ -309,6 +312,20 @@ static void add_shared_name(cJSON *all, const struct fault_desc *fault, const st
     add_rule(all, condition(fault, true), either);
 }
 
+/* Neither proxy nor target: the fault acts on the machine. */
+static cJSON *machine_alternative(void)
+{
+    cJSON *alternative = cJSON_CreateObject(), *properties = cJSON_AddObjectToObject(alternative, "properties");
+    cJSON *names = cJSON_AddArrayToObject(cJSON_AddObjectToObject(properties, "fault"), "enum");
+
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        if (fault_places[i] & ACTS_ON_MACHINE)
+            add_names(names, &fault_descs[i]);
+    cJSON_AddFalseToObject(properties, "proxy");
+    cJSON_AddFalseToObject(properties, "target");
+    return alternative;
+}
+
 /* One of proxy and target, a fault that there is, and for each fault its own keys. */
 static void add_faults(cJSON *schema, const struct section_desc *step)
 {
@@ -325,6 +342,7 @@ static void add_faults(cJSON *schema, const struct section_desc *step)
         cJSON_AddItemToArray(cJSON_AddArrayToObject(alternative, "required"), cJSON_CreateString(*scope));
         cJSON_AddItemToArray(one, alternative);
     }
+    cJSON_AddItemToArray(one, machine_alternative());
     for (size_t i = 0; i < FAULT_COUNT; i++) {
         const struct fault_desc *other = find_namesake(&fault_descs[i], 0);
 

@@ -57,6 +57,11 @@ const uint64_t fault_points[FAULT_COUNT] = {
 #include "scenarios/vocab/faults.def"
 };
 
+const uint32_t fault_places[FAULT_COUNT] = {
+#define ACTS_ON(layer, fault, places) [FAULT_##layer##_##fault] = places,
+#include "scenarios/vocab/faults.def"
+};
+
 const char *const layer_names[LAYER_COUNT] = { "stream", "datagram", "call", "host" };
 
 const struct point_desc point_descs[POINT_COUNT] = {

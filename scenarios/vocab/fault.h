@@ -59,6 +59,14 @@ enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_M
 #define POINTS_SOCKET (POINT_BIT(connect) | POINT_BIT(accept) | POINT_BIT(send) | POINT_BIT(recv))
 #define POINTS_TRANSFER (POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(send) | POINT_BIT(recv))
 
+/* What a step of a host fault may name. */
+enum acts_on {
+    ACTS_ON_SPAWNED = 1, /* a target that the run spawned */
+    ACTS_ON_RUNNING = 2, /* one that already runs: pid, unit or cgroup */
+    ACTS_ON_MACHINE = 4, /* no target at all */
+    ACTS_ON_OTHER = 8,   /* and another end: `to` */
+};
+
 /* Directions of a stream: bits, so that "both" is their union. */
 enum direction { DIRECTION_TO_UPSTREAM = 1, DIRECTION_TO_CLIENT = 2, DIRECTION_BOTH = 3 };
 
@@ -126,6 +134,8 @@ extern const struct point_desc point_descs[POINT_COUNT];
 extern const struct selector_desc selector_descs[SELECTOR_COUNT];
 extern const struct fault_desc fault_descs[FAULT_COUNT]; /* indexed by fault_id */
 extern const uint64_t fault_points[FAULT_COUNT];         /* BIT(point) where a call fault may be put; 0 in other layers */
+
+extern const uint32_t fault_places[FAULT_COUNT];         /* acts_on bits of a host fault; 0 is spawned targets alone */
 
 /* Finds a fault by "name" or "layer.name" among the layers of `layers` (BIT(layer) mask). NULL when there is none, or when
  * the short name stands in several of those layers (*ret_ambiguous, may be NULL). */

@@ -17,6 +17,7 @@
  *   MESSAGE_QUIT     drain, then exit                         -                  -
  *   MESSAGE_EVENT    (executor to engine, unasked)            struct event       never answered
  *   MESSAGE_SPAWN    start a target (guardian)                spawn image        int32 pid, or a text on failure
+ *   MESSAGE_ADOPT    a target that already runs (guardian)    adopted_target     -
  *   MESSAGE_JOURNAL  an undo record, durable when answered    "VERB ARGUMENT"    -
  *   MESSAGE_CAPTURE  connects through proxies (guardian)      struct capture_spec[] of shims/host/capture.h    -, or a text on failure
  *   MESSAGE_FINISH   end targets, undo all, verify (guardian) -                  a line an entry: "ENTRY\tOUTCOME\n"
@@ -53,6 +54,7 @@ enum message_verb {
     MESSAGE_FINISH,
     MESSAGE_CONNECTIONS,
     MESSAGE_CAPTURE,
+    MESSAGE_ADOPT,
     MESSAGE_VERB_COUNT
 };
 

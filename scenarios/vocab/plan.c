@@ -62,6 +62,7 @@ static bool rule_is_sound(const struct plan_rule *rule)
         return false;
     fault = &fault_descs[rule->fault];
     if (!terminated(rule->name, RULE_NAME_MAX) || !terminated(rule->scope, RULE_SCOPE_MAX) ||
+        !terminated(rule->to, RULE_SCOPE_MAX) ||
         !terminated(selector->path, RULE_PATH_MAX) || !terminated(selector->thread, RULE_THREAD_MAX) ||
         !terminated(selector->caller, RULE_CALLER_MAX))
         return false;

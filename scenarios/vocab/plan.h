@@ -53,6 +53,7 @@ struct selector {
 struct plan_rule {
     char name[RULE_NAME_MAX];   /* instance name, unique in the plan; draws depend on it and not on the place in the list */
     char scope[RULE_SCOPE_MAX]; /* which proxy or target it acts on; "" for all of the executor's */
+    char to[RULE_SCOPE_MAX];    /* host layer: the other end, a target or an address; "" is all others */
     uint64_t name_hash;         /* rng_hash(name) */
     uint32_t fault;             /* enum fault_id */
     uint32_t reserved;

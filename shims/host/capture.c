@@ -3,16 +3,15 @@
 
 #include "scenarios/base/clock.h"
 #include "scenarios/vocab/decide.h"
+#include "shims/host/nft.h"
 #include "shims/host/process.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { TEXT_MAX = 64 << 10, PRIORITY = -110 }; /* before the nat chains of others, which stand at -100 (dstnat) */
@@ -68,57 +67,6 @@ int capture_record(const char *run_id, char record[CAPTURE_RECORD_MAX])
 
 /* ---- the library ------------------------------------------------------------------------------------------------------ */
 
-/* The last line that says what is wrong, without the excerpt of the rules below it. */
-static void tell_why(const char *said, struct buf *why)
-{
-    const char *error = strstr(said, "Error: ");
-
-    error = error ? error + 7 : said;
-    buf_append(why, error, strcspn(error, "\n"));
-}
-
-/* Asked first: the library itself would say so on the terminal. */
-static bool has_privilege(void)
-{
-    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { .effective = 0 } };
-
-    return syscall(SYS_capget, &head, data) == 0 && data[0].effective & (UINT32_C(1) << CAP_NET_ADMIN);
-}
-
-/* `why` may be NULL. */
-static int run_in(struct nft_ctx *context, const char *commands, struct buf *why)
-{
-    const char *said;
-
-    if (!has_privilege())
-        return -EPERM;
-    if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0)
-        return -ENOMEM;
-    if (nft_run_cmd_from_buffer(context, commands) == 0)
-        return 0;
-    said = nft_ctx_get_error_buffer(context);
-    if (why)
-        tell_why(said, why);
-    if (strstr(said, "not permitted"))
-        return -EPERM;
-    if (strstr(said, "No such file"))
-        return -ENOENT;
-    return strstr(said, "File exists") ? -EEXIST : -EIO;
-}
-
-static int run_commands(const char *commands, struct buf *why)
-{
-    struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-    int result;
-
-    if (!context)
-        return -ENOMEM;
-    result = run_in(context, commands, why);
-    nft_ctx_free(context);
-    return result;
-}
-
 /* The library's context is opaque; its socket is the table's owner. */
 int capture_hold(const char *run_id, struct capture_hold **ret_hold)
 {
@@ -133,7 +81,7 @@ int capture_hold(const char *run_id, struct capture_hold **ret_hold)
              "table inet %s_hold {\n    flags owner\n    chain output {\n        type nat hook output priority %d; policy accept;\n"
              "        ct state new accept\n    }\n}\n",
              table, PRIORITY + 1);
-    result = run_in(context, commands, NULL);
+    result = nft_run_in(context, commands, NULL, NULL);
     if (result < 0) {
         nft_ctx_free(context);
         return result == -EPERM ? -EPERM : -ENOTSUP;
@@ -153,18 +101,12 @@ static int find_table(const char *table)
     char command[CAPTURE_TABLE_MAX + 32];
 
     snprintf(command, sizeof(command), "list table inet %s\n", table);
-    return run_commands(command, NULL);
+    return nft_run(command, NULL, NULL);
 }
 
 int capture_is_possible(struct buf *why)
 {
-    int result = run_commands("list tables inet\n", NULL);
-
-    if (result == -EPERM)
-        buf_puts(why, "nftables needs root, or CAP_NET_ADMIN");
-    else if (result < 0)
-        buf_puts(why, "this kernel has no nftables");
-    return result == 0 || result == -EPERM ? result : -ENOTSUP;
+    return nft_is_possible(why);
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------------------------ */
@@ -282,7 +224,7 @@ int capture_apply(const char *run_id, const struct capture_spec *specs, size_t c
     buf_printf(&text, "create table inet %s\n", table); /* of an id of its own: one that is there already is not ours */
     result = capture_print(run_id, specs, count, ttl_ns, &text, why);
     if (result == 0)
-        result = run_commands(text.data, why);
+        result = nft_run(text.data, NULL, why);
     buf_done(&text);
     return result;
 }
@@ -304,7 +246,7 @@ int capture_renew(const char *run_id, const struct capture_spec *specs, size_t c
         put_elements(&specs[i], ttl_ns, &text);
         buf_puts(&text, " }\n");
     }
-    result = text.failed ? -E2BIG : run_commands(text.data, NULL);
+    result = text.failed ? -E2BIG : nft_run(text.data, NULL, NULL);
     buf_done(&text);
     return result == -ENOENT ? -ESTALE : result;
 }
@@ -330,7 +272,7 @@ int capture_remove(const char *record)
     if (result < 0)
         return result;
     snprintf(command, sizeof(command), "add table inet %s\ndelete table inet %s\n", table, table); /* no error when another was quicker */
-    result = run_commands(command, NULL);
+    result = nft_run(command, NULL, NULL);
     if (result < 0)
         return result;
     return find_table(table) == -ENOENT ? 0 : -EBUSY;

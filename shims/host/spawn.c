@@ -60,6 +60,8 @@ static _Noreturn void child(const struct spawn_spec *spec, pid_t parent, int pip
         _exit(127);
     setsid();
     result = spec->group && spec->group[0] ? group_enter(spec->group, 0) : 0;
+    if (result == 0 && spec->memory_group)
+        result = group_enter(spec->memory_group, 0);
     if (result < 0)
         fail(pipe_fd, -result, STEP_GROUP);
     if (spec->directory && chdir(spec->directory) < 0)

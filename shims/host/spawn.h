@@ -10,6 +10,7 @@ struct spawn_spec {
     const char *directory;    /* NULL: as is */
     const char *log;          /* stdout and stderr are appended to it; NULL: /dev/null */
     const char *group;        /* control group to enter; NULL or "": none */
+    const char *memory_group; /* and one of version 1's memory hierarchy; NULL: none */
     /* Two hooks, NULL: none. `in_child` runs last before exec, where only async-signal-safe calls are allowed, and `in_parent`
      * meanwhile; each 0 or a negative errno, upon which nothing is started. */
     int (*in_child)(void *context);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every shipped playbook on its real servers, in the form that passes and in the form that fails by a large margin: exit status,
 # verdict, and three things of each fault (it acted, it was counted, it was released), read from the result document.
-# time-limit: 420
+# time-limit: 540
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}
@@ -31,6 +31,13 @@ redis-restarted shop=--naive 1 converged|not_converged|metastable|censored
 nginx-slow-upstream front=naive 1 converged|recovered_under_fault
 nginx-upstream-killed front=naive 1 converged
 dns-loss names=--naive 1 converged|recovered_under_fault
+CASES
+    # An ordinary user has neither memory control groups nor the packet filter.
+    [[ $EUID -ne 0 ]] || cat <<'CASES'
+redis-oom-killed - 0 recovered_under_fault|converged|absorbed
+redis-partitioned - 0 converged
+redis-oom-killed shop=--naive 1 not_converged|metastable|censored|converged|recovered_under_fault|converged_to_new_level
+redis-partitioned shop=--naive 1 not_converged|metastable
 CASES
 }
 

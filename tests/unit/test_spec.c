@@ -90,7 +90,7 @@ static void set_random_keys(struct cases *cases, struct fault_spec *spec)
         set_or_fail(spec, "name", OP_EQ, random_text(cases));
     if (!cases_below(cases, 3))
         set_or_fail(spec, fault->layer == LAYER_STREAM ? "proxy" : "target", OP_EQ, random_text(cases));
-    if (fault->layer == LAYER_STREAM && !cases_below(cases, 3))
+    if ((fault->layer == LAYER_STREAM || fault_places[fault->id] & ACTS_ON_OTHER) && !cases_below(cases, 3))
         set_or_fail(spec, "to", OP_EQ, "127.0.0.1:6379");
 }
 
