@@ -49,6 +49,7 @@ struct request {
     uint32_t events; /* what it waits for */
     uint8_t kind;
     bool repeat, queued, finished, linked;
+    bool short_is_drained; /* its last edge told of no end */
     struct request *next_queued, *next_of_fd, *next_of_tag;
     struct dial *dial; /* owned: of a connect to be tried again; else NULL */
 };
@@ -260,7 +261,7 @@ static void attempt_accept(struct io *io, struct request *request)
 }
 
 /* One receive. True: go on, there may be more. */
-static bool receive_once(struct io *io, struct request *request, bool short_is_drained)
+static bool receive_once(struct io *io, struct request *request)
 {
     struct chunk *chunk = pool_chunk(io->pool);
     ssize_t got;
@@ -278,7 +279,7 @@ static bool receive_once(struct io *io, struct request *request, bool short_is_d
             return false;
         }
         tell(io, request->tag, (int)got, true, chunk);
-        return !request->finished && !(short_is_drained && got < CHUNK_BYTES);
+        return !request->finished && !(request->short_is_drained && got < CHUNK_BYTES);
     }
     pool_unref(io->pool, chunk);
     if (got < 0 && errno == EAGAIN)
@@ -288,10 +289,10 @@ static bool receive_once(struct io *io, struct request *request, bool short_is_d
     return false;
 }
 
-static void attempt_recv(struct io *io, struct request *request, bool short_is_drained)
+static void attempt_recv(struct io *io, struct request *request)
 {
     for (int i = 0; i < RECEIVES_EACH_MAX && io->receives_left; i++)
-        if (!receive_once(io, request, short_is_drained))
+        if (!receive_once(io, request))
             return;
     queue_add(io, request);
 }
@@ -347,7 +348,7 @@ static void attempt(struct io *io, struct request *request)
     if (request->kind == KIND_ACCEPT)
         attempt_accept(io, request);
     else if (request->kind == KIND_RECV)
-        attempt_recv(io, request, false);
+        attempt_recv(io, request);
     else if (request->kind == KIND_POLL)
         attempt_poll(io, request);
     else
@@ -359,10 +360,13 @@ static void serve(struct io *io, struct request *request, uint32_t events)
 {
     uint32_t ends = request->events & EPOLLIN ? EDGES_END : EPOLLHUP | EPOLLERR;
 
+    if (request->queued)
+        request->short_is_drained &= !(events & EDGES_END); /* the end is not to be missed when its turn comes */
     if (request->queued || !(events & (request->events | ends)))
         return;
+    request->short_is_drained = !(events & EDGES_END);
     if (request->kind == KIND_RECV)
-        attempt_recv(io, request, !(events & EDGES_END));
+        attempt_recv(io, request);
     else if (request->kind == KIND_SEND)
         finish(io, request, -EAGAIN, NULL); /* its owner has the bytes still and asks again */
     else if (request->kind == KIND_POLL && !request->repeat)
