@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEASE_MS = 1000, SLACK_MS = 1000, QUICK_MS = 250, SLOW_MS = 350, ACTING_MS = 1000, PROBES_MAX = 20000, PARALLEL = 3 };
+enum { LEASE_MS = 1000, SLACK_MS = 1000, QUICK_MS = 250, ANSWER_MS = 1500, SLOW_MS = 350, ACTING_MS = 1000, PROBES_MAX = 20000, PARALLEL = 3 };
 
 enum blow { RUNNER, GUARDIAN, BOTH, WIRE, ALL, BLOWS };
 static const char *const blow_names[BLOWS] = { "the runner", "the guardian", "runner and guardian", "the wire executor", "all three" };
@@ -34,7 +34,8 @@ enum instant { PLANNED, APPLIED, ACTING, INSTANTS };
 static const char *const instant_names[INSTANTS] = { "when the capture is planned", "when it is in place", "while a fault acts on it" };
 
 struct probe {
-    uint64_t begin_ns, took_ns; /* took: UINT64_MAX when it failed */
+    uint64_t begin_ns, end_ns;
+    uint64_t took_ns; /* UINT64_MAX when it failed */
 };
 
 /* Shared with the prober. */
@@ -89,7 +90,8 @@ static bool echoes(int fd)
 {
     char echoed[8];
 
-    return wire_send_all(fd, "captured", 8) >= 0 && wire_recv_all(fd, echoed, 8) == 8 && !memcmp(echoed, "captured", 8);
+    return wire_send_all(fd, "captured", 8) >= 0 && wire_recv_some(fd, echoed, 8, watched_scale(ANSWER_MS)) == 8 &&
+           !memcmp(echoed, "captured", 8);
 }
 
 static void probe_on(struct probes *probes, const char *address)
@@ -102,6 +104,7 @@ static void probe_on(struct probes *probes, const char *address)
         probe->begin_ns = clock_now_ns();
         fd = wire_connect(address);
         probe->took_ns = fd >= 0 && echoes(fd) ? clock_now_ns() - probe->begin_ns : UINT64_MAX;
+        probe->end_ns = clock_now_ns();
         if (fd >= 0)
             close(fd);
         __atomic_store_n(&probes->count, probes->count + 1, __ATOMIC_RELEASE);
@@ -211,7 +214,7 @@ static void judge_probes(struct ordeal *ordeal)
 {
     bool wire_lives = ordeal->blow != WIRE && ordeal->blow != ALL;
     size_t count = __atomic_load_n(&ordeal->probes->count, __ATOMIC_ACQUIRE), failed = 0, slow = 0, late = 0;
-    uint64_t last_failed_ns = 0;
+    uint64_t first_failed_ns = UINT64_MAX, last_failed_ns = 0;
 
     for (size_t i = 0; i < count; i++) {
         const struct probe *probe = &ordeal->probes->list[i];
@@ -221,7 +224,8 @@ static void judge_probes(struct ordeal *ordeal)
         slow += probe->took_ns != UINT64_MAX && probe->took_ns > SLOW_MS * NS_PER_MS && probe->begin_ns < ordeal->struck_ns;
         if (probe->took_ns == UINT64_MAX) {
             failed++;
-            last_failed_ns = probe->begin_ns;
+            first_failed_ns = first_failed_ns < probe->end_ns ? first_failed_ns : probe->end_ns;
+            last_failed_ns = probe->end_ns;
         }
         if (is_late && probe->took_ns > (uint64_t)watched_scale(QUICK_MS) * NS_PER_MS)
             blame(ordeal, "a connect after two leases and slack %s", probe->took_ns == UINT64_MAX ? "failed" : "was slow");
@@ -232,7 +236,7 @@ static void judge_probes(struct ordeal *ordeal)
         blame(ordeal, "no connect was made at the end");
     if (ordeal->instant == ACTING && !slow)
         blame(ordeal, "the fault acted on no connect: nothing was captured");
-    if (failed && (wire_lives || last_failed_ns < ordeal->struck_ns))
+    if (failed && (wire_lives || first_failed_ns < ordeal->struck_ns))
         blame(ordeal, "%zu connects failed though the wire executor lived", failed);
 }
 
