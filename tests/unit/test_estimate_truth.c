@@ -210,7 +210,7 @@ static void continuous_recoveries_meet_their_bounds(void **state)
         gauge("sudden, cv 6 %, white", TRACE_STEP, 0.06, 0.0),
         gauge("flap after 25 s, cv 2 %, correlated", TRACE_FLAP, 0.02, 1.0),
     };
-    static const double p95_max_s[] = {0.1, 0.1, 1.0, 2.7, 0.2, 0.6, 0.1, 0.1};
+    static const double p95_max_s[] = {0.1, 0.1, 0.4, 1.8, 0.15, 0.5, 0.1, 0.1};
 
     (void)state;
     families[7].trace.baseline_s = 300.0;
