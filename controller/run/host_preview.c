@@ -42,7 +42,7 @@ static int imagine_target(const struct target *wanted, struct guarded_target *re
         char name[80];
 
         snprintf(name, sizeof(name), "perturb-RUN-%.47s", wanted->name);
-        memory_group_below(&parent, name, &target.memory);
+        target.memory_error = access(parent.path, W_OK) < 0 ? -errno : memory_group_below(&parent, name, &target.memory);
     }
     *ret_target = target;
     return process_identify(pid, &ret_target->id);
@@ -55,7 +55,7 @@ static int preview_limit(const struct plan_rule *rule, const struct guarded_targ
     char limit[32], share[32], now[32], used_text[32];
     uint64_t old = MEMORY_UNLIMITED, used = 0;
     bool moves = false;
-    int result = target->adopted ? host_memory_place(target, "RUN", &group, &moves, why) : group.version == MEMORY_NONE ? -ENOTSUP : 0;
+    int result = target->adopted || group.version == MEMORY_NONE ? host_memory_place(target, "RUN", &group, &moves, why) : 0;
 
     if (result < 0)
         return result;
@@ -96,7 +96,7 @@ static int preview_burn(const struct plan_rule *rule, const struct guarded_targe
         snprintf(where, sizeof(where), "core %lld and up", (long long)params->core);
     else
         snprintf(where, sizeof(where), "any of %u cores", cores);
-    printf(LEAD "%lld helpers burn %s of a core each, on %s\n", params->workers ? (long long)params->workers : params->pin ? 1 : (long long)cores,
+    printf(LEAD "helpers: %lld, each burns %s of a core, on %s\n", params->workers ? (long long)params->workers : params->pin ? 1 : (long long)cores,
            unit_print(UNIT_SHARE, params->load, load, sizeof(load)), where);
     return 0;
 }
