@@ -60,12 +60,12 @@ struct chain {
     uint32_t count;
     uint32_t close_rule; /* the rule that closes or resets the connection, RULE_NONE */
     bool reset;          /* a fault wants the connection reset at once */
+    bool ordinals_are_older;
+    bool end_discarded[DIRECTIONS];
     uint64_t now_ns;     /* of the operation under way */
     uint64_t retry_ns;   /* memory was out: try again then; 0 for none */
-    bool end_discarded[DIRECTIONS];
     const struct sockaddr *client; /* borrowed, NULL when unknown */
     const uint64_t *ordinals;      /* borrowed: of chain_counted; NULL for none */
-    bool ordinals_are_older;
     uint64_t proxy_hash, sequence;
     uint64_t offset[DIRECTIONS]; /* bytes pushed so far */
     struct queue out[DIRECTIONS];

@@ -3,12 +3,14 @@
 
 #include "injector/capture.h"
 #include "injector/loop.h"
+#include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/param.h>
@@ -83,13 +85,15 @@ static void dial_to(struct conn *conn, const struct sockaddr_storage *address, s
 
 static void dial_original(struct conn *conn)
 {
-    struct sockaddr_storage address = { .ss_family = conn->destination.any.sa_family };
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 
-    memcpy(&address, &conn->destination, sizeof(conn->destination));
-    if (address.ss_family == AF_UNSPEC)
+    if (!conn->destination) {
         dial_failed(conn);
-    else
-        dial_to(conn, &address, address.ss_family == AF_INET ? sizeof(conn->destination.in) : sizeof(conn->destination.in6));
+        return;
+    }
+    memcpy(&address, conn->destination, sizeof(*conn->destination));
+    free(TAKE_PTR(conn->destination));
+    dial_to(conn, &address, address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 }
 
 static void dial(struct conn *conn)
@@ -151,9 +155,11 @@ static void learn_destination(struct conn *conn)
     struct sockaddr_storage address;
     socklen_t size;
 
-    conn->destination.any.sa_family = AF_UNSPEC;
-    if (capture_destination(conn->proxy, conn->fds[0], &address, &size) == 0 && size <= sizeof(conn->destination))
-        memcpy(&conn->destination, &address, size);
+    if (capture_destination(conn->proxy, conn->fds[0], &address, &size) < 0 || size > sizeof(*conn->destination))
+        return;
+    conn->destination = calloc(1, sizeof(*conn->destination)); /* without memory the dial fails */
+    if (conn->destination)
+        memcpy(conn->destination, &address, size);
 }
 
 void conn_accepted(struct loop *loop, struct proxy *proxy, int fd, uint64_t sequence, const struct handed *handed)
@@ -267,6 +273,7 @@ static void finish(struct conn *conn)
     timer_set(&conn->loop->timers, &conn->timer, UINT64_MAX);
     share_add(&share_of(conn)->connections_open, UINT64_MAX);
     proxy_unref(conn->proxy);
+    free(TAKE_PTR(conn->destination));
     loop_give_slot(conn->loop, conn);
 }
 

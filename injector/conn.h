@@ -69,12 +69,12 @@ struct conn {
     struct chain chain;
     uint64_t began_ns;    /* when it was accepted */
     uint64_t deadline_ns; /* of LINGER and FLUSH */
-    int flush_fd;         /* FLUSH: borrowed from fds; whose sent bytes are to arrive before the reset */
     uint64_t told_bytes, told_cost; /* what the proxy's share knows of held bytes */
     struct timer_node timer;
     struct conn *next_dirty, *next_starved;
     union client_address client;
-    union client_address destination; /* of a captured one; AF_UNSPEC when it has none */
+    int flush_fd; /* FLUSH: borrowed from fds; whose sent bytes are to arrive before the reset */
+    union client_address *destination; /* owned: where a captured one was going, until it is dialled; NULL when unknown */
 };
 
 /* A descriptor was accepted (takes it), as the proxy's connection number `sequence`. `handed`: by another loop, else NULL. */
