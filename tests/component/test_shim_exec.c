@@ -1,4 +1,5 @@
-/* perturb exec, ps, arm, disarm and doctor, as a user runs them. */
+/* perturb exec, ps, arm, disarm and doctor, as a user runs them.
+ * beside: others */
 #include "tests/component/command.h"
 
 #include <arpa/inet.h>

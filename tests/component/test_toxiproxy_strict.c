@@ -1,4 +1,5 @@
-/* What -strict brings back on the data path, each beside what happens without it. */
+/* What -strict brings back on the data path, each beside what happens without it.
+ * beside: others */
 #include "scenarios/base/bits.h"
 #include "tests/component/toxiproxy_fixture.h"
 

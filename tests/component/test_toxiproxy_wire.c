@@ -1,4 +1,5 @@
 /* What toxics do to traffic, seen by both ends; what is kept across restarts; the control of a data path that is busy.
+ * beside: others
  * also-on-backend: epoll */
 #include "scenarios/base/bits.h"
 #include "tests/component/toxiproxy_fixture.h"

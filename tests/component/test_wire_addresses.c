@@ -1,5 +1,6 @@
 /* Unix sockets on either side, IPv6, and upstreams known by name. Proxies stand in a row, so that each kind of address is both
  * listened on and dialled.
+ * beside: others
  * also-on-backend: epoll */
 #include "injector/resolve.h"
 #include "scenarios/base/cleanup.h"

@@ -1,5 +1,6 @@
 /* What moves the bytes where the kernel refuses io_uring, or a part of it: epoll, chosen by itself and said once; and a clear end
- * where io_uring was asked for. The refusal is a seccomp filter, as container profiles have. */
+ * where io_uring was asked for. The refusal is a seccomp filter, as container profiles have.
+ * beside: others */
 #include "scenarios/base/cleanup.h"
 #include "tests/support/wire_peer.h"
 

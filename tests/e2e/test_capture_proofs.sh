@@ -3,6 +3,7 @@
 # everybody; and clients that verify certificate and host name, of which one is captured. Each proof from three sources: the
 # victim's own record, the event log with the result document, and an oracle outside of both. All of it in a network namespace of
 # the test's own.
+# beside: others
 # time-limit: 150
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -2,6 +2,7 @@
 # Capture by the preload shim, which needs no privilege: a program that already runs under `perturb exec`, and connects anew all the
 # time to several addresses of one port, goes through a proxy for the length of a run. It is told its true peers; nothing of it ever
 # fails, whoever of the run is killed, but for the wire executor itself.
+# beside: others
 # time-limit: 120
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A real DNS server and a real client with a lossy UDP proxy between them, through a playbook: which of dig's questions are lost is
 # what an oracle of its own says, to the single question. The oracle is Philox4x32-10 and the two loss models, written once more.
+# beside: others
 # time-limit: 240
 set -u
 cd "$(dirname "$0")/../.." || exit 1

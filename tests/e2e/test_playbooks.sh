@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}
 work=$(mktemp -d)
-parallel=4
+parallel=6
 
 # PLAYBOOK VARIABLE STATUS VERDICTS (joined by '|')
 cases() {

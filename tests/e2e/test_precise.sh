@@ -1,5 +1,6 @@
 #!/bin/bash
 # `wire: {precise: true}` of a playbook reaches the wire executor of the run, whose own word stands in the result document.
+# beside: others
 # time-limit: 60
 set -u
 cd "$(dirname "$0")/../.." || exit 1

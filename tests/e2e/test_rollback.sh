@@ -1,6 +1,7 @@
 #!/bin/bash
 # Rollback commands always run once the faults are gone: after a run that went its way, and by the guardian after the run engine
 # was killed. A rollback that fails leaves the undo unproven: status 4. A fault that never acted is no pass: status 2.
+# beside: others
 # time-limit: 120
 set -u
 cd "$(dirname "$0")/../.." || exit 1
