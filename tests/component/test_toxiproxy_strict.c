@@ -1,5 +1,6 @@
 /* What -strict brings back on the data path, each beside what happens without it.
- * beside: others */
+ * beside: others
+ * also-on-backend: epoll */
 #include "scenarios/base/bits.h"
 #include "tests/component/toxiproxy_fixture.h"
 

@@ -1,4 +1,5 @@
-/* What the server tells of its connections and bytes, against what both ends did. */
+/* What the server tells of its connections and bytes, against what both ends did.
+ * also-on-backend: epoll */
 #include "tests/component/toxiproxy_fixture.h"
 
 #include <arpa/inet.h>
