@@ -23,6 +23,8 @@ enum fd_kind {
     KIND_TCP,
 };
 
+enum fd_kind judge_fd_kind(int fd); /* one of the caller's own; KIND_OTHER when there is none */
+
 /* One call, as its row of calls.def tells it, and what was looked up about it so far. Pointers are the caller's: only the
  * facts of its own backend may follow them. */
 struct occasion {

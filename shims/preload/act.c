@@ -31,7 +31,7 @@ bool shim_redirect(int fd, const struct sockaddr *address, socklen_t length, str
     struct sockaddr_storage copy = { .ss_family = AF_UNSPEC };
     const struct judge judge = shim_judge();
 
-    if (!SHIM_ARMED(CONTROL_REDIRECT) || !address || length > sizeof(copy) || shim_fd_kind(fd) != KIND_TCP)
+    if (!SHIM_ARMED(CONTROL_REDIRECT) || !address || length > sizeof(copy) || judge_fd_kind(fd) != KIND_TCP)
         return false;
     memcpy(&copy, address, length);
     if (copy.ss_family == AF_INET6 && takes_six_only(fd))

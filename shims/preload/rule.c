@@ -9,7 +9,7 @@
 
 static enum fd_kind kind_of(struct occasion *occasion)
 {
-    return shim_fd_kind(occasion->fd);
+    return judge_fd_kind(occasion->fd);
 }
 
 static const char *caller_of(const struct occasion *occasion, char *room, size_t size)

@@ -44,7 +44,6 @@ uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
 
 /* lookup.c */
-enum fd_kind shim_fd_kind(int fd);
 const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
 const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */

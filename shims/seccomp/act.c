@@ -63,7 +63,7 @@ static enum outcome redirect(const struct supervisor *supervisor, struct call *c
     socklen_t length;
     int flags;
 
-    if (remote_kind(call_fd(call)) != KIND_TCP || !act_elsewhere(supervisor, call, &address, &length) ||
+    if (judge_fd_kind(call_fd(call)) != KIND_TCP || !act_elsewhere(supervisor, call, &address, &length) ||
         !notify_is_valid(supervisor->listener, call->id))
         return OUTCOME_ANSWER;
     flags = fcntl(call->fd, F_GETFL);

@@ -63,34 +63,6 @@ int remote_fd(int pidfd, int fd)
     return ours < 0 ? (fd < 0 ? -EBADF : -errno) : ours;
 }
 
-static enum fd_kind socket_kind(int fd)
-{
-    int type = 0, domain = 0;
-    socklen_t length = sizeof(int);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-        return KIND_PACKETS;
-    length = sizeof(int);
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || (domain != AF_INET && domain != AF_INET6))
-        return KIND_STREAM;
-    return KIND_TCP;
-}
-
-enum fd_kind remote_kind(int fd)
-{
-    struct stat status;
-    int flags;
-
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return KIND_OTHER;
-    if (S_ISSOCK(status.st_mode))
-        return socket_kind(fd);
-    if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
-        return KIND_OTHER;
-    flags = fcntl(fd, F_GETFL);
-    return flags < 0 || (flags & O_DIRECT) ? KIND_OTHER : KIND_BYTES;
-}
-
 /* A descriptor of theirs, or their working directory, as a link. Its length, 0 when unknown or too long. */
 static size_t read_link(pid_t pid, int fd, char *room, size_t size)
 {

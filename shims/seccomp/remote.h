@@ -22,9 +22,6 @@ int remote_text(pid_t pid, const char *from, char *text, size_t size);
 /* A duplicate of the target's descriptor; close it. Returns it, -EBADF, -EPERM, -ESRCH. */
 int remote_fd(int pidfd, int fd);
 
-/* What lies behind a descriptor of ours. */
-enum fd_kind remote_kind(int fd);
-
 /* The path of a call: of its argument, made absolute, else of its descriptor. NULL when unknown. */
 const char *remote_path(pid_t pid, const struct occasion *occasion, char *room, size_t size);
 

@@ -30,7 +30,7 @@ static struct call *call_of(const struct occasion *occasion)
 
 static enum fd_kind kind_of(struct occasion *occasion)
 {
-    return remote_kind(call_fd(call_of(occasion)));
+    return judge_fd_kind(call_fd(call_of(occasion)));
 }
 
 static const char *path_of(const struct occasion *occasion, char *room, size_t size)
