@@ -62,7 +62,7 @@ struct fmt fmt_share(double share)
         return percent >= 99.995 ? (struct fmt){ ">99.99 %" } : print("%.2f %%", percent);
     if (percent > 0 && percent < 0.001)
         return (struct fmt){ "<0.001 %" };
-    return print("%.3g %%", percent);
+    return print(fabs(percent) < 999.5 ? "%.3g %%" : "%.0f %%", percent);
 }
 
 struct fmt fmt_count(double count)
