@@ -92,51 +92,55 @@ static struct line solve_parabola(const struct prefix *prefix, double length)
                  prefix->y[k] - 2.0 * prefix->xy[k] * one + prefix->x2y[k] * one * one);
 }
 
+/* Of a shape over the known values: its sum, the sum of its squares, and that of its products with the values. */
+struct sums {
+    double shape, square, cross;
+};
+
+static void add_term(struct sums *sums, double term, double value)
+{
+    if (isnan(value))
+        return;
+    sums->shape += term;
+    sums->square += term * term;
+    sums->cross += term * value;
+}
+
 static struct line solve_exponential(const struct prefix *prefix, double length)
 {
-    double shape = 0.0, square = 0.0, cross = 0.0, term = exp(-0.5 / length), step = exp(-1.0 / length);
+    double term = exp(-0.5 / length), step = exp(-1.0 / length);
+    struct sums sums = {0};
     size_t most = (size_t)fmin(ceil(VANISHED * length), (double)prefix->count);
 
-    for (size_t i = 0; i < most; i++, term *= step) {
-        if (isnan(prefix->value[i]))
-            continue;
-        shape += term;
-        square += term * term;
-        cross += term * prefix->value[i];
-    }
-    return solve(prefix, shape, square, cross);
+    for (size_t i = 0; i < most; i++, term *= step)
+        add_term(&sums, term, prefix->value[i]);
+    return solve(prefix, sums.shape, sums.square, sums.cross);
 }
 
 static struct line solve_hyperbola(const struct prefix *prefix, double length)
 {
-    double shape = 0.0, square = 0.0, cross = 0.0, one = 1.0 / length;
+    double one = 1.0 / length;
+    struct sums sums = {0};
 
     for (size_t i = 0; i < prefix->count; i++) {
         double base = 1.0 / (1.0 + ((double)i + 0.5) * one), term = base * base;
 
-        if (isnan(prefix->value[i]))
-            continue;
-        shape += term;
-        square += term * term;
-        cross += term * prefix->value[i];
+        add_term(&sums, term, prefix->value[i]);
     }
-    return solve(prefix, shape, square, cross);
+    return solve(prefix, sums.shape, sums.square, sums.cross);
 }
 
 static struct line solve_slow(const struct prefix *prefix, double length)
 {
-    double shape = 0.0, square = 0.0, cross = 0.0, one = 1.0 / length;
+    double one = 1.0 / length;
+    struct sums sums = {0};
 
     for (size_t i = 0; i < prefix->count; i++) {
         double term = 1.0 / (1.0 + ((double)i + 0.5) * one);
 
-        if (isnan(prefix->value[i]))
-            continue;
-        shape += term;
-        square += term * term;
-        cross += term * prefix->value[i];
+        add_term(&sums, term, prefix->value[i]);
     }
-    return solve(prefix, shape, square, cross);
+    return solve(prefix, sums.shape, sums.square, sums.cross);
 }
 
 static const struct {

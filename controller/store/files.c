@@ -2,6 +2,7 @@
 #include "controller/store/store.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -135,21 +136,6 @@ int store_run_create(const char *out_dir_or_null, const char *id, char **ret_dir
     return make_run_directory(path, ret_directory, errs);
 }
 
-static int write_all(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t wrote = write(fd, bytes, length);
-
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return -errno;
-        bytes += wrote;
-        length -= (size_t)wrote;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Writes NAME's temporary file and renames it, inside an open directory. The temporary's name holds the process and is exclusive.
  */
 static int replace_at(int directory_fd, const char *name, const void *bytes, size_t length)
@@ -164,7 +150,9 @@ static int replace_at(int directory_fd, const char *name, const void *bytes, siz
     fd = openat(directory_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    result = write_all(fd, bytes, length);
+    result = file_write_all(fd, bytes, length);
+    if (result == 0 && fsync(fd) < 0)
+        result = -errno;
     if (close(fd) < 0 && result == 0)
         result = -errno;
     if (result == 0 && renameat(directory_fd, temporary, directory_fd, name) < 0)

@@ -2,6 +2,7 @@
 #include "controller/toxiproxy/state.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,21 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static int write_all(int fd, const char *text, size_t size)
-{
-    while (size) {
-        ssize_t written = write(fd, text, size);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        text += written;
-        size -= (size_t)written;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
 
 static int sync_directory(const char *path)
 {
@@ -45,7 +31,9 @@ int state_write(const char *path, const char *text, size_t size)
     fd = mkostemp(temporary, O_CLOEXEC); /* 0600 (mkstemp(3)) */
     if (fd < 0)
         return -errno;
-    result = write_all(fd, text, size);
+    result = file_write_all(fd, text, size);
+    if (!result && fsync(fd) < 0)
+        result = -errno;
     if (!result && rename(temporary, path) < 0)
         result = -errno;
     if (result < 0)

@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,28 +19,13 @@ static const char *const state_words[NOTICE_STATES] = { "idle", "armed", "halted
 
 /* ---- putting up ------------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *text, size_t size)
-{
-    while (size) {
-        ssize_t done = write(fd, text, size);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        text += done;
-        size -= (size_t)done;
-    }
-    return 0;
-}
-
 static int write_draft(int fd, enum notice_state state, const char *text)
 {
     char head[64];
     int length = snprintf(head, sizeof(head), "state %s\n", state_words[state]);
-    int result = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : write_all(fd, head, (size_t)length);
+    int result = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : file_write_all(fd, head, (size_t)length);
 
-    return result < 0 ? result : write_all(fd, text, strlen(text));
+    return result < 0 ? result : file_write_all(fd, text, strlen(text));
 }
 
 int notice_put(const struct registry *registry, struct notice *notice, enum notice_state state, const char *text)
