@@ -18,13 +18,13 @@ static const struct proxy *proxy_at(const struct playbook *playbook, size_t inde
     return (const struct proxy *)playbook->proxies.items + index;
 }
 
-bool run_captures(const struct playbook *playbook)
+bool run_may_redirect(const struct playbook *playbook)
 {
-    bool captures = false;
+    bool may = false;
 
     for (size_t i = 0; i < playbook->proxies.count; i++)
-        captures |= proxy_at(playbook, i)->captures;
-    return captures;
+        may |= proxy_at(playbook, i)->captures && proxy_at(playbook, i)->capture.via != CAPTURE_VIA_SHIM;
+    return may;
 }
 
 /* ---- what is asked of the kernel ---------------------------------------------------------------------------------------- */

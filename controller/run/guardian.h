@@ -28,7 +28,7 @@ struct guardian_spec {
     bool wants_wire;
     enum wire_backend backend; /* of the wire */
     uint64_t spin_ns; /* of the wire, before each deadline; 0 sleeps */
-    bool captures; /* proxies that connects are led to: the wire executor ends that too, should it be the last */
+    bool captures; /* rules of the kernel may lead connects to proxies: the wire executor ends that too, should it be the last */
     /* The engine, run in the runner process; its return value becomes that process's exit status. `guardian_fd` and `wire_fd`
      * (-1 when there is none) are its ends of the sockets. */
     int (*engine)(void *context, int guardian_fd, int wire_fd, int wire_pid);

@@ -324,7 +324,7 @@ int run_execute(const struct run_request *request, struct errs *errs)
     run->registry.fd = -1;
     if (playbook_read(playbook, request->file, request->options, errs) == 0 && set_up(run, errs) == 0) {
         const struct guardian_spec spec = { .run_id = run->id, .directory = run->directory, .lease_ns = (uint64_t)playbook->lease,
-                                            .wants_wire = playbook->proxies.count > 0, .captures = run_captures(playbook),
+                                            .wants_wire = playbook->proxies.count > 0, .captures = run_may_redirect(playbook),
                                             .backend = request->backend, .spin_ns = playbook->wire.precise ? INJECTOR_PRECISE_NS : 0,
                                             .engine = engine, .fenced = fenced, .context = run };
 

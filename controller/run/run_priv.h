@@ -153,7 +153,7 @@ size_t run_shim_redirects(const struct run *run, const struct target *target, st
 void run_end_shim_captures(struct run *run);                                          /* the wire has gone */
 void run_preview_captures(const struct playbook *playbook, struct errs *errs);
 void run_describe_capture(const struct run *run, size_t proxy, cJSON *object);
-bool run_captures(const struct playbook *playbook);
+bool run_may_redirect(const struct playbook *playbook); /* a proxy captures, and not only by the shim: rules of the kernel may be asked for */
 void run_page_name(const struct run *run, const struct target *target, char name[CONTROL_NAME_MAX]); /* of a spawned one */
 
 /* ---- host_preview.c ---- */
