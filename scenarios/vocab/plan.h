@@ -12,7 +12,7 @@
 
 enum {
     PLAN_MAGIC = 0x50525442, /* "PRTB" */
-    PLAN_VERSION = 2,
+    PLAN_VERSION = 3,
     PLAN_RULES_MAX = 1024,
     RULE_NAME_MAX = 48,
     RULE_SCOPE_MAX = 48,

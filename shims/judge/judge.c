@@ -1,18 +1,12 @@
 /* The armed path. Rules are read from a page that another process writes: each is copied, then the page's generation is looked
  * at again, then the copy is checked (control.h rules 2 and 7). */
-#include "shims/judge/judge.h"
+#include "shims/judge/call_fault.h"
 
-#include "scenarios/base/rng.h"
 #include "scenarios/vocab/decide.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 enum { TRIES_MAX = 4, PATH_ROOM = 512 };
-
-/* The position of a second draw of the same occasion, out of the way of the first. */
-#define POSITION_JITTER (UINT64_C(1) << 63)
 
 /* One look at the page. */
 struct view {
@@ -65,7 +59,7 @@ static bool rule_copy(const struct view *view, uint32_t index, struct plan_rule 
 }
 
 /* A read on anything but a socket is no recv, a write no send. */
-static void occasion_settle(const struct judge_facts *facts, struct occasion *occasion)
+void judge_settle(const struct judge_facts *facts, struct occasion *occasion)
 {
     const uint32_t reading = POINT_BIT(read) | POINT_BIT(recv), writing = POINT_BIT(write) | POINT_BIT(send);
 
@@ -87,30 +81,14 @@ static bool is_ambiguous(uint32_t points)
     return (points & reading) == reading || (points & writing) == writing;
 }
 
-/* Could the fault do anything at all to this call? What could not is not a match. */
+/* What could not act on this call is not a match. */
 static bool fault_applies(const struct judge_facts *facts, const struct plan_rule *rule, struct occasion *occasion)
 {
+    const struct call_ops *ops = call_ops_of(rule->fault);
+
     if (is_ambiguous(occasion->points) && (rule->points & (POINT_BIT(recv) | POINT_BIT(send))))
-        occasion_settle(facts, occasion);
-    if (!(rule->points & occasion->points))
-        return false;
-    switch (rule->fault) {
-    case FAULT_CALL_fail:
-        return !occasion->keeps_result;
-    case FAULT_CALL_fake_success:
-        return !occasion->keeps_result && (occasion->size || (occasion->points & POINT_BIT(fsync)));
-    case FAULT_CALL_short_io:
-        if (occasion->keeps_size)
-            return false;
-        occasion_settle(facts, occasion);
-        return occasion->size > (uint64_t)rule->params.CALL_short_io.size && occasion->kind != KIND_OTHER &&
-               occasion->kind != KIND_PACKETS;
-    case FAULT_CALL_drop_connection:
-        occasion_settle(facts, occasion);
-        return occasion->kind == KIND_TCP;
-    default:
-        return true;
-    }
+        judge_settle(facts, occasion);
+    return ops && (rule->points & occasion->points) && (!ops->applies || ops->applies(facts, rule, occasion));
 }
 
 static bool selectors_match(const struct judge_facts *facts, const struct plan_rule *rule, const struct occasion *occasion,
@@ -128,97 +106,6 @@ static bool selectors_match(const struct judge_facts *facts, const struct plan_r
     event->peer = selector->peer.present ? facts->peer(occasion, &peer) : NULL;
     event->thread = selector->thread[0] ? facts->thread(occasion, thread) : NULL;
     return decide_matches(rule, event);
-}
-
-static uint64_t jittered(uint64_t seed, const struct plan_rule *rule, const struct decide_event *event, int64_t mean,
-                         int64_t jitter)
-{
-    uint64_t draw;
-    int64_t value = mean;
-
-    if (mean < 0 || jitter < 0 || (uint64_t)mean > SHIM_SLEEP_MAX_NS || (uint64_t)jitter > SHIM_SLEEP_MAX_NS)
-        return 0;
-    if (jitter) {
-        draw = rng_draw(seed, rule->name_hash, event->stream, event->position | POSITION_JITTER);
-        value += (int64_t)rng_below(draw, 2 * (uint64_t)jitter + 1) - jitter;
-    }
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-static void add_sleep(struct ruling *ruling, struct control_count *count, uint64_t ns)
-{
-    ruling->sleep_ns += ns;
-    if (ruling->sleeping_count < sizeof(ruling->sleeping) / sizeof(ruling->sleeping[0]))
-        ruling->sleeping[ruling->sleeping_count++] = count;
-}
-
-static bool is_errno(int64_t error)
-{
-    return error > 0 && error < 4096;
-}
-
-/* What the kernel moves at most in one call (MAX_RW_COUNT, read(2)). */
-static int64_t fake_count(uint64_t size)
-{
-    return size < 0x7ffff000 ? (int64_t)size : 0x7ffff000;
-}
-
-/* In the order of the table's words. */
-static int crash_signal(int64_t choice)
-{
-    static const int signals[] = { SIGKILL, SIGTERM, SIGABRT, SIGSEGV };
-
-    return signals[choice & 3];
-}
-
-/* Adds what the fault does to the ruling. */
-static void apply(const struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
-                  const struct decide_event *event, struct control_count *count, struct ruling *ruling)
-{
-    const union fault_params *params = &rule->params;
-
-    switch (rule->fault) {
-    case FAULT_CALL_fail:
-        ruling->error = is_errno(params->CALL_fail.error) ? (int)params->CALL_fail.error : EIO;
-        break;
-    case FAULT_CALL_alloc_fail:
-        ruling->error = ENOMEM;
-        break;
-    case FAULT_CALL_drop_connection:
-        ruling->error = is_errno(params->CALL_drop_connection.error) ? (int)params->CALL_drop_connection.error : ECONNRESET;
-        ruling->drop = true;
-        ruling->acting = count;
-        break;
-    case FAULT_CALL_fake_success:
-        ruling->fake = true;
-        ruling->value = (occasion->points & POINT_BIT(fsync)) ? 0 : fake_count(occasion->size);
-        break;
-    case FAULT_CALL_crash:
-        ruling->signal = crash_signal(params->CALL_crash.signal);
-        break;
-    case FAULT_CALL_short_io:
-        if ((uint64_t)params->CALL_short_io.size < ruling->size_max) {
-            ruling->size_max = (uint64_t)params->CALL_short_io.size;
-            ruling->acting = count;
-        }
-        break;
-    case FAULT_CALL_latency:
-        add_sleep(ruling, count,
-                  jittered(view->seed, rule, event, params->CALL_latency.latency, params->CALL_latency.jitter));
-        break;
-    case FAULT_CALL_lock_stall:
-        add_sleep(ruling, count,
-                  jittered(view->seed, rule, event, params->CALL_lock_stall.latency, params->CALL_lock_stall.jitter));
-        break;
-    default:
-        break;
-    }
-}
-
-static bool ends_call(const struct plan_rule *rule)
-{
-    return rule->fault == FAULT_CALL_fail || rule->fault == FAULT_CALL_alloc_fail || rule->fault == FAULT_CALL_drop_connection ||
-           rule->fault == FAULT_CALL_fake_success;
 }
 
 static void count_one(uint64_t *counter)
@@ -262,13 +149,13 @@ static void consider(const struct view *view, uint32_t index, const struct plan_
     count_one(&count->eligible);
     if (decision != DECIDE_FIRE)
         return;
-    if (((ruling->error || ruling->fake) && ends_call(rule)) || !decide_take(rule, &count->fired)) {
+    if (((ruling->error || ruling->fake) && call_ops_of(rule->fault)->ends_call) || !decide_take(rule, &count->fired)) {
         count_one(&count->skipped); /* another rule has ended the call already, or the budget is spent */
         return;
     }
     stamp(count, &event, view->now_ns);
     if (!rule->selector.observe)
-        apply(view, rule, occasion, &event, count, ruling);
+        call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
 }
 
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling)
