@@ -75,7 +75,7 @@ static int start_loads(struct run *run)
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         if (start_load(run, &run->loads[i]) < 0)
             return -EINVAL;
-    return 0;
+    return run_start_probes(run);
 }
 
 static void stop_loads(struct run *run)
@@ -118,7 +118,7 @@ static bool baseline_fits(struct run *run)
         struct est_baseline baseline;
         const char *reason = "";
 
-        if (run_series(run, signal, run_base_bin_s(run), &series) < 0)
+        if (run_series(run, signal, run_signal_bin_s(run, signal), &series) < 0)
             snprintf(run->refusal, sizeof(run->refusal), "no data for %s", signal->name);
         else if (!est_baseline_fit(series, &pins, &instants, &baseline, &reason))
             snprintf(run->refusal, sizeof(run->refusal), "%s: %s", signal->name, reason);
@@ -127,10 +127,19 @@ static bool baseline_fits(struct run *run)
     return !run->refusal[0];
 }
 
+/* As long as the slowest of the deciding signals needs. */
+static double baseline_needed_s(const struct run *run)
+{
+    double bin_s = run_base_bin_s(run);
+
+    for (size_t i = 0; i < run->playbook->signal_count; i++)
+        bin_s = fmax(bin_s, run_signal_bin_s(run, &run->playbook->signals[i]));
+    return est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, bin_s, (double)run->playbook->expect.convergence.hold / 1e9);
+}
+
 static bool baseline(struct run *run)
 {
-    double needed_s = est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, run_base_bin_s(run),
-                                            (double)run->playbook->expect.convergence.hold / 1e9);
+    double needed_s = baseline_needed_s(run);
 
     run_phase(run, "baseline");
     if (!run_wait(run, run->zero_ns + (uint64_t)run->playbook->warmup))
@@ -271,6 +280,7 @@ static void disturb(struct run *run)
     if (any_active(run))
         run_release_all(run);
     stop_loads(run);
+    run_stop_probes(run);
 }
 
 int run_conduct(struct run *run)

@@ -145,6 +145,7 @@ static cJSON *describe_series(const struct run *run, const struct signal *signal
     struct est_series *series = NULL;
     cJSON *object, *values;
 
+    bin_s = fmax(bin_s, signal_is_of_load(signal) ? 0 : run_signal_bin_s(run, signal));
     while (end_s / bin_s > PLOT_BINS_MAX)
         bin_s *= 2;
     if (!(end_s > 0) || run_series(run, signal, bin_s, &series) < 0)
@@ -195,6 +196,25 @@ static void put_estimate(cJSON *object, const struct est_result *result)
     put_number(object, "unknown_share", result->unknown_share);
 }
 
+/* Words of the result document for the units a signal can have. */
+static const char *unit_word(enum unit unit)
+{
+    switch (unit) {
+    case UNIT_SHARE:
+        return "share";
+    case UNIT_DURATION:
+        return "seconds";
+    case UNIT_FREQUENCY:
+        return "per_s";
+    case UNIT_SIZE:
+        return "bytes";
+    case UNIT_RATE:
+        return "bytes_per_s";
+    default:
+        return "count";
+    }
+}
+
 static cJSON *describe_signals(const struct run *run, const struct judgement *judgement)
 {
     cJSON *array = cJSON_CreateArray();
@@ -206,10 +226,13 @@ static cJSON *describe_signals(const struct run *run, const struct judgement *ju
         cJSON *object = cJSON_CreateObject();
 
         put_text(object, "signal", signal->name);
-        put_text(object, "load", workloads[signal->load].name);
+        if (signal_is_of_load(signal))
+            put_text(object, "load", workloads[signal->load].name);
+        else
+            put_text(object, "probe", run->probes[signal->probe].probe->name);
         put_text(object, "arm", "treatment");
-        put_text(object, "unit", signal->unit == UNIT_SHARE ? "share" : signal->unit == UNIT_DURATION ? "seconds" : "per_s");
-        put_text(object, "better", signal->kind == SIGNAL_GOODPUT || signal->kind == SIGNAL_RATE ? "higher" : "lower");
+        put_text(object, "unit", unit_word(signal->unit));
+        put_text(object, "better", signal->higher_is_better ? "higher" : "lower");
         cJSON_AddBoolToObject(object, "deciding", judged->deciding);
         if (judged->judged)
             put_estimate(object, &judged->result);
@@ -514,6 +537,8 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     cJSON_AddItemToObject(document, "convergence", describe_convergence(run, judgement));
     cJSON_AddItemToObject(document, "signals", describe_signals(run, judgement));
     cJSON_AddItemToObject(document, "loads", describe_loads(run));
+    if (run->playbook->probes.count)
+        cJSON_AddItemToObject(document, "probes", run_describe_probes(run));
     cJSON_AddItemToObject(document, "faults", describe_faults(run));
     cJSON_AddItemToObject(document, "steady_state", describe_steady(run));
     cJSON_AddItemToObject(document, "expect", judgement->expect);

@@ -57,9 +57,10 @@ static void judge_signal(struct run *run, struct judged_signal *judged, const st
     char text[96];
 
     set_context(run, &context);
-    if (run_series(run, &judged->signal, run_base_bin_s(run), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
+    if (run_series(run, &judged->signal, run_signal_bin_s(run, &judged->signal), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
         judged->judged = true;
-        credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
+        if (signal_is_of_load(&judged->signal))
+            credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
     } else {
         snprintf(text, sizeof(text), "%s could not be judged: no data", judged->signal.name);
         cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
@@ -94,6 +95,13 @@ static void list_signals(struct run *run, struct judgement *judgement)
             if (playbook_signal(run->playbook, workloads[i].node, name, &signal, run->errs) == 0)
                 add_signal(judgement, &signal, false);
         }
+    for (size_t i = 0; i < run->playbook->probes.count; i++) {
+        const struct probe *probe = run->probes[i].probe;
+        struct signal signal;
+
+        if (playbook_signal(run->playbook, probe->node, probe->name, &signal, run->errs) == 0)
+            add_signal(judgement, &signal, false);
+    }
 }
 
 static void judge_signals(struct run *run, struct judgement *judgement)

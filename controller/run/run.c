@@ -84,11 +84,12 @@ static int allocate(struct run *run)
     run->steps = calloc(playbook->method.count + 1, sizeof(*run->steps));
     run->targets = calloc(playbook->targets.count + 1, sizeof(*run->targets));
     run->loads = calloc(playbook->loads.count + 1, sizeof(*run->loads));
+    run->probes = calloc(playbook->probes.count + 1, sizeof(*run->probes));
     run->guards = calloc(playbook->guards.count + 1, sizeof(*run->guards));
     run->steady = calloc(playbook->hypothesis.count + 1, sizeof(*run->steady));
     run->proxies = calloc(playbook->proxies.count + 1, sizeof(*run->proxies));
     run->captures = calloc(playbook->proxies.count + 1, sizeof(*run->captures));
-    if (!run->steps || !run->targets || !run->loads || !run->guards || !run->steady || !run->proxies || !run->captures)
+    if (!run->steps || !run->targets || !run->loads || !run->probes || !run->guards || !run->steady || !run->proxies || !run->captures)
         return -ENOMEM;
     for (size_t i = 0; i < playbook->method.count; i++)
         run->steps[i].step = (const struct step *)playbook->method.items + i;
@@ -96,6 +97,8 @@ static int allocate(struct run *run)
         run->targets[i].target = (const struct target *)playbook->targets.items + i;
     for (size_t i = 0; i < playbook->loads.count; i++)
         run->loads[i].workload = (const struct workload *)playbook->loads.items + i;
+    for (size_t i = 0; i < playbook->probes.count; i++)
+        run->probes[i].probe = (const struct probe *)playbook->probes.items + i;
     for (size_t i = 0; i < playbook->guards.count; i++)
         run->guards[i] = (struct guard_run){ .guard = (const struct guard *)playbook->guards.items + i, .worst = NAN };
     for (size_t i = 0; i < playbook->hypothesis.count; i++)
@@ -112,6 +115,8 @@ static void release_memory(struct run *run)
 {
     for (size_t i = 0; run->loads && i < run->playbook->loads.count; i++)
         load_free(run->loads[i].generator);
+    for (size_t i = 0; run->probes && i < run->playbook->probes.count; i++)
+        prober_free(run->probes[i].prober);
     event_log_close(&run->log);
     cJSON_Delete(run->undo);
     cJSON_Delete(run->verify);
@@ -119,6 +124,7 @@ static void release_memory(struct run *run)
     free(run->steps);
     free(run->targets);
     free(run->loads);
+    free(run->probes);
     free(run->guards);
     free(run->steady);
     free(run->proxies);

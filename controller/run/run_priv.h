@@ -7,6 +7,7 @@
 
 #include "controller/estimate/estimate.h"
 #include "controller/load/load.h"
+#include "controller/probe/probe.h"
 #include "controller/run/events.h"
 #include "controller/run/executor.h"
 #include "controller/run/run.h"
@@ -62,6 +63,11 @@ struct capture_run {
     char page[CONTROL_NAME_MAX]; /* by the shim: the control page it reads; "" else */
 };
 
+struct probe_run {
+    const struct probe *probe;
+    struct prober *prober; /* NULL before it started */
+};
+
 struct guard_run {
     const struct guard *guard;
     double worst; /* in the signal's unit; NaN before the first window */
@@ -103,6 +109,8 @@ struct run {
     struct step_run *steps;
     struct target_run *targets;
     struct load_run *loads;
+    struct probe_run *probes;
+    struct probe_world world; /* what the probes' threads may ask */
     struct guard_run *guards;
     struct steady_line *steady;
     struct capture_run *captures; /* one a proxy */
@@ -169,6 +177,13 @@ void run_poll_pages(struct run *run);
 void run_count_hops(struct run *run, struct hop_count *ret_count);
 bool run_verify(struct run *run);
 
+/* ---- probes.c ---- */
+int run_start_probes(struct run *run); /* at zero_ns, with the loads */
+void run_stop_probes(struct run *run);
+double run_probe_over(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns);
+int run_probe_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+cJSON *run_describe_probes(const struct run *run);
+
 /* ---- series.c ---- */
 enum window_by { WINDOW_BY_PLAN, WINDOW_BY_END };
 
@@ -183,6 +198,7 @@ double run_signal_bound(const struct signal *signal, int64_t bound);
 
 int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
 double run_base_bin_s(const struct run *run); /* pinned, or of the rigour: 20 ms quick, 100 ms full */
+double run_signal_bin_s(const struct run *run, const struct signal *signal); /* the base bin, at least the time between two samples */
 double run_seconds(const struct run *run, uint64_t ns);
 
 /* ---- steady.c ---- */

@@ -27,9 +27,12 @@ double run_signal_bound(const struct signal *signal, int64_t bound)
     case UNIT_SHARE:
         return (double)bound / PPM;
     case UNIT_FREQUENCY:
+    case UNIT_RATIO:
         return (double)bound / 1000;
-    default:
+    case UNIT_DURATION:
         return (double)bound / 1e9;
+    default:
+        return (double)bound;
     }
 }
 
@@ -43,10 +46,14 @@ char *run_signal_text(const struct signal *signal, double value, char *text, siz
         snprintf(text, size, "%.4g%%", value * 100);
     else if (signal->unit == UNIT_FREQUENCY)
         snprintf(text, size, "%.4g/s", value);
-    else if (value < 1)
+    else if (signal->unit == UNIT_DURATION && value < 1)
         snprintf(text, size, "%.3gms", value * 1e3);
-    else
+    else if (signal->unit == UNIT_DURATION)
         snprintf(text, size, "%.3gs", value);
+    else if ((signal->unit == UNIT_SIZE || signal->unit == UNIT_RATE) && fabs(value) < 9e18)
+        unit_print(signal->unit, (int64_t)value, text, size);
+    else
+        snprintf(text, size, "%.6g", value);
     return text;
 }
 
@@ -81,7 +88,7 @@ static void window_add(struct window *window, const struct load_record *record, 
     window->latency[window->latencies++] = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY;
 }
 
-double run_signal_over(const struct run *run, const struct signal *signal, enum window_by by, uint64_t from_ns, uint64_t until_ns)
+static double load_signal_over(const struct run *run, const struct signal *signal, enum window_by by, uint64_t from_ns, uint64_t until_ns)
 {
     const struct load *generator = run->loads[signal->load].generator;
     bool wants_latency = signal->kind == SIGNAL_QUANTILE;
@@ -112,6 +119,18 @@ double run_signal_over(const struct run *run, const struct signal *signal, enum 
     return value;
 }
 
+double run_signal_over(const struct run *run, const struct signal *signal, enum window_by by, uint64_t from_ns, uint64_t until_ns)
+{
+    return signal_is_of_load(signal) ? load_signal_over(run, signal, by, from_ns, until_ns) : run_probe_over(run, signal, from_ns, until_ns);
+}
+
+double run_signal_bin_s(const struct run *run, const struct signal *signal)
+{
+    double every_s = signal_is_of_load(signal) ? 0 : (double)run->probes[signal->probe].probe->every / 1e9;
+
+    return fmax(run_base_bin_s(run), every_s);
+}
+
 /* The measure of the estimator for each kind of signal. */
 static const enum est_measure measures[] = {
     [SIGNAL_GOODPUT] = EST_GOODPUT_RATIO,
@@ -137,7 +156,7 @@ static void request_at(const void *context, size_t index, struct est_request *re
     };
 }
 
-int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+static int load_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
 {
     const struct record_source source = { .generator = run->loads[signal->load].generator, .zero_ns = run->zero_ns };
     const struct est_build build = { .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
@@ -145,4 +164,9 @@ int run_series(const struct run *run, const struct signal *signal, double bin_s,
     uint64_t count = source.generator ? load_records_count(source.generator) : 0;
 
     return count ? est_series_from_records(request_at, &source, count, &build, ret_series) : -ENODATA;
+}
+
+int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+{
+    return signal_is_of_load(signal) ? load_series(run, signal, bin_s, ret_series) : run_probe_series(run, signal, bin_s, ret_series);
 }

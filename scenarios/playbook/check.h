@@ -32,6 +32,9 @@ void check_targets(const struct checker *checker);
 void check_proxies(const struct checker *checker);
 void check_loads(const struct checker *checker);
 
+/* check_probes.c */
+void check_probes(const struct checker *checker);
+
 /* check_capture.c: of a proxy that has one. */
 void check_capture(const struct checker *checker, struct proxy *proxy);
 

@@ -1,6 +1,7 @@
 /* Signals, the hypothesis, guards, and which signals decide. */
 #include "scenarios/playbook/check.h"
 
+#include "scenarios/base/cleanup.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/section.h"
 #include "scenarios/playbook/value.h"
@@ -9,26 +10,66 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int parse_kind(const char *text, struct signal *signal)
+static int parse_quantile(const char *text, double *ret_quantile)
 {
     char *end;
 
+    if (text[0] != 'p' || text[1] < '0' || text[1] > '9')
+        return -EINVAL;
+    *ret_quantile = strtod(text + 1, &end) / 100;
+    return *end || *ret_quantile <= 0 || *ret_quantile >= 1 ? -EINVAL : 0;
+}
+
+static int parse_kind(const char *text, struct signal *signal)
+{
     if (!strcmp(text, "goodput") || !strcmp(text, "errors")) {
         signal->kind = text[0] == 'g' ? SIGNAL_GOODPUT : SIGNAL_ERRORS;
         signal->unit = UNIT_SHARE;
+        signal->higher_is_better = text[0] == 'g';
         return 0;
     }
     if (!strcmp(text, "rate")) {
         signal->kind = SIGNAL_RATE;
         signal->unit = UNIT_FREQUENCY;
+        signal->higher_is_better = true;
         return 0;
     }
-    if (text[0] != 'p' || text[1] < '0' || text[1] > '9')
-        return -EINVAL;
     signal->kind = SIGNAL_QUANTILE;
     signal->unit = UNIT_DURATION;
-    signal->quantile = strtod(text + 1, &end) / 100;
-    return *end || signal->quantile <= 0 || signal->quantile >= 1 ? -EINVAL : 0;
+    return parse_quantile(text, &signal->quantile);
+}
+
+/* How a value of this unit grows: bytes by bytes a second, everything else by numbers a second. */
+static enum unit unit_of_change(enum unit unit)
+{
+    return unit == UNIT_SIZE ? UNIT_RATE : UNIT_FREQUENCY;
+}
+
+/* `text` is what follows the probe's name; NULL for the name alone. */
+static int parse_stat(const char *text, const struct probe *probe, struct signal *signal)
+{
+    static const char *const words[] = { "mean", "max", "min", "last", "rate", "up" }; /* enum probe_stat */
+
+    signal->kind = SIGNAL_PROBE;
+    signal->load = SIZE_MAX;
+    signal->unit = probe->unit;
+    signal->higher_is_better = probe->better;
+    signal->stat = PROBE_MEAN;
+    if (!text)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (!strcmp(text, words[i])) {
+            signal->stat = (enum probe_stat)i;
+            if (signal->stat == PROBE_CHANGE)
+                signal->unit = unit_of_change(probe->unit);
+            if (signal->stat == PROBE_UP) {
+                signal->unit = UNIT_SHARE;
+                signal->higher_is_better = true;
+            }
+            return 0;
+        }
+    signal->stat = PROBE_QUANTILE;
+    return parse_quantile(text, &signal->quantile);
 }
 
 int playbook_signal(const struct playbook *playbook, const struct node *node, const char *text, struct signal *ret_signal,
@@ -39,9 +80,18 @@ int playbook_signal(const struct playbook *playbook, const struct node *node, co
     const char *dot = strchr(text, '.');
     char name[64];
     const struct workload *load;
+    const struct probe *probe;
 
     snprintf(name, sizeof(name), "%.*s", dot ? (int)(dot - text) : (int)strlen(text), text);
     load = check_find(&playbook->loads, sizeof(struct workload), offsetof(struct workload, name), name);
+    probe = check_find(&playbook->probes, sizeof(struct probe), offsetof(struct probe, name), name);
+    if (!load && probe) {
+        signal.probe = (size_t)(probe - (const struct probe *)playbook->probes.items);
+        if (parse_stat(dot ? dot + 1 : NULL, probe, &signal) < 0)
+            return check_refuse(&checker, node, "'%s' is no signal of probe '%s'; there are mean, max, min, last, rate, up and p50 to p99.9", text, name);
+        *ret_signal = signal;
+        return 0;
+    }
     if (!load)
         return check_refuse_name(&checker, node, "load", name, &playbook->loads, sizeof(struct workload), offsetof(struct workload, name));
     signal.load = (size_t)(load - (const struct workload *)playbook->loads.items);
@@ -99,8 +149,14 @@ void check_guards(const struct checker *checker)
     }
 }
 
-/* The deciding signals: those named, else the shares and rates of the hypothesis, each once. Latency decides only where it is
- * named: a band of a few per cent of a latency is rarely resolvable, and slow answers past the deadline fail goodput anyhow. */
+/* Latency decides only where it is named: a band of a few per cent of a latency is rarely resolvable, and slow answers past the
+ * deadline fail goodput anyhow. What a probe reads says how the service is, not how it serves. */
+static bool decides_unasked(const struct signal *signal)
+{
+    return signal_is_of_load(signal) && signal->unit != UNIT_DURATION;
+}
+
+/* The deciding signals: those named, else the shares and rates of loads in the hypothesis, each once. */
 void choose_signals(const struct checker *checker)
 {
     struct playbook *playbook = checker->playbook;
@@ -108,10 +164,10 @@ void choose_signals(const struct checker *checker)
     const struct bound *bounds = playbook->hypothesis.items;
     size_t count = named->count ? named->count : playbook->hypothesis.count;
     const struct node *convergence = node_member(node_member(playbook->document.root, "expect"), "convergence");
-    bool only_latency = true; /* then it is all there is to decide by */
+    bool only_others = true; /* then they are all there is to decide by */
 
     for (size_t i = 0; i < playbook->hypothesis.count; i++)
-        only_latency &= bounds[i].signal.unit == UNIT_DURATION;
+        only_others &= !decides_unasked(&bounds[i].signal);
     playbook->signals = document_alloc(&playbook->document, (count + 1) * sizeof(struct signal));
     for (size_t i = 0; i < count; i++) {
         struct signal signal = { 0 };
@@ -119,7 +175,7 @@ void choose_signals(const struct checker *checker)
 
         if (named->count && playbook_signal(playbook, check_member(convergence, "signals"), named->items[i], &signal, checker->errs) < 0)
             continue;
-        if (!named->count && (bounds[i].signal.unit != UNIT_DURATION || only_latency))
+        if (!named->count && (decides_unasked(&bounds[i].signal) || only_others))
             signal = bounds[i].signal;
         for (size_t j = 0; j < playbook->signal_count && signal.name; j++)
             known |= !strcmp(playbook->signals[j].name, signal.name);

@@ -1,20 +1,7 @@
 /* The keys of a playbook: the one description of its shape. */
-#include "scenarios/playbook/section.h"
+#include "scenarios/playbook/keys.h"
 
-#include "scenarios/base/cleanup.h"
 #include "scenarios/vocab/message.h"
-
-#define MILLISECOND INT64_C(1000000)
-#define SECOND INT64_C(1000000000)
-#define DAY (86400 * SECOND)
-
-#define AT(type, member) .offset = offsetof(struct type, member)
-#define KEYS(array) .keys = array, .key_count = ARRAY_SIZE(array)
-#define NO_NODE .node_offset = SIZE_MAX
-#define NO_NAME .name_offset = SIZE_MAX
-
-/* KEY_VALUE with its unit and range. */
-#define VALUE(unit_name, low, high, start) .type = KEY_VALUE, .unit = unit_name, .minimum = low, .maximum = high, .initial = start
 
 static const struct key_desc ready_keys[] = {
     { "tcp", KEY_TEXT, AT(ready_probe, tcp), .help = "Ready when HOST:PORT accepts a connection." },
@@ -98,7 +85,7 @@ static const struct section_desc load_section = { "load", sizeof(struct workload
                                                   offsetof(struct workload, name), .help = "Open-loop load: the measuring stick." };
 
 static const struct key_desc bound_keys[] = {
-    { "signal", KEY_TEXT, AT(bound, signal_text), .required = true, .help = "LOAD.goodput, .errors, .rate, .p50 to .p99.9." },
+    { "signal", KEY_TEXT, AT(bound, signal_text), .required = true, .help = "LOAD.goodput, .errors, .rate, .p50 to .p99.9; PROBE, PROBE.max, .min, .last, .rate, .up, .p50 to .p99.9." },
     { "min", KEY_TEXT, AT(bound, min_text), .help = "At least this." },
     { "max", KEY_TEXT, AT(bound, max_text), .help = "At most this." },
 };
@@ -188,6 +175,7 @@ static const struct key_desc playbook_keys[] = {
     { "proxies", KEY_MAP, AT(playbook, proxies), .section = &proxy_section, .help = "Places on the wire, by name." },
     { "wire", KEY_SECTION, AT(playbook, wire), .section = &wire_section, .help = "What carries the proxies out." },
     { "load", KEY_MAP, AT(playbook, loads), .section = &load_section, .required = true, .help = "Loads, by name." },
+    { "probes", KEY_MAP, AT(playbook, probes), .section = &probe_section, .help = "What is watched beside the loads, by name." },
     { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
     { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },
     { "method", KEY_LIST, AT(playbook, method), .section = &step_section, .required = true, .help = "The faults and when they act." },

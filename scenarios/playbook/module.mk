@@ -4,3 +4,4 @@ srcs-scenarios += scenarios/playbook/variables.c scenarios/playbook/section.c sc
 srcs-scenarios += scenarios/playbook/spec_print.c scenarios/playbook/check_signals.c scenarios/playbook/check_things.c scenarios/playbook/check_method.c
 srcs-scenarios += scenarios/playbook/check_capture.c
 srcs-scenarios += scenarios/playbook/check_host.c
+srcs-scenarios += scenarios/playbook/keys_probe.c scenarios/playbook/check_probes.c

@@ -112,6 +112,7 @@ static int check_playbook(struct playbook *playbook, const struct playbook_optio
     check_targets(&checker);
     check_proxies(&checker);
     check_loads(&checker);
+    check_probes(&checker);
     check_hypothesis(&checker);
     check_guards(&checker);
     choose_signals(&checker);

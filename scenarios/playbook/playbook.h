@@ -90,16 +90,63 @@ struct workload {
     int64_t rate, connections;
 };
 
-enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE };
+/* ---- probes: a table of kinds in check_probes.c ---- */
 
-/* LOAD.goodput, LOAD.errors (shares of planned requests), LOAD.rate (good per second), LOAD.p50 ... LOAD.p99.9 (latency). */
+enum probe_kind { PROBE_PROC, PROBE_COMMAND, PROBE_JSON, PROBE_KINDS };
+
+#define PROC_FIELD_WORDS "tasks descriptors rss cpu processes"
+enum proc_field { PROC_TASKS, PROC_DESCRIPTORS, PROC_RSS, PROC_CPU, PROC_PROCESSES };
+
+struct proc_probe {
+    const char *target;
+    int64_t field; /* enum proc_field */
+};
+
+struct command_probe {
+    struct text_list run;
+    const char *path; /* into its output as JSON; NULL: the first number */
+};
+
+struct json_probe {
+    const char *url, *path;
+};
+
+#define PROBE_UNIT_WORDS "number count bytes seconds share per_s bytes_per_s"
+
+struct probe {
+    const char *name;
+    const struct node *node;
+    struct proc_probe proc;
+    struct command_probe command;
+    struct json_probe json;
+    int64_t every, timeout;
+    int64_t unit_word, better; /* better: 0 lower, 1 higher */
+    enum probe_kind kind; /* which of the sections was given */
+    enum unit unit;
+};
+
+enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE, SIGNAL_PROBE };
+
+/* What to make of a probe's samples in a window. */
+enum probe_stat { PROBE_MEAN, PROBE_MAX, PROBE_MIN, PROBE_LAST, PROBE_CHANGE, PROBE_UP, PROBE_QUANTILE };
+
+/* LOAD.goodput, LOAD.errors (shares of planned requests), LOAD.rate (good per second), LOAD.p50 ... LOAD.p99.9 (latency);
+ * PROBE (its mean), PROBE.max .min .last, PROBE.rate (change per second), PROBE.up (share of samples that did not fail), PROBE.p95. */
 struct signal {
     const char *name;
-    size_t load; /* index into loads */
     enum signal_kind kind;
+    size_t load;  /* index into loads; SIZE_MAX for a probe */
+    size_t probe; /* index into probes, SIGNAL_PROBE only */
+    enum probe_stat stat;
     double quantile; /* 0.99 */
-    enum unit unit;  /* of its bounds: UNIT_SHARE, UNIT_DURATION, UNIT_FREQUENCY */
+    enum unit unit;  /* of its bounds */
+    bool higher_is_better;
 };
+
+static inline bool signal_is_of_load(const struct signal *signal)
+{
+    return signal->kind != SIGNAL_PROBE;
+}
 
 struct bound {
     const struct node *node;
@@ -170,6 +217,7 @@ struct playbook {
     struct section_list targets;   /* struct target */
     struct section_list proxies;   /* struct proxy */
     struct section_list loads;     /* struct workload */
+    struct section_list probes;    /* struct probe */
     struct section_list hypothesis; /* struct bound */
     struct section_list method;    /* struct step */
     struct section_list guards;    /* struct guard */
