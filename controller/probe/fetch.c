@@ -1,12 +1,9 @@
 /* A GET whole, within the reading's deadline. */
 #include "controller/probe/probe_priv.h"
 
-#include "scenarios/base/buf.h"
 #include "scenarios/base/clock.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <string.h>
 
 static size_t take(char *bytes, size_t size, size_t count, void *context)
 {
@@ -22,22 +19,20 @@ static int go_on(void *context, curl_off_t download_total, curl_off_t download, 
     return reading_is_over(context);
 }
 
-int reading_fetch(struct reading *reading, const char *url, size_t most, long *ret_status, char **ret_text)
+int reading_fetch(struct reading *reading, const char *url, struct buf *body, long *ret_status)
 {
     uint64_t now_ns = clock_now_ns();
     CURL *curl = curl_easy_init();
-    struct buf body;
     CURLcode code;
 
     if (!curl)
         return reading_fail(reading, "out of memory");
-    buf_init(&body, most);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, go_on);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, reading);
@@ -45,11 +40,7 @@ int reading_fetch(struct reading *reading, const char *url, size_t most, long *r
     code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
     curl_easy_cleanup(curl);
-    if (code != CURLE_OK || body.failed) {
-        buf_done(&body);
-        return reading_fail(reading, "%s: %s", url, body.failed ? "the answer is too large" : curl_easy_strerror(code));
-    }
-    *ret_text = strdup(body.data);
-    buf_done(&body);
-    return *ret_text ? 0 : reading_fail(reading, "out of memory");
+    if (body->failed)
+        return reading_fail(reading, "%s: the answer is longer than %zu bytes", url, body->length_max);
+    return code == CURLE_OK ? 0 : reading_fail(reading, "%s: %s", url, curl_easy_strerror(code));
 }

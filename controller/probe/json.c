@@ -1,8 +1,6 @@
 /* A number in a JSON document, and where it lies. */
 #include "controller/probe/probe_priv.h"
 
-#include "scenarios/base/cleanup.h"
-
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -83,22 +81,26 @@ int json_number_at(const char *text, const char *path, double *ret_value)
 static int json_read(struct reading *reading)
 {
     const struct json_probe *json = &reading->probe->json;
-    AUTO_FREE char *text = NULL;
+    struct buf body;
     long status = 0;
     double value;
-    int result = reading_fetch(reading, json->url, DOCUMENT_MAX, &status, &text);
+    int result;
 
-    if (result < 0)
-        return result;
-    if (status < 200 || status > 299)
-        return reading_fail(reading, "%s answered with status %ld", json->url, status);
-    result = json_number_at(text, json->path, &value);
-    if (result < 0)
-        return reading_fail(reading, "%s: %s '%s'", json->url,
-                            result == -EINVAL ? "no JSON, or no such path is possible:" : result == -ENOENT ? "nothing lies at" : "no number lies at",
-                            json->path);
-    reading_put(reading, reading->now_ns, value);
-    return 0;
+    buf_init(&body, DOCUMENT_MAX);
+    result = reading_fetch(reading, json->url, &body, &status);
+    if (!result && (status < 200 || status > 299))
+        result = reading_fail(reading, "%s answered with status %ld", json->url, status);
+    if (!result) {
+        int found = json_number_at(body.data, json->path, &value);
+
+        if (found < 0)
+            result = reading_fail(reading, "%s: %s '%s'", json->url, found == -EINVAL ? "no JSON, or no such path is possible:"
+                                  : found == -ENOENT ? "nothing lies at" : "no number lies at", json->path);
+        else
+            reading_put(reading, reading->now_ns, value);
+    }
+    buf_done(&body);
+    return result;
 }
 
 const struct probe_reader probe_json = { .read = json_read };

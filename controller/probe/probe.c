@@ -75,7 +75,7 @@ void reading_put(struct reading *reading, uint64_t ns, double value)
 
 bool reading_is_over(const struct reading *reading)
 {
-    return atomic_load(&reading->prober->stopping) || clock_now_ns() >= reading->deadline_ns;
+    return atomic_load(reading->stopping) || clock_now_ns() >= reading->deadline_ns;
 }
 
 int reading_fail(struct reading *reading, const char *format, ...)
@@ -94,7 +94,8 @@ static void read_once(struct prober *prober)
 {
     uint64_t now_ns = clock_now_ns();
     struct reading reading = { .probe = prober->probe, .world = prober->world, .prober = prober, .now_ns = now_ns,
-                               .deadline_ns = now_ns + (uint64_t)prober->probe->timeout, .state = prober->state };
+                               .deadline_ns = now_ns + (uint64_t)prober->probe->timeout, .state = prober->state,
+                               .stopping = &prober->stopping };
 
     if (prober->reader->read(&reading) == 0 || atomic_load(&prober->stopping))
         return;

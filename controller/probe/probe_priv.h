@@ -4,17 +4,22 @@
 #define PERTURB_PROBE_PROBE_PRIV_H
 
 #include "controller/probe/probe.h"
+#include "scenarios/base/buf.h"
+
+#include <stdatomic.h>
 
 struct prober;
 
-/* One reading. It runs on the probe's thread. */
+/* One reading, of a probe or for evidence. It runs on a thread of its own. */
 struct reading {
-    const struct probe *probe;
-    const struct probe_world *world;
-    struct prober *prober; /* for reading_put and reading_is_over */
     uint64_t now_ns, deadline_ns;
-    void *state;           /* what `open` made */
+    const atomic_bool *stopping; /* the run wants to end */
+    const struct probe_world *world;
     char why[PROBER_WHY_MAX];
+
+    const struct probe *probe; /* of a probe only, from here on */
+    struct prober *prober;     /* for reading_put */
+    void *state;               /* what `open` made */
 };
 
 struct probe_reader {
@@ -31,8 +36,15 @@ void reading_put(struct reading *reading, uint64_t ns, double value);
 bool reading_is_over(const struct reading *reading); /* the deadline has passed, or the run wants to end */
 int reading_fail(struct reading *reading, const char *format, ...) __attribute__((format(printf, 2, 3))); /* returns -EIO */
 
-/* GET of a URL whole, at most `most` bytes; 0 with *ret_status and a text to free, or reading_fail's result. */
-int reading_fetch(struct reading *reading, const char *url, size_t most, long *ret_status, char **ret_text);
+/* GET of a URL whole, into `body`, which bounds it; 0 with *ret_status, or reading_fail's result. */
+int reading_fetch(struct reading *reading, const char *url, struct buf *body, long *ret_status);
+
+/* Runs a program to its end in a process group of its own, which is ended when the reading is over; what it prints goes to `output`,
+ * which bounds it. `environment` as in execve(2). 0 when it ended with status 0, or reading_fail's result. */
+int reading_run(struct reading *reading, const struct text_list *command, char *const *environment, struct buf *output);
+
+/* What the kernel tells of a target and its children, as text. 0, or reading_fail's result. */
+int evidence_proc(struct reading *reading, const char *target, struct buf *content);
 
 /* The number at a path such as "pools[0].active" or "a[\"b.c\"].d" of a JSON text; booleans are 0 and 1, texts that are numbers count.
  * 0, -EINVAL for no JSON or a bad path, -ENOENT, -EDOM for no number. */

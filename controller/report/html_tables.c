@@ -203,9 +203,8 @@ static void put_identity(struct buf *out, const cJSON *result)
 void html_tables(struct buf *out, const cJSON *result)
 {
     static const struct table *const before_quality[] = { &table_expect, &table_steady, &table_faults, &table_hops };
-    static const struct table *const after_quality[] = { &table_guards, &table_undo,    &table_verify,
-                                                         &table_loads,  &table_proxies, &table_datagrams,
-                                                         &table_targets };
+    static const struct table *const after_quality[] = { &table_guards, &table_captures, &table_undo,      &table_verify, &table_loads,
+                                                         &table_probes, &table_proxies,  &table_datagrams, &table_targets };
 
     for (size_t i = 0; i < ARRAY_SIZE(before_quality); i++)
         put_table(out, before_quality[i], result);

@@ -121,6 +121,38 @@ const struct table table_targets = {
     },
 };
 
+const struct table table_probes = {
+    .title = "Probes",
+    .key = "probes",
+    .note = "What was read beside the load. A reading that failed is no data.",
+    .columns = {
+        { "name", "name", CELL_CODE },
+        { "every", "every_s", CELL_SECONDS },
+        { "readings", "samples", CELL_COUNT },
+        { "failed", "failed", CELL_COUNT },
+        { "skipped", "skipped", CELL_COUNT },
+        { "last failure", "last_failure", CELL_TEXT },
+        { 0 },
+    },
+};
+
+const struct table table_captures = {
+    .title = "Captures",
+    .key = "captures",
+    .note = "Evidence, in the run's directory. Secrets in texts are blanked.",
+    .columns = {
+        { "name", "name", CELL_CODE },
+        { "moment", "moment", CELL_TEXT },
+        { "at", "at_s", CELL_INSTANT },
+        { "took", "took_s", CELL_SECONDS },
+        { "file", "file", CELL_CODE },
+        { "bytes", "bytes", CELL_BYTES },
+        { "blanked", "blanked", CELL_COUNT },
+        { "outcome", "outcome", CELL_TEXT },
+        { 0 },
+    },
+};
+
 const struct table table_guards = {
     .title = "Guards",
     .key = "guards",
@@ -130,8 +162,10 @@ const struct table table_guards = {
         { "limit", "bound", CELL_TEXT },
         { "then", "action", CELL_TEXT },
         { "worst seen", "worst", CELL_TEXT },
+        { "room left", "margin", CELL_SHARE },
         { "breached", "breached", CELL_YES },
         { "at", "breached_s", CELL_INSTANT },
+        { "gone after", "latency_s", CELL_SECONDS },
         { 0 },
     },
 };

@@ -192,13 +192,15 @@ static void apply_changes(struct run *run, uint64_t now_ns)
 static void inject(struct run *run)
 {
     run_phase(run, "inject");
+    run_take_evidence_at(run, EVIDENCE_BEFORE);
     run->method_ns = clock_now_ns();
-    while (!run_is_aborted(run)) {
+    while (!run_is_aborted(run) && !run_is_cut_short(run)) {
         uint64_t next_ns = next_change_ns(run);
 
         if (next_ns == UINT64_MAX || !run_wait(run, next_ns))
             break;
-        apply_changes(run, clock_now_ns());
+        if (!run_is_cut_short(run))
+            apply_changes(run, clock_now_ns());
     }
 }
 
@@ -218,6 +220,7 @@ static void release(struct run *run)
     run_phase(run, "release");
     if (run_is_aborted(run))
         run_release_all(run);
+    run_guards_released(run);
     for (size_t i = 0; i < run->playbook->method.count; i++)
         run->released_ns = MAX(run->released_ns, run->steps[i].released_ns);
     run_count_hops(run, &run->hops[2]);
@@ -232,7 +235,7 @@ static uint64_t observe_ns(const struct run *run)
     const struct convergence_expectation *expected = &run->playbook->expect.convergence;
     bool stopped = !strncmp(run->abort_reason, "stopped", 7) || !strncmp(run->abort_reason, "halted", 6);
 
-    if (stopped)
+    if (stopped || run->request->guard_test)
         return NS_PER_S;
     if (run->playbook->observe != ABSENT)
         return (uint64_t)run->playbook->observe;
@@ -246,6 +249,7 @@ static void observe(struct run *run)
     run_phase(run, "observe");
     if (!run->guardian_gone)
         run_wait(run, from_ns + observe_ns(run));
+    run_take_evidence_at(run, EVIDENCE_AFTER);
     run->end_ns = clock_now_ns();
     run_count_hops(run, &run->hops[3]);
 }
@@ -281,6 +285,7 @@ static void disturb(struct run *run)
         run_release_all(run);
     stop_loads(run);
     run_stop_probes(run);
+    run_end_evidence(run);
 }
 
 int run_conduct(struct run *run)

@@ -376,28 +376,6 @@ static cJSON *describe_steady(const struct run *run)
     return array;
 }
 
-static cJSON *describe_guards(const struct run *run)
-{
-    cJSON *array = cJSON_CreateArray();
-
-    for (size_t i = 0; i < run->playbook->guards.count; i++) {
-        const struct guard_run *state = &run->guards[i];
-        cJSON *object = cJSON_CreateObject();
-        char text[128];
-
-        put_text(object, "signal", state->guard->signal.name);
-        snprintf(text, sizeof(text), "%s %s for %.3gs", state->guard->above_text ? "above" : "below",
-                 state->guard->above_text ? state->guard->above_text : state->guard->below_text, (double)state->guard->hold / 1e9);
-        put_text(object, "bound", text);
-        put_text(object, "action", "abort");
-        put_text(object, "worst", run_signal_text(&state->guard->signal, state->worst, text, sizeof(text)));
-        cJSON_AddBoolToObject(object, "breached", state->breached_ns != 0);
-        put_ns(object, "breached_s", run, state->breached_ns);
-        cJSON_AddItemToArray(array, object);
-    }
-    return array;
-}
-
 /* What became of the datagrams of a UDP proxy, both directions together. */
 static cJSON *describe_datagrams(const struct proxy_status *status)
 {
@@ -543,7 +521,9 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     cJSON_AddItemToObject(document, "steady_state", describe_steady(run));
     cJSON_AddItemToObject(document, "expect", judgement->expect);
     judgement->expect = NULL;
-    cJSON_AddItemToObject(document, "guards", describe_guards(run));
+    cJSON_AddItemToObject(document, "guards", run_describe_guards(run));
+    if (run->evidence_count)
+        cJSON_AddItemToObject(document, "captures", run_describe_evidence(run));
     put_wire(run, document);
     cJSON_AddItemToObject(document, "targets", describe_targets(run));
     cJSON_AddItemToObject(document, "undo", cJSON_Duplicate(run->undo, 1));

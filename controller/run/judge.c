@@ -25,7 +25,7 @@ static uint64_t first_effect_ns(const struct run *run)
 static uint64_t method_release_ns(const struct run *run)
 {
     for (size_t i = 0; i < run->playbook->method.count; i++)
-        if (run->steps[i].step->duration == ABSENT && !run_is_aborted(run))
+        if (run->steps[i].step->duration == ABSENT && !run_is_aborted(run) && !run_is_cut_short(run))
             return 0;
     return run->released_ns;
 }
@@ -357,6 +357,8 @@ void run_judge(struct run *run, struct judgement *ret_judgement)
     } else {
         decide_by_signals(run, judgement);
     }
+    if (run_is_cut_short(run))
+        cJSON_AddItemToArray(run->notes, cJSON_CreateString(run->release_reason));
     if (run->unproven)
         judgement->status = 4;
     event_log_note(&run->log, EVENT_verdict, judgement->verdict, judgement->why, judgement->status, 0);

@@ -59,6 +59,8 @@ void live_start(struct run *run)
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
     struct winsize size;
 
+    if (run->request->quiet)
+        return;
     if (run->request->json || !isatty(STDOUT_FILENO) || (term && !strcmp(term, "dumb"))) {
         run->log.stream = stdout;
         run->log.stream_is_json = run->request->json;

@@ -176,7 +176,7 @@ static void tell_result(const struct run *run, const cJSON *document)
     struct winsize size = { .ws_col = 80 };
     bool colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
 
-    if (run->request->json)
+    if (run->request->json || run->request->quiet)
         return;
     ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
     printf("\n");
@@ -334,7 +334,9 @@ int run_execute(const struct run_request *request, struct errs *errs)
                                             .backend = request->backend, .spin_ns = playbook->wire.precise ? INJECTOR_PRECISE_NS : 0,
                                             .engine = engine, .fenced = fenced, .context = run };
 
-        if (!request->json)
+        if (request->guard_test)
+            run_test_guard(run);
+        if (!request->json && !request->quiet)
             printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, playbook->title);
         fflush(stdout);
         status = guardian_run(&spec, errs);

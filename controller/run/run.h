@@ -10,12 +10,19 @@
 
 #include <stdbool.h>
 
+/* A test of one guard: from the start of the method its signal reads as breached; faults count and do nothing. */
+struct guard_test {
+    size_t index; /* in the playbook's guards */
+};
+
 struct run_request {
     const char *file;
     const struct playbook_options *options;
     const char *seed_text;      /* --seed; NULL takes the playbook's, else one is chosen */
     const char *out_directory;  /* NULL: in the state directory */
     enum wire_backend backend;  /* of the proxies */
+    const struct guard_test *guard_test; /* NULL: an ordinary run */
+    bool quiet;                 /* nothing on standard output */
     bool json;                  /* events as JSON lines on standard output instead of the view for people */
 };
 

@@ -7,6 +7,7 @@
 
 #include "controller/estimate/estimate.h"
 #include "controller/load/load.h"
+#include "controller/probe/evidence.h"
 #include "controller/probe/probe.h"
 #include "controller/run/events.h"
 #include "controller/run/executor.h"
@@ -70,9 +71,22 @@ struct probe_run {
 
 struct guard_run {
     const struct guard *guard;
-    double worst; /* in the signal's unit; NaN before the first window */
-    uint64_t breached_ns;
+    double worst;       /* in the signal's unit; NaN before the first window */
+    double tripped_at;  /* the value */
+    uint64_t next_ns;   /* when it is judged next */
+    int64_t streak;     /* breaches in a row */
+    uint64_t breached_ns, tripped_ns, acted_ns; /* the streak's first; its last; all that it does was done */
 };
+
+/* A piece of evidence that is being taken, or somebody who is being told. */
+struct evidence_run {
+    const char *name; /* the capture's, or the guard's signal */
+    const char *moment; /* "before", ..., "guard", "notify" */
+    struct evidence_job *job; /* NULL once it has ended */
+    struct evidence_result result;
+};
+
+enum { RUN_EVIDENCE_MAX = 64 };
 
 struct steady_line {
     const struct bound *bound;
@@ -122,6 +136,9 @@ struct run {
     uint64_t baseline_start_ns, baseline_end_ns, method_ns, released_ns, end_ns;
     const char *phase;
     char abort_reason[160]; /* "" while the plan is followed */
+    char release_reason[240]; /* "" unless a guard released the faults before their time */
+    struct evidence_run evidence[RUN_EVIDENCE_MAX];
+    size_t evidence_count;
     bool refused_baseline, unproven;
     char refusal[440];
     cJSON *undo, *verify, *notes; /* arrays of the result document */
@@ -136,7 +153,7 @@ void run_phase(struct run *run, const char *phase);
 void run_roll_back(struct run *run, bool conducts);
 
 /* ---- wait.c ---- */
-/* Waits until the instant, or until the run is aborted. Returns false when it was. */
+/* Waits until the instant, or until the run is aborted or a guard released its faults. Returns false when it was. */
 bool run_wait(struct run *run, uint64_t until_ns);
 void run_tick(struct run *run);
 void run_abort(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -203,7 +220,21 @@ double run_seconds(const struct run *run, uint64_t ns);
 
 /* ---- steady.c ---- */
 bool run_judge_steady(struct run *run);
+
+/* ---- guards.c ---- */
 void run_judge_guards(struct run *run, uint64_t now_ns);
+void run_guards_released(struct run *run); /* every fault has been released: guards that asked for it have acted */
+bool run_is_cut_short(const struct run *run); /* a guard released the faults: the method goes no further */
+void run_test_guard(struct run *run); /* the run is a test of one guard: its faults only count */
+cJSON *run_describe_guards(const struct run *run);
+
+/* ---- evidence.c ---- */
+void run_take_evidence(struct run *run, const struct evidence *evidence, const char *moment);
+void run_take_evidence_at(struct run *run, enum evidence_when when); /* all that the playbook wants at this moment */
+void run_tell(struct run *run, const struct guard *guard, const char *value);
+void run_poll_evidence(struct run *run); /* `during` that is due; events of what is done */
+void run_end_evidence(struct run *run);
+cJSON *run_describe_evidence(const struct run *run);
 
 /* ---- live.c ---- */
 void live_start(struct run *run);

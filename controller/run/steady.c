@@ -1,4 +1,4 @@
-/* The steady-state hypothesis before anything is injected, and the guards while something is. No data is never a pass. */
+/* The steady-state hypothesis before anything is injected. No data is never a pass. */
 #include "controller/run/run_priv.h"
 
 #include "scenarios/base/clock.h"
@@ -65,40 +65,4 @@ bool run_judge_steady(struct run *run)
     if (!held)
         name_suspect(run);
     return held;
-}
-
-static bool breaches(const struct guard *guard, double value)
-{
-    if (isnan(value))
-        return false;
-    return guard->above != ABSENT ? value > run_signal_bound(&guard->signal, guard->above)
-                                  : value < run_signal_bound(&guard->signal, guard->below);
-}
-
-/* A guard looks at what ended in its window; before a whole window has passed it waits. */
-static void judge_guard(struct run *run, struct guard_run *state, uint64_t now_ns)
-{
-    const struct guard *guard = state->guard;
-    uint64_t window_ns = (uint64_t)guard->hold;
-    double value;
-    char text[48];
-
-    if (state->breached_ns || now_ns < run->baseline_start_ns + window_ns)
-        return;
-    value = run_signal_over(run, &guard->signal, WINDOW_BY_END, now_ns - window_ns, now_ns);
-    if (isnan(state->worst) || (guard->above != ABSENT ? value > state->worst : value < state->worst))
-        state->worst = value;
-    if (!breaches(guard, value))
-        return;
-    state->breached_ns = now_ns;
-    event_log_note(&run->log, EVENT_guard, guard->signal.name, "abort", 0, 0);
-    run_abort(run, "guard: %s was %s", guard->signal.name, run_signal_text(&guard->signal, value, text, sizeof(text)));
-}
-
-void run_judge_guards(struct run *run, uint64_t now_ns)
-{
-    if (!run->baseline_start_ns || run->released_ns)
-        return;
-    for (size_t i = 0; i < run->playbook->guards.count; i++)
-        judge_guard(run, &run->guards[i], now_ns);
 }

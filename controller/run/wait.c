@@ -77,6 +77,7 @@ void run_tick(struct run *run)
     }
     run_poll_pages(run);
     run_judge_guards(run, now_ns);
+    run_poll_evidence(run);
     live_draw(run, now_ns);
 }
 
@@ -94,11 +95,11 @@ static void nap(struct run *run, uint64_t until_ns)
 
 bool run_wait(struct run *run, uint64_t until_ns)
 {
-    bool was_aborted = run_is_aborted(run);
+    bool was_aborted = run_is_aborted(run), was_cut_short = run_is_cut_short(run);
 
     do {
         run_tick(run);
-        if (run_is_aborted(run) && !was_aborted)
+        if ((run_is_aborted(run) && !was_aborted) || (run_is_cut_short(run) && !was_cut_short))
             return false;
         nap(run, until_ns);
     } while (clock_now_ns() < until_ns);

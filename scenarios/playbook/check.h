@@ -25,6 +25,7 @@ const void *check_find(const struct section_list *list, size_t size, size_t name
 /* check_signals.c */
 void check_hypothesis(const struct checker *checker);
 void check_guards(const struct checker *checker);
+void check_evidence(const struct checker *checker);
 void choose_signals(const struct checker *checker);
 
 /* check_things.c */

@@ -130,6 +130,36 @@ void check_hypothesis(const struct checker *checker)
     }
 }
 
+/* A list of words as bits, in the order of `words`. A word that is none of them is refused. */
+static uint32_t check_words(const struct checker *checker, const struct node *node, const char *key, const struct text_list *list,
+                            const char *words)
+{
+    char place[ERR_WHERE_MAX];
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        int64_t index = 0;
+
+        if (value_parse(key, UNIT_ENUM, words, 0, 31, list->items[i],
+                        node_where(&checker->playbook->document, check_member(node, key), place, sizeof(place)), checker->errs, &index) == 0)
+            bits |= UINT32_C(1) << index;
+    }
+    return bits;
+}
+
+static void check_guard_actions(const struct checker *checker, struct guard *guard)
+{
+    guard->actions = guard->then.count ? check_words(checker, guard->node, "then", &guard->then, GUARD_ACTION_WORDS) : GUARD_ABORT;
+    for (size_t i = 0; i < guard->captures.count; i++)
+        if (!check_find(&checker->playbook->evidence, sizeof(struct evidence), offsetof(struct evidence, name), guard->captures.items[i]))
+            check_refuse_name(checker, check_member(guard->node, "captures"), "capture", guard->captures.items[i], &checker->playbook->evidence,
+                              sizeof(struct evidence), offsetof(struct evidence, name));
+    if ((guard->actions & GUARD_CAPTURE) && !guard->captures.count)
+        check_refuse(checker, guard->node, "the guard on %s captures nothing: name `captures`%s", guard->signal_text, "");
+    if ((guard->actions & GUARD_NOTIFY) && !guard->notify.count)
+        check_refuse(checker, guard->node, "the guard on %s notifies nobody: give `notify` a program%s", guard->signal_text, "");
+}
+
 void check_guards(const struct checker *checker)
 {
     struct guard *guards = checker->playbook->guards.items;
@@ -137,15 +167,33 @@ void check_guards(const struct checker *checker)
     for (size_t i = 0; i < checker->playbook->guards.count; i++) {
         struct guard *guard = &guards[i];
 
-        if (guard->then && strcmp(guard->then, "abort") != 0)
-            check_refuse(checker, check_member(guard->node, "then"), "then: '%s' is none of: %s", guard->then, "abort");
         if (!guard->signal_text || playbook_signal(checker->playbook, check_member(guard->node, "signal"), guard->signal_text, &guard->signal,
                                                    checker->errs) < 0)
             continue;
+        check_guard_actions(checker, guard);
         if (!guard->above_text == !guard->below_text)
             check_refuse(checker, guard->node, "the guard on %s needs one of above and below%s", guard->signal_text, "");
         check_bound_text(checker, guard->node, &guard->signal, "above", guard->above_text, &guard->above);
         check_bound_text(checker, guard->node, &guard->signal, "below", guard->below_text, &guard->below);
+    }
+}
+
+void check_evidence(const struct checker *checker)
+{
+    struct evidence *list = checker->playbook->evidence.items;
+    const struct section_list *targets = &checker->playbook->targets;
+
+    for (size_t i = 0; i < checker->playbook->evidence.count; i++) {
+        struct evidence *evidence = &list[i];
+
+        if (!!evidence->url + !!evidence->proc + (evidence->command.count > 0) != 1)
+            check_refuse(checker, evidence->node, "capture '%s' needs exactly one of url, command, proc%s", evidence->name, "");
+        if (strspn(evidence->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != strlen(evidence->name))
+            check_refuse(checker, evidence->node, "capture '%s': the name is a file's: letters, digits, - and _%s", evidence->name, "");
+        if (evidence->proc && !check_find(targets, sizeof(struct target), offsetof(struct target, name), evidence->proc))
+            check_refuse_name(checker, check_member(evidence->node, "proc"), "target", evidence->proc, targets, sizeof(struct target),
+                              offsetof(struct target, name));
+        evidence->moments = check_words(checker, evidence->node, "when", &evidence->when, EVIDENCE_WHEN_WORDS);
     }
 }
 

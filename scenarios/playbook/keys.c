@@ -110,10 +110,28 @@ static const struct key_desc guard_keys[] = {
     { "above", KEY_TEXT, AT(guard, above_text), .help = "Breached above this." },
     { "below", KEY_TEXT, AT(guard, below_text), .help = "Breached below this." },
     { "for", VALUE(UNIT_DURATION, 100 * MILLISECOND, 3600 * SECOND, SECOND), AT(guard, hold), .help = "Window it is judged over." },
-    { "then", KEY_TEXT, AT(guard, then), .help = "abort (the default): release, undo, observe, judge." },
+    { "every", VALUE(UNIT_DURATION, 20 * MILLISECOND, 3600 * SECOND, 100 * MILLISECOND), AT(guard, every), .help = "How often it is judged." },
+    { "breaches", VALUE(UNIT_COUNT, 1, 1000, 1), AT(guard, breaches), .help = "It trips at so many breaches in a row, never on one spike." },
+    { "then", KEY_TEXTS, AT(guard, then),
+      .help = "abort (the default: release, undo, observe, judge), release (the faults, and go on observing), capture, notify." },
+    { "captures", KEY_TEXTS, AT(guard, captures), .help = "Which, of `captures`, when it trips." },
+    { "notify", KEY_TEXTS, AT(guard, notify), .help = "Program and arguments; it finds PERTURB_RUN, PERTURB_GUARD and PERTURB_VALUE in its environment." },
 };
 static const struct section_desc guard_section = { "guard", sizeof(struct guard), KEYS(guard_keys), offsetof(struct guard, node),
                                                    NO_NAME, .help = "What ends the run early." };
+
+static const struct key_desc evidence_keys[] = {
+    { "url", KEY_TEXT, AT(evidence, url), .help = "What a GET of this answers." },
+    { "command", KEY_TEXTS, AT(evidence, command), .help = "What this program prints." },
+    { "proc", KEY_TEXT, AT(evidence, proc), .help = "What the kernel tells of this target: status, limits, descriptors, tasks and what they wait for." },
+    { "when", KEY_TEXTS, AT(evidence, when), .help = "before (the injection), during, after (the observation); without it, only when a guard asks." },
+    { "at", VALUE(UNIT_DURATION, 0, DAY, SECOND), AT(evidence, at), .help = "during: when, from the start of the method." },
+    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, 10 * SECOND), AT(evidence, timeout), .help = "Given up after." },
+    { "size", VALUE(UNIT_SIZE, 1024, INT64_C(1) << 30, 16 << 20), AT(evidence, size_max), .help = "At most so much is kept." },
+};
+static const struct section_desc evidence_section = { "capture", sizeof(struct evidence), KEYS(evidence_keys), offsetof(struct evidence, node),
+                                                      offsetof(struct evidence, name),
+                                                      .help = "Evidence that is kept with the run. Secrets in texts are blanked." };
 
 static const struct key_desc rollback_keys[] = {
     { "command", KEY_TEXTS, AT(rollback, command), .required = true, .help = "Program and arguments." },
@@ -176,6 +194,7 @@ static const struct key_desc playbook_keys[] = {
     { "wire", KEY_SECTION, AT(playbook, wire), .section = &wire_section, .help = "What carries the proxies out." },
     { "load", KEY_MAP, AT(playbook, loads), .section = &load_section, .required = true, .help = "Loads, by name." },
     { "probes", KEY_MAP, AT(playbook, probes), .section = &probe_section, .help = "What is watched beside the loads, by name." },
+    { "captures", KEY_MAP, AT(playbook, evidence), .section = &evidence_section, .help = "Evidence that is kept with the run, by name." },
     { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
     { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },
     { "method", KEY_LIST, AT(playbook, method), .section = &step_section, .required = true, .help = "The faults and when they act." },

@@ -114,6 +114,7 @@ static int check_playbook(struct playbook *playbook, const struct playbook_optio
     check_loads(&checker);
     check_probes(&checker);
     check_hypothesis(&checker);
+    check_evidence(&checker);
     check_guards(&checker);
     choose_signals(&checker);
     check_method(&checker);

@@ -155,12 +155,31 @@ struct bound {
     int64_t min, max; /* ABSENT when not given */
 };
 
+/* What a guard does when it trips; bits. */
+enum guard_action { GUARD_ABORT = 1, GUARD_RELEASE = 2, GUARD_CAPTURE = 4, GUARD_NOTIFY = 8 };
+#define GUARD_ACTION_WORDS "abort release capture notify"
+
 struct guard {
     const struct node *node;
     const char *signal_text, *above_text, *below_text;
     struct signal signal;
-    int64_t above, below, hold; /* hold: "for" */
-    const char *then;
+    int64_t above, below, hold; /* hold: "for", the window that is judged */
+    int64_t every, breaches;    /* judged so often; trips at so many breaches in a row */
+    struct text_list then, captures, notify;
+    uint32_t actions; /* enum guard_action */
+};
+
+/* Evidence that is kept with the run: what a URL, a command or the kernel said at a moment. */
+enum evidence_when { EVIDENCE_BEFORE = 1, EVIDENCE_DURING = 2, EVIDENCE_AFTER = 4 };
+#define EVIDENCE_WHEN_WORDS "before during after"
+
+struct evidence {
+    const char *name;
+    const struct node *node;
+    const char *url, *proc; /* one of the three; proc: a target */
+    struct text_list command, when;
+    int64_t at, timeout, size_max;
+    uint32_t moments; /* enum evidence_when; 0: only when a guard asks */
 };
 
 struct step {
@@ -218,6 +237,7 @@ struct playbook {
     struct section_list proxies;   /* struct proxy */
     struct section_list loads;     /* struct workload */
     struct section_list probes;    /* struct probe */
+    struct section_list evidence;  /* struct evidence: the key is `captures` */
     struct section_list hypothesis; /* struct bound */
     struct section_list method;    /* struct step */
     struct section_list guards;    /* struct guard */
