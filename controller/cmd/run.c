@@ -16,12 +16,12 @@ static int worse(int a, int b)
     return a ? a : b;
 }
 
-static int run_one(const char *file, const struct run_options *options)
+static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_options *options)
 {
     const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
                                          .out_directory = options->out_directory, .backend = options->backend,
-                                         .json = options->json };
+                                         .batch = batch, .json = options->json };
     struct errs errs = { .count = 0 };
     int status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
 
@@ -33,6 +33,7 @@ static int run_main(int argc, char **argv)
 {
     static struct errs errs;
     struct run_options options;
+    AUTO_FREE char (*batches)[RUN_ID_MAX] = NULL; /* of each playbook, so that its runs can be compared as a group */
     int count, status = 0;
 
     if (options_parse(argc, argv, "var seed out repeat dry-run format backend", &options, &count, &errs) < 0)
@@ -43,9 +44,12 @@ static int run_main(int argc, char **argv)
         errs_add(&errs, ERR_USAGE, "--out", "names one directory, but there is more than one run");
     if (errs.count)
         return command_fail(&errs);
+    batches = calloc((size_t)count, sizeof(*batches));
+    if (!batches)
+        return ERR_INTERNAL;
     for (int64_t repeat = 0; repeat < options.repeat; repeat++)
         for (int i = 1; i <= count; i++)
-            status = worse(status, run_one(argv[i], &options));
+            status = worse(status, run_one(argv[i], batches[i - 1], &options));
     return status;
 }
 

@@ -46,6 +46,8 @@ static cJSON *describe_run(const struct run *run)
     uname(&name);
     put_text(object, "id", run->id);
     put_text(object, "playbook", playbook->document.file);
+    put_text(object, "playbook_path", run->playbook_path);
+    put_text(object, "batch", run->batch);
     put_text(object, "playbook_hash", playbook->hash);
     put_text(object, "title", playbook->title);
     put_text(object, "description", playbook->description);

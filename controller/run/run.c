@@ -33,6 +33,18 @@ static void name_run(struct run *run)
     snprintf(run->id, sizeof(run->id), "%s-%04x", text, (unsigned)(rng_mix(run->started_wall_ns, (uint64_t)getpid()) & 0xffff));
 }
 
+/* Which playbook it is, whatever it was called by, and which runs were made with it. */
+static void name_series(struct run *run)
+{
+    char *batch = run->request->batch;
+
+    if (!realpath(run->request->file, run->playbook_path))
+        snprintf(run->playbook_path, sizeof(run->playbook_path), "%s", run->request->file);
+    if (batch && !batch[0])
+        memcpy(batch, run->id, RUN_ID_MAX);
+    memcpy(run->batch, batch ? batch : run->id, RUN_ID_MAX);
+}
+
 static int choose_seed(struct run *run, struct errs *errs)
 {
     const char *text = run->request->seed_text;
@@ -141,7 +153,7 @@ static void begin_history(struct run *run, struct errs *errs)
     struct store_run row = { .id = run->id, .playbook = run->playbook->document.file, .playbook_hash = run->playbook->hash,
                              .title = run->playbook->title, .service = run->playbook->service,
                              .rigour = run->playbook->rigour ? "full" : "quick", .directory = run->directory, .status = -1,
-                             .duration_s = NAN, .convergence_s = NAN, .convergence_low_s = NAN, .convergence_high_s = NAN, .loss_s = NAN };
+                             .duration_s = NAN, .convergence_s = NAN, .convergence_low_s = NAN, .convergence_high_s = NAN, .loss_s = NAN, .observed_s = NAN };
     struct store_history *history = NULL;
     char started[32];
     time_t seconds = (time_t)(run->started_wall_ns / NS_PER_S);
@@ -152,9 +164,26 @@ static void begin_history(struct run *run, struct errs *errs)
     snprintf(seed, sizeof(seed), "%llu", (unsigned long long)run->seed);
     row.seed = seed;
     row.started = started;
+    row.batch = run->batch;
+    row.series = run->playbook_path;
+    if (run->request->guard_test)
+        return;
     if (store_history_open(NULL, &history, errs) == 0)
         store_history_begin(history, &row, errs);
     store_history_close(history);
+}
+
+/* A failed run opens a finding, a passing one closes it; a person is told. */
+static void note_finding(const struct run *run, struct store_history *history, const struct store_run *row, const cJSON *document, struct errs *errs)
+{
+    int64_t id = 0;
+
+    if (store_findings_note(history, row, cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(document, "verdict"), "why")), &id, errs) < 0 ||
+        !id || (run->request && (run->request->json || run->request->quiet)))
+        return;
+    printf(row->status ? "\nFinding %lld is open: only a passing run of this playbook closes it. perturb findings\n"
+                       : "\nFinding %lld is closed by this run.\n",
+           (long long)id);
 }
 
 static void end_history(const struct run *run, const cJSON *document, struct errs *errs)
@@ -162,10 +191,10 @@ static void end_history(const struct run *run, const cJSON *document, struct err
     struct store_history *history = NULL;
     struct store_run row;
 
-    if (store_run_from_result(document, run->directory, &row) < 0)
+    if ((run->request && run->request->guard_test) || store_run_from_result(document, run->directory, &row) < 0)
         return;
-    if (store_history_open(NULL, &history, errs) == 0)
-        store_history_end(history, &row, errs);
+    if (store_history_open(NULL, &history, errs) == 0 && store_history_end(history, &row, errs) == 0)
+        note_finding(run, history, &row, document, errs);
     store_history_close(history);
     store_run_done(&row);
 }
@@ -189,8 +218,8 @@ static int leave_result(struct run *run, struct judgement *judgement)
     cJSON *document = run_document(run, judgement);
 
     run_write_reports(run, document);
-    end_history(run, document, run->errs);
     tell_result(run, document);
+    end_history(run, document, run->errs);
     cJSON_Delete(document);
     return judgement->status;
 }
@@ -302,6 +331,7 @@ static int set_up(struct run *run, struct errs *errs)
 
     run->started_wall_ns = clock_wall_ns();
     name_run(run);
+    name_series(run);
     if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0)
         return -EINVAL;
     result = registry_open(&run->registry);

@@ -15,6 +15,8 @@ struct guard_test {
     size_t index; /* in the playbook's guards */
 };
 
+enum { RUN_ID_MAX = 40 };
+
 struct run_request {
     const char *file;
     const struct playbook_options *options;
@@ -22,6 +24,7 @@ struct run_request {
     const char *out_directory;  /* NULL: in the state directory */
     enum wire_backend backend;  /* of the proxies */
     const struct guard_test *guard_test; /* NULL: an ordinary run */
+    char *batch;                /* [RUN_ID_MAX], or NULL: runs that belong together; "" is set to the id of this run, their first */
     bool quiet;                 /* nothing on standard output */
     bool json;                  /* events as JSON lines on standard output instead of the view for people */
 };

@@ -16,7 +16,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { RUN_ID_MAX = 40, RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
+enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
 
 enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
 
@@ -104,7 +104,8 @@ struct hop_count {
 struct run {
     const struct run_request *request;
     struct playbook *playbook;
-    char id[RUN_ID_MAX];
+    char id[RUN_ID_MAX], batch[RUN_ID_MAX];
+    char playbook_path[4096]; /* real, or as given where it is no more */
     char *directory;
     uint64_t seed;
     uint64_t started_wall_ns;

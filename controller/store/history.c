@@ -4,11 +4,13 @@
  *   1  the table
  *   2  who runs it, so that a run that was cut off is told from one that still runs
  *   3  what two runs must share to be compared
+ *   4  which playbook it is, whatever it was called by; which runs were made together; how long a run that never came back was watched
+ *   5  the ledger of findings (findings.c)
  * A step is never edited once released; a newer file than ours is refused.
  *
  * WAL keeps readers and the one writer apart; synchronous=FULL because WAL with NORMAL may lose the last commits on a power cut,
  * and a "running" row must outlive one (sqlite.org/wal.html, pragma.html#pragma_synchronous). */
-#include "controller/store/store.h"
+#include "controller/store/store_priv.h"
 
 #include "scenarios/base/cleanup.h"
 
@@ -24,11 +26,6 @@
 
 enum { BUSY_TIMEOUT_MS = 5000, BUSY_STEP_MS = 10, RUNNER_CHARS_MAX = 96, CANDIDATES_MAX = 5, ROWS_GROWTH = 64 };
 
-struct store_history {
-    sqlite3 *db;
-    char *path;
-};
-
 static const char *const steps[] = {
     "CREATE TABLE run (id TEXT PRIMARY KEY NOT NULL, playbook TEXT, playbook_hash TEXT, title TEXT, service TEXT, rigour TEXT, "
     "seed TEXT,"
@@ -38,22 +35,27 @@ static const char *const steps[] = {
     "CREATE INDEX run_started ON run (started);",
     "ALTER TABLE run ADD COLUMN runner TEXT;",
     "ALTER TABLE run ADD COLUMN pins_hash TEXT;",
+    "ALTER TABLE run ADD COLUMN series TEXT; ALTER TABLE run ADD COLUMN batch TEXT; ALTER TABLE run ADD COLUMN observed_s REAL;"
+    "CREATE INDEX run_series ON run (series); CREATE INDEX run_batch ON run (batch);",
+    STORE_FINDINGS_SCHEMA,
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };
 
 #define COLUMNS                                                                                                                  \
-    "id, playbook, playbook_hash, pins_hash, title, service, rigour, seed, started, verdict, directory, status, duration_s,"     \
-    " convergence_s, convergence_low_s, convergence_high_s, loss_s"
+    "id, playbook, playbook_hash, pins_hash, title, service, rigour, seed, started, verdict, directory, series, batch, status,"  \
+    " duration_s, convergence_s, convergence_low_s, convergence_high_s, loss_s, observed_s"
+#define VALUES "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20"
 
-enum { TEXT_COLUMNS = 11, STATUS_COLUMN = 11, FIRST_NUMBER_COLUMN = 12, NUMBER_COLUMNS = 5, RUNNER_COLUMN = 17 };
+enum { TEXT_COLUMNS = 13, STATUS_COLUMN = 13, FIRST_NUMBER_COLUMN = 14, NUMBER_COLUMNS = 6, RUNNER_COLUMN = 20 };
 
 /* The texts and numbers of a row in the order of COLUMNS. */
 static void row_texts(struct store_run *run, const char **slots[TEXT_COLUMNS])
 {
     const char **all[TEXT_COLUMNS] = { &run->id,      &run->playbook, &run->playbook_hash, &run->pins_hash,
                                        &run->title,   &run->service,  &run->rigour,        &run->seed,
-                                       &run->started, &run->verdict,  &run->directory };
+                                       &run->started, &run->verdict,  &run->directory,     &run->series,
+                                       &run->batch };
 
     memcpy(slots, all, sizeof(all));
 }
@@ -61,12 +63,12 @@ static void row_texts(struct store_run *run, const char **slots[TEXT_COLUMNS])
 static void row_numbers(struct store_run *run, double *slots[NUMBER_COLUMNS])
 {
     double *all[NUMBER_COLUMNS] = { &run->duration_s, &run->convergence_s, &run->convergence_low_s, &run->convergence_high_s,
-                                    &run->loss_s };
+                                    &run->loss_s,     &run->observed_s };
 
     memcpy(slots, all, sizeof(all));
 }
 
-static int fail(const struct store_history *history, const char *what, struct errs *errs)
+int store_fail(const struct store_history *history, const char *what, struct errs *errs)
 {
     int code = sqlite3_errcode(history->db) & 0xff;
 
@@ -97,7 +99,7 @@ static int fail(const struct store_history *history, const char *what, struct er
 
 static int execute(struct store_history *history, const char *sql, const char *what, struct errs *errs)
 {
-    return sqlite3_exec(history->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(history, what, errs);
+    return sqlite3_exec(history->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(history, what, errs);
 }
 
 static int read_version(struct store_history *history, int *ret_version, struct errs *errs)
@@ -110,7 +112,7 @@ static int read_version(struct store_history *history, int *ret_version, struct 
     if (result == SQLITE_ROW)
         *ret_version = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
-    return result == SQLITE_ROW ? 0 : fail(history, "read its version", errs);
+    return result == SQLITE_ROW ? 0 : store_fail(history, "read its version", errs);
 }
 
 /* Inside one immediate transaction, so that of two processes one migrates and the other finds it done. */
@@ -162,7 +164,7 @@ static int set_journal(struct store_history *history, struct errs *errs)
         sqlite3_sleep(BUSY_STEP_MS);
         code = sqlite3_exec(history->db, sql, NULL, NULL, NULL);
     }
-    return code == SQLITE_OK ? 0 : fail(history, "be opened", errs);
+    return code == SQLITE_OK ? 0 : store_fail(history, "be opened", errs);
 }
 
 static int default_path(char **ret_path, struct errs *errs)
@@ -195,7 +197,7 @@ int store_history_open(const char *path_or_null, struct store_history **ret_hist
     if (result == 0) {
         create_private(history->path);
         if (sqlite3_open_v2(history->path, &history->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
-            result = fail(history, "be opened", errs);
+            result = store_fail(history, "be opened", errs);
     }
     if (result == 0) {
         sqlite3_busy_timeout(history->db, BUSY_TIMEOUT_MS);
@@ -282,7 +284,7 @@ static int write_run(struct store_history *history, const char *sql, const struc
             sqlite3_bind_text(statement, RUNNER_COLUMN + 1, runner, -1, SQLITE_TRANSIENT);
         result = sqlite3_step(statement);
     }
-    result = result == SQLITE_DONE ? 0 : fail(history, what, errs);
+    result = result == SQLITE_DONE ? 0 : store_fail(history, what, errs);
     sqlite3_finalize(statement);
     return result;
 }
@@ -295,9 +297,9 @@ int store_history_begin(struct store_history *history, const struct store_run *r
     describe_process(getpid(), runner);
     row.verdict = "running";
     row.status = -1;
-    row.duration_s = row.convergence_s = row.convergence_low_s = row.convergence_high_s = row.loss_s = (double)NAN;
+    row.duration_s = row.convergence_s = row.convergence_low_s = row.convergence_high_s = row.loss_s = row.observed_s = (double)NAN;
     return write_run(
-        history, "INSERT INTO run (" COLUMNS ", runner) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+        history, "INSERT INTO run (" COLUMNS ", runner) VALUES (" VALUES ",?21)",
         &row, runner, "record that the run begins", errs);
 }
 
@@ -305,12 +307,13 @@ int store_history_end(struct store_history *history, const struct store_run *run
 {
     return write_run(
         history,
-        "INSERT INTO run (" COLUMNS ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)"
+        "INSERT INTO run (" COLUMNS ") VALUES (" VALUES ")"
         " ON CONFLICT (id) DO UPDATE SET playbook = coalesce(?2, playbook), playbook_hash = coalesce(?3, playbook_hash),"
         " pins_hash = coalesce(?4, pins_hash), title = coalesce(?5, title), service = coalesce(?6, service),"
         " rigour = coalesce(?7, rigour), seed = coalesce(?8, seed), started = coalesce(?9, started), verdict = ?10,"
-        " directory = coalesce(?11, directory), status = ?12, duration_s = ?13, convergence_s = ?14,"
-        " convergence_low_s = ?15, convergence_high_s = ?16, loss_s = ?17, runner = NULL",
+        " directory = coalesce(?11, directory), series = coalesce(?12, series), batch = coalesce(?13, batch), status = ?14,"
+        " duration_s = ?15, convergence_s = ?16, convergence_low_s = ?17, convergence_high_s = ?18, loss_s = ?19,"
+        " observed_s = ?20, runner = NULL",
         run, NULL, "record how the run ended", errs);
 }
 
@@ -375,7 +378,7 @@ static int collect_rows(struct store_history *history, sqlite3_stmt *statement, 
     if (result < 0)
         errs_add(errs, ERR_INTERNAL, history->path, "out of memory");
     else if (step != SQLITE_DONE)
-        result = fail(history, "be read", errs);
+        result = store_fail(history, "be read", errs);
     if (result < 0) {
         store_runs_free(runs, count);
         return result;
@@ -393,7 +396,7 @@ static int select_rows(struct store_history *history, const char *sql, const cha
     int result;
 
     if (sqlite3_prepare_v2(history->db, sql, -1, &statement, NULL) != SQLITE_OK)
-        return fail(history, "be read", errs);
+        return store_fail(history, "be read", errs);
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_TRANSIENT);
     sqlite3_bind_int64(statement, 2, limit);
     result = collect_rows(history, statement, ret_runs, ret_count, errs);
@@ -406,6 +409,20 @@ int store_history_list(struct store_history *history, size_t limit, struct store
 {
     return select_rows(history, "SELECT " COLUMNS ", runner FROM run WHERE ?1 = '' ORDER BY started DESC, rowid DESC LIMIT ?2",
                        "", limit > 0 && limit < INT64_MAX ? (int64_t)limit : -1, ret_runs, ret_count, errs);
+}
+
+int store_history_series(struct store_history *history, const char *series, struct store_run **ret_runs, size_t *ret_count,
+                         struct errs *errs)
+{
+    return select_rows(history, "SELECT " COLUMNS ", runner FROM run WHERE series = ?1 ORDER BY started DESC, rowid DESC LIMIT ?2", series,
+                       -1, ret_runs, ret_count, errs);
+}
+
+int store_history_batch(struct store_history *history, const char *batch, struct store_run **ret_runs, size_t *ret_count,
+                        struct errs *errs)
+{
+    return select_rows(history, "SELECT " COLUMNS ", runner FROM run WHERE batch = ?1 ORDER BY started DESC, rowid DESC LIMIT ?2", batch,
+                       -1, ret_runs, ret_count, errs);
 }
 
 struct store_run *store_runs_free(struct store_run *runs, size_t count)

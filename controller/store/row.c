@@ -63,6 +63,9 @@ int store_run_from_result(const cJSON *result, const char *directory, struct sto
         .convergence_s = doc_number(convergence, "from_release_s"),
         .convergence_low_s = doc_number(convergence, "low_s"),
         .convergence_high_s = doc_number(convergence, "high_s"),
+        .observed_s = doc_number(doc_get(result, "instants_s"), "end") - doc_number(doc_get(result, "instants_s"), "released"),
+        .series = text_or_null(run, "playbook_path"),
+        .batch = text_or_null(run, "batch"),
         .loss_s = isfinite(loss_s) ? loss_s : doc_number(signal, "loss_to_end_s"),
         .storage = hash,
     };

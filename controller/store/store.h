@@ -14,7 +14,9 @@
 #include "scenarios/base/err.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* ---- directories and files ---- */
 
@@ -61,6 +63,9 @@ struct store_run {
     double convergence_low_s;
     double convergence_high_s;
     double loss_s; /* of full outage, to the end of the hold, of the signal that decided */
+    double observed_s; /* from the release to the end: a run that never came back took longer than this */
+    const char *series; /* which playbook: the real path of its file */
+    const char *batch;  /* of the runs that one command made together: the id of the first */
     void *storage; /* owned: what the texts point into; NULL when they are borrowed */
 };
 
@@ -83,10 +88,43 @@ int store_history_list(struct store_history *history, size_t limit, struct store
                        struct errs *errs);
 struct store_run *store_runs_free(struct store_run *runs, size_t count); /* accepts NULL, returns NULL */
 
+/* All runs of one playbook (`series`), or of one batch, newest first; free as above. */
+int store_history_series(struct store_history *history, const char *series, struct store_run **ret_runs, size_t *ret_count,
+                         struct errs *errs);
+int store_history_batch(struct store_history *history, const char *batch, struct store_run **ret_runs, size_t *ret_count,
+                        struct errs *errs);
+
 /* Finds one run by id, by a prefix only it has, or by the word "last" (the newest). 0 with `ret_run` to be ended by
  * store_run_done(); -ENOENT, or -ENOTUNIQ with an error that names the candidates. */
 int store_history_find(struct store_history *history, const char *key, struct store_run *ret_run, struct errs *errs);
 void store_run_done(struct store_run *run);
+
+/* ---- the ledger of findings ---- */
+
+/* A finding is opened by a failed run of a playbook that has none open, counts further failures, and is closed by a passing run of
+ * the same playbook and by nothing else (C12). Texts may be NULL. */
+struct store_finding {
+    int64_t id;
+    const char *series, *playbook, *title, *service;
+    const char *opened_run, *opened; /* the first failed run, and when it started */
+    const char *last_run, *last;     /* the latest */
+    int64_t failures;
+    const char *verdict, *why; /* of the latest */
+    const char *owner, *due;   /* who mends it, and when it is to be tested again: YYYY-MM-DD */
+    const char *closed_run, *closed;
+    void *storage; /* owned */
+};
+
+/* What a run that ended means for the ledger: status 1 and 4 open or count, 0 closes, others say nothing. `why` is its sentence.
+ * *ret_id is the finding that was opened, counted or closed; 0 for none. */
+int store_findings_note(struct store_history *history, const struct store_run *run, const char *why, int64_t *ret_id, struct errs *errs);
+
+/* The open ones, or all, those that are due first. 0 with a new array, to be freed with store_findings_free(). */
+int store_findings_list(struct store_history *history, bool all, struct store_finding **ret_findings, size_t *ret_count, struct errs *errs);
+struct store_finding *store_findings_free(struct store_finding *findings, size_t count); /* accepts NULL, returns NULL */
+
+/* Sets what is not NULL. 0; -ENOENT with an error added. */
+int store_findings_assign(struct store_history *history, int64_t id, const char *owner, const char *due, struct errs *errs);
 
 /* Fills a row from a result document: texts are borrowed from it, but for `pins_hash`, which lies in `storage`
  * (store_run_done). `directory` is borrowed; NULL takes the document's. 0 or -ENOMEM. */
