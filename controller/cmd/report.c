@@ -16,9 +16,10 @@
 
 enum { EVENTS_BYTES_MAX = 64 << 20, JSON_BYTES_MAX = 256 << 20 };
 
-enum report_format { REPORT_AS_TEXT, REPORT_AS_JSON, REPORT_AS_HTML, REPORT_FORMATS };
+enum report_format { REPORT_AS_TEXT, REPORT_AS_JSON, REPORT_AS_HTML, REPORT_AS_MARKDOWN, REPORT_AS_JUNIT, REPORT_AS_GITHUB, REPORT_AS_JOURNAL,
+                     REPORT_FORMATS };
 
-static const char *const format_names[REPORT_FORMATS] = { "text", "json", "html" };
+static const char *const format_names[REPORT_FORMATS] = { "text", "json", "html", "markdown", "junit", "github", "journal" };
 
 struct report_options {
     enum report_format format;
@@ -33,7 +34,7 @@ static int set_format(const char *name, enum report_format *ret_format, struct e
             *ret_format = (enum report_format)i;
             return 0;
         }
-    return errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json html", name);
+    return errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json html markdown junit github journal", name);
 }
 
 static int parse(int argc, char **argv, struct report_options *ret_options, struct errs *errs)
@@ -168,6 +169,14 @@ static int write_out(const char *output, const struct buf *text, struct errs *er
     return wrote ? 0 : errs_add(errs, ERR_WORLD, output ? output : "standard output", "cannot be written: %s", strerror(error));
 }
 
+/* Those that need nothing but the document. */
+static int (*const renderers[REPORT_FORMATS])(const cJSON *result, struct buf *ret_text) = {
+    [REPORT_AS_MARKDOWN] = report_markdown,
+    [REPORT_AS_JUNIT] = report_junit,
+    [REPORT_AS_GITHUB] = report_github,
+    [REPORT_AS_JOURNAL] = report_journal,
+};
+
 static int report_main(int argc, char **argv)
 {
     static struct errs errs;
@@ -181,7 +190,9 @@ static int report_main(int argc, char **argv)
         store_read_result(directory, &document, &errs) < 0)
         return command_fail(&errs);
     buf_init(&text, 0);
-    if (options.format == REPORT_AS_HTML)
+    if (renderers[options.format])
+        result = renderers[options.format](document, &text) < 0 ? errs_add(&errs, ERR_INTERNAL, directory, "cannot render the report") : 0;
+    else if (options.format == REPORT_AS_HTML)
         result = render_html(directory, document, &text, &errs);
     else if (options.format == REPORT_AS_JSON)
         result = read_json(directory, &text, &errs);
@@ -196,10 +207,11 @@ static int report_main(int argc, char **argv)
 
 const struct command command_report = {
     .name = "report",
-    .synopsis = "RUN [--format text|json|html] [--output FILE]",
+    .synopsis = "RUN [--format FORMAT] [--output FILE]",
     .summary = "show the result of a run",
     .help = "  RUN               an id, the start of one, \"last\", or a run directory\n"
-            "  --format FORMAT   text (default), json: the result document, html: a page that needs nothing else\n"
+            "  --format FORMAT   text (default), json: the result document, html: a page that needs nothing else,\n"
+            "                    markdown, junit (XML), github (annotations of a workflow), journal (Chaos Toolkit's)\n"
             "  --output FILE     write there instead of to standard output\n\n"
             "Example: perturb report last --format html --output report.html\n",
     .run = report_main,

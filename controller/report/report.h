@@ -32,4 +32,15 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width);
  * Returns 0, -EINVAL when `result` is no object, -ENOMEM, -E2BIG (every list of the page is bounded, so this is our bug). */
 int report_html(const cJSON *result, const struct buf *events_jsonl_or_null, struct buf *ret_html);
 
+/* For other tools. Each initialises *ret_text, whatever happens; the caller ends it with buf_done(). 0, -EINVAL when `result` is no object,
+ * -ENOMEM.
+ *   markdown   GitHub Flavored Markdown: an issue, a wiki, a job's summary
+ *   junit      JUnit XML: what shows test results
+ *   github     workflow commands of GitHub Actions: annotations
+ *   journal    a Chaos Toolkit journal */
+int report_markdown(const cJSON *result, struct buf *ret_text);
+int report_junit(const cJSON *result, struct buf *ret_text);
+int report_github(const cJSON *result, struct buf *ret_text);
+int report_journal(const cJSON *result, struct buf *ret_text);
+
 #endif
