@@ -1,0 +1,1 @@
+srcs-controller += controller/serve/zone.c controller/serve/cron.c
