@@ -8,7 +8,16 @@
 
 enum { TRIES_MAX = 4, PATH_ROOM = 512 };
 
-/* One look at the page. */
+/* What was asked about the call: each at most once, however many rules want to know. */
+struct known {
+    bool has_path, has_caller, has_thread, has_peer;
+    const char *path, *caller, *thread;
+    const struct sockaddr *peer;
+    char path_room[PATH_ROOM], caller_room[PATH_ROOM / 2], thread_room[RULE_THREAD_MAX];
+    struct sockaddr_storage peer_room;
+};
+
+/* One look at the page, for one call. */
 struct view {
     const struct judge *judge;
     const struct control_image *image;
@@ -16,6 +25,7 @@ struct view {
     uint32_t generation;
     uint64_t now_ns;
     uint64_t seed, epoch, armed_ns;
+    struct known known;
 };
 
 static bool still_valid(const struct view *view)
@@ -91,20 +101,96 @@ static bool fault_applies(const struct judge_facts *facts, const struct plan_rul
     return ops && (rule->points & occasion->points) && (!ops->applies || ops->applies(facts, rule, occasion));
 }
 
-static bool selectors_match(const struct judge_facts *facts, const struct plan_rule *rule, const struct occasion *occasion,
+/* ---- what is known of the call ---------------------------------------------------------------------------------------- */
+
+static const char *known_path(struct view *view, const struct occasion *occasion)
+{
+    struct known *known = &view->known;
+
+    if (!known->has_path)
+        known->path = view->judge->facts->path(occasion, known->path_room, sizeof(known->path_room));
+    known->has_path = true;
+    return known->path;
+}
+
+static const char *known_caller(struct view *view, const struct occasion *occasion)
+{
+    struct known *known = &view->known;
+
+    if (!known->has_caller)
+        known->caller = view->judge->facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
+    known->has_caller = true;
+    return known->caller;
+}
+
+static const char *known_thread(struct view *view, const struct occasion *occasion)
+{
+    struct known *known = &view->known;
+
+    if (!known->has_thread)
+        known->thread = view->judge->facts->thread(occasion, known->thread_room);
+    known->has_thread = true;
+    return known->thread;
+}
+
+static const struct sockaddr *known_peer(struct view *view, const struct occasion *occasion)
+{
+    struct known *known = &view->known;
+
+    if (!known->has_peer)
+        known->peer = view->judge->facts->peer(occasion, &known->peer_room);
+    known->has_peer = true;
+    return known->peer;
+}
+
+/* ---- one rule ---------------------------------------------------------------------------------------------------------- */
+
+/* Most rules at a point are not about this call, so each is looked at where it lies first, by what costs no system call: a few
+ * words of it instead of the whole. What passes is copied and judged whole; what does not would not have matched, unless the page
+ * changed under the look, and then the call is one that came before the change was complete. */
+static bool may_match(struct view *view, uint32_t index, const struct occasion *occasion)
+{
+    const struct selector *selector = &view->image->rules[index].selector;
+    int32_t fd = __atomic_load_n(&selector->fd, __ATOMIC_RELAXED);
+
+    if ((fd >= 0 && fd != occasion->fd) || occasion->size < selector->size_min || occasion->size > selector->size_max)
+        return false;
+    if (selector->path[0] && occasion->path) {
+        char pattern[RULE_PATH_MAX];
+
+        memcpy(pattern, selector->path, sizeof(pattern));
+        pattern[sizeof(pattern) - 1] = '\0';
+        if (!text_matches(pattern, selector->path_negate, known_path(view, occasion)))
+            return false;
+    }
+    if (selector->caller[0]) {
+        char pattern[RULE_CALLER_MAX];
+
+        memcpy(pattern, selector->caller, sizeof(pattern));
+        pattern[sizeof(pattern) - 1] = '\0';
+        if (!text_matches(pattern, selector->caller_negate, known_caller(view, occasion)))
+            return false;
+    }
+    if (selector->peer.present) {
+        struct address_match match = selector->peer;
+
+        return match.prefix_bits <= 128 && address_matches(&match, known_peer(view, occasion));
+    }
+    return true;
+}
+
+static bool selectors_match(struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
                             struct decide_event *event)
 {
     const struct selector *selector = &rule->selector;
-    struct sockaddr_storage peer;
-    char path[PATH_ROOM], caller[PATH_ROOM / 2], thread[RULE_THREAD_MAX];
 
     event->points = occasion->points;
     event->fd = occasion->fd;
     event->size = occasion->size;
-    event->path = selector->path[0] ? facts->path(occasion, path, sizeof(path)) : NULL;
-    event->caller = selector->caller[0] ? facts->caller(occasion, caller, sizeof(caller)) : NULL;
-    event->peer = selector->peer.present ? facts->peer(occasion, &peer) : NULL;
-    event->thread = selector->thread[0] ? facts->thread(occasion, thread) : NULL;
+    event->path = selector->path[0] ? known_path(view, occasion) : NULL;
+    event->caller = selector->caller[0] ? known_caller(view, occasion) : NULL;
+    event->peer = selector->peer.present ? known_peer(view, occasion) : NULL;
+    event->thread = selector->thread[0] ? known_thread(view, occasion) : NULL;
     return decide_matches(rule, event);
 }
 
@@ -126,7 +212,7 @@ static void stamp(struct control_count *count, const struct decide_event *event,
     __atomic_store_n(&count->first_ns, now_ns, __ATOMIC_RELEASE);
 }
 
-static void consider(const struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
+static void consider(struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
                      struct ruling *ruling)
 {
     const struct judge_facts *facts = view->judge->facts;
@@ -134,7 +220,7 @@ static void consider(const struct view *view, uint32_t index, const struct plan_
     struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
     enum decision decision;
 
-    if (!fault_applies(facts, rule, occasion) || !selectors_match(facts, rule, occasion, &event))
+    if (!fault_applies(facts, rule, occasion) || !selectors_match(view, rule, occasion, &event))
         return;
     event.stream = facts->stream(occasion);
     event.position = facts->ordinal(event.stream, index, view->epoch);
@@ -158,24 +244,46 @@ static void consider(const struct view *view, uint32_t index, const struct plan_
         call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
 }
 
+/* The first rule that may match is where the clock is looked at: a call that no rule is about does not pay for that. False when
+ * the lease is over, and with it everything. */
+static bool begin(struct view *view, struct ruling *ruling)
+{
+    if (view->now_ns)
+        return true;
+    view->now_ns = view->judge->facts->now_ns();
+    ruling->generation = view->generation;
+    return view->now_ns < __atomic_load_n(&view->judge->rules->lease_ns, __ATOMIC_ACQUIRE) && view->now_ns >= view->armed_ns;
+}
+
+/* Apart, for its room on the stack. */
+static __attribute__((noinline)) void judge_rule(struct view *view, uint32_t index, struct occasion *occasion, struct ruling *ruling)
+{
+    struct plan_rule rule;
+
+    if (rule_copy(view, index, &rule))
+        consider(view, index, &rule, occasion, ruling);
+}
+
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling)
 {
-    struct view view = { .judge = judge };
-    struct plan_rule rule;
+    struct view view;
     uint32_t count;
 
-    memset(ret_ruling, 0, sizeof(*ret_ruling));
+    memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
+    view.judge = judge;
+    view.now_ns = 0;
+    memset(&view.known, 0, offsetof(struct known, path_room));
     if (!judge->counters || !view_take(&view))
         return;
-    view.now_ns = judge->facts->now_ns();
-    if (view.now_ns >= __atomic_load_n(&judge->rules->lease_ns, __ATOMIC_ACQUIRE) || view.now_ns < view.armed_ns)
-        return;
-    ret_ruling->generation = view.generation;
     count = view.image->rule_count < PLAN_RULES_MAX ? view.image->rule_count : PLAN_RULES_MAX;
-    for (uint32_t i = 0; i < count; i++)
-        if ((view.image->points[i] & occasion->points) && rule_copy(&view, i, &rule))
-            consider(&view, i, &rule, occasion, ret_ruling);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(view.image->points[i] & occasion->points) || !may_match(&view, i, occasion))
+            continue;
+        if (!begin(&view, ret_ruling))
+            return;
+        judge_rule(&view, i, occasion, ret_ruling);
+    }
 }
 
 void judge_take_back(const struct ruling *ruling)

@@ -49,10 +49,10 @@ struct ruling {
     int64_t value;
     uint64_t sleep_ns; /* before anything else */
     uint64_t size_max; /* do at most so much */
-    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
-    uint32_t sleeping_count;
     uint32_t generation;
+    uint32_t sleeping_count;
+    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
 };
 
 /* `room` is for the answer; NULL is "unknown", which no selector matches. */

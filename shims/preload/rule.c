@@ -75,10 +75,11 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
     const struct judge judge = shim_judge();
     int saved = errno;
 
-    memset(ret_ruling, 0, sizeof(*ret_ruling));
-    ret_ruling->size_max = UINT64_MAX;
-    if (shim_self.depth)
+    if (shim_self.depth) {
+        memset(ret_ruling, 0, sizeof(*ret_ruling));
+        ret_ruling->size_max = UINT64_MAX;
         return;
+    }
     shim_self.depth++;
     judge_call(&judge, occasion, ret_ruling);
     shim_self.depth--;

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SIGNAL_LAST = 64, SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* the last two are the C library's own */
@@ -18,14 +17,6 @@ enum { SIGNAL_LAST = 64, SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* the last t
 #define POINTS_CANCELLABLE (POINTS_FILE | POINTS_SOCKET)
 
 extern void pthread_testcancel(void) __attribute__((weak));
-
-uint64_t shim_now_ns(void)
-{
-    struct timespec now;
-
-    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return timespec_ns(now);
-}
 
 /* Has the program a handler that does not restart interrupted calls? Then it expects EINTR, and may rely on it to get out of
  * a blocking call (alarm(2) as a timeout). If all its handlers restart, EINTR would be something it never sees. */

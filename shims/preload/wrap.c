@@ -177,6 +177,8 @@ __attribute__((constructor)) static void shim_begin(void)
     int saved = errno;
 
     shim_resolve();
+    shim_clock_find();
+    shim_name_program();
     shim_page_map();
     errno = saved;
 }
