@@ -4,6 +4,7 @@
 
 #include "scenarios/vocab/decide.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 enum { TRIES_MAX = 4, PATH_ROOM = 512 };
@@ -103,94 +104,101 @@ static bool fault_applies(const struct judge_facts *facts, const struct plan_rul
 
 /* ---- what is known of the call ---------------------------------------------------------------------------------------- */
 
-static const char *known_path(struct view *view, const struct occasion *occasion)
+static const char *known_path(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
 {
-    struct known *known = &view->known;
-
     if (!known->has_path)
-        known->path = view->judge->facts->path(occasion, known->path_room, sizeof(known->path_room));
+        known->path = facts->path(occasion, known->path_room, sizeof(known->path_room));
     known->has_path = true;
     return known->path;
 }
 
-static const char *known_caller(struct view *view, const struct occasion *occasion)
+static const char *known_caller(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
 {
-    struct known *known = &view->known;
-
     if (!known->has_caller)
-        known->caller = view->judge->facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
+        known->caller = facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
     known->has_caller = true;
     return known->caller;
 }
 
-static const char *known_thread(struct view *view, const struct occasion *occasion)
+static const char *known_thread(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
 {
-    struct known *known = &view->known;
-
     if (!known->has_thread)
-        known->thread = view->judge->facts->thread(occasion, known->thread_room);
+        known->thread = facts->thread(occasion, known->thread_room);
     known->has_thread = true;
     return known->thread;
 }
 
-static const struct sockaddr *known_peer(struct view *view, const struct occasion *occasion)
+static const struct sockaddr *known_peer(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
 {
-    struct known *known = &view->known;
-
     if (!known->has_peer)
-        known->peer = view->judge->facts->peer(occasion, &known->peer_room);
+        known->peer = facts->peer(occasion, &known->peer_room);
     known->has_peer = true;
     return known->peer;
 }
 
 /* ---- one rule ---------------------------------------------------------------------------------------------------------- */
 
-/* Most rules at a point are not about this call, so each is looked at where it lies first, by what costs no system call: a few
- * words of it instead of the whole. What passes is copied and judged whole; what does not would not have matched, unless the page
- * changed under the look, and then the call is one that came before the change was complete. */
-static bool may_match(struct view *view, uint32_t index, const struct occasion *occasion)
+/* Most rules at a point are not about this call, so each is looked at where it lies first: a few words of it instead of the whole.
+ * What passes is copied and judged whole. What does not would not have matched, unless the page changed under the look, and then
+ * the call is one that came before the change was complete. */
+static inline bool numbers_match(const struct selector *selector, const struct occasion *occasion)
 {
-    const struct selector *selector = &view->image->rules[index].selector;
     int32_t fd = __atomic_load_n(&selector->fd, __ATOMIC_RELAXED);
 
-    if ((fd >= 0 && fd != occasion->fd) || occasion->size < selector->size_min || occasion->size > selector->size_max)
-        return false;
-    if (selector->path[0] && occasion->path) {
-        char pattern[RULE_PATH_MAX];
+    return (fd < 0 || fd == occasion->fd) && occasion->size >= selector->size_min && occasion->size <= selector->size_max;
+}
 
-        memcpy(pattern, selector->path, sizeof(pattern));
-        pattern[sizeof(pattern) - 1] = '\0';
-        if (!text_matches(pattern, selector->path_negate, known_path(view, occasion)))
-            return false;
-    }
-    if (selector->caller[0]) {
-        char pattern[RULE_CALLER_MAX];
+static bool path_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                           const struct occasion *occasion)
+{
+    char pattern[RULE_PATH_MAX];
 
-        memcpy(pattern, selector->caller, sizeof(pattern));
-        pattern[sizeof(pattern) - 1] = '\0';
-        if (!text_matches(pattern, selector->caller_negate, known_caller(view, occasion)))
-            return false;
-    }
-    if (selector->peer.present) {
-        struct address_match match = selector->peer;
+    memcpy(pattern, selector->path, sizeof(pattern));
+    pattern[sizeof(pattern) - 1] = '\0';
+    return text_matches(pattern, selector->path_negate, known_path(facts, known, occasion));
+}
 
-        return match.prefix_bits <= 128 && address_matches(&match, known_peer(view, occasion));
-    }
-    return true;
+static bool caller_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                             const struct occasion *occasion)
+{
+    char pattern[RULE_CALLER_MAX];
+
+    memcpy(pattern, selector->caller, sizeof(pattern));
+    pattern[sizeof(pattern) - 1] = '\0';
+    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion));
+}
+
+static bool peer_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                           const struct occasion *occasion)
+{
+    struct address_match match = selector->peer;
+
+    return match.prefix_bits <= 128 && address_matches(&match, known_peer(facts, known, occasion));
+}
+
+/* All that has a value of its own: in this order, because the last two may have to ask the kernel. */
+static bool texts_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                            const struct occasion *occasion)
+{
+    return (!selector->caller[0] || caller_may_match(facts, selector, known, occasion)) &&
+           (!selector->path[0] || !occasion->path || path_may_match(facts, selector, known, occasion)) &&
+           (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
 }
 
 static bool selectors_match(struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
                             struct decide_event *event)
 {
+    const struct judge_facts *facts = view->judge->facts;
     const struct selector *selector = &rule->selector;
+    struct known *known = &view->known;
 
     event->points = occasion->points;
     event->fd = occasion->fd;
     event->size = occasion->size;
-    event->path = selector->path[0] ? known_path(view, occasion) : NULL;
-    event->caller = selector->caller[0] ? known_caller(view, occasion) : NULL;
-    event->peer = selector->peer.present ? known_peer(view, occasion) : NULL;
-    event->thread = selector->thread[0] ? known_thread(view, occasion) : NULL;
+    event->path = selector->path[0] ? known_path(facts, known, occasion) : NULL;
+    event->caller = selector->caller[0] ? known_caller(facts, known, occasion) : NULL;
+    event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
+    event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
     return decide_matches(rule, event);
 }
 
@@ -264,10 +272,52 @@ static __attribute__((noinline)) void judge_rule(struct view *view, uint32_t ind
         consider(view, index, &rule, occasion, ruling);
 }
 
+static uint32_t rules_of(const struct control_image *image)
+{
+    uint32_t count = image->rule_count;
+
+    return count < PLAN_RULES_MAX ? count : PLAN_RULES_MAX;
+}
+
+/* An address that is long enough for what its family says. */
+static bool is_whole(const struct sockaddr *address, socklen_t length)
+{
+    return length >= sizeof(struct sockaddr_in6) || (length >= sizeof(struct sockaddr_in) && address->sa_family != AF_INET6);
+}
+
+static __attribute__((noinline)) bool texts_may_concern(const struct judge *judge, const struct selector *selector,
+                                                        const struct occasion *occasion)
+{
+    struct known known;
+
+    known.has_path = occasion->path && occasion->path[0] == '/';
+    known.path = occasion->path;
+    known.has_peer = occasion->address && is_whole(occasion->address, occasion->length);
+    known.peer = occasion->address;
+    known.has_caller = false;
+    return (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
+           (!selector->peer.present || !known.has_peer || peer_may_match(judge->facts, selector, &known, occasion)) &&
+           (!selector->caller[0] || caller_may_match(judge->facts, selector, &known, occasion));
+}
+
+bool judge_concerns(const struct judge *judge, const struct occasion *occasion)
+{
+    const struct control_image *image = &judge->rules->image[__atomic_load_n(&judge->rules->generation, __ATOMIC_ACQUIRE) & 1];
+
+    for (uint32_t i = 0, count = rules_of(image); i < count; i++) {
+        const struct selector *selector = &image->rules[i].selector;
+
+        if (!(image->points[i] & occasion->points) || !numbers_match(selector, occasion))
+            continue;
+        if (!(selector->path[0] | selector->caller[0] | (selector->peer.present != 0)) || texts_may_concern(judge, selector, occasion))
+            return true;
+    }
+    return false;
+}
+
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling)
 {
     struct view view;
-    uint32_t count;
 
     memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
@@ -276,9 +326,11 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
     memset(&view.known, 0, offsetof(struct known, path_room));
     if (!judge->counters || !view_take(&view))
         return;
-    count = view.image->rule_count < PLAN_RULES_MAX ? view.image->rule_count : PLAN_RULES_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!(view.image->points[i] & occasion->points) || !may_match(&view, i, occasion))
+    for (uint32_t i = 0, count = rules_of(view.image); i < count; i++) {
+        const struct selector *selector = &view.image->rules[i].selector;
+
+        if (!(view.image->points[i] & occasion->points) || !numbers_match(selector, occasion) ||
+            !texts_may_match(judge->facts, selector, &view.known, occasion))
             continue;
         if (!begin(&view, ret_ruling))
             return;

@@ -73,6 +73,10 @@ struct judge {
     const struct judge_facts *facts;
 };
 
+/* For backends inside the target, whose pointers it follows: could a rule be about this call, as far as that can be told without a
+ * system call? False: judge_call would find nothing. */
+bool judge_concerns(const struct judge *judge, const struct occasion *occasion);
+
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling);
 
 /* The firing of `ruling->acting` could not be carried out: it counts as skipped. */

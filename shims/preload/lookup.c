@@ -2,6 +2,7 @@
 #include "shims/preload/shim.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
@@ -13,6 +14,7 @@
 /* "/proc/self/fd/N", or the working directory for AT_FDCWD, read as a link. Returns its length, 0 when unknown or too long. */
 static size_t read_fd_link(int fd, char *room, size_t size)
 {
+    int saved = errno;
     char name[40] = "/proc/self/fd/";
     char digits[12];
     size_t length = strlen(name), used = 0;
@@ -32,6 +34,7 @@ static size_t read_fd_link(int fd, char *room, size_t size)
         name[length] = '\0';
     }
     got = readlink(name, room, size - 1);
+    errno = saved;
     if (got <= 0 || (size_t)got >= size - 1)
         return 0;
     room[got] = '\0';
