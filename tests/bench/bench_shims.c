@@ -2,7 +2,8 @@
  * tests/bench/README.md says how it is done and how to read it. time-limit: 1200
  *
  *   BENCH=idle,armed,supervised,instants,starts,programs   which rows (all)
- *   ROUNDS=7   SEED=N (of the order within a round) */
+ *   ROUNDS=7   SEED=N (of the order within a round)
+ *   RT=1 (bench and contenders in a real-time class: for a machine that does other work meanwhile) */
 #include "tests/bench/shims/board.h"
 #include "tests/bench/shims/loops.h"
 #include "tests/bench/shims/sections.h"
@@ -37,8 +38,8 @@ static void tell_machine(const struct setting *setting, const char *when)
 
     uname(&name);
     (void)getloadavg(load, 3);
-    printf("%s: %s, %ld cores, load average %.2f %.2f %.2f, %u rounds, SEED=%llu\n", when, name.release, sysconf(_SC_NPROCESSORS_ONLN),
-           load[0], load[1], load[2], setting->rounds, (unsigned long long)setting->seed);
+    printf("%s: %s, %ld cores, load average %.2f %.2f %.2f, %u rounds, SEED=%llu%s\n", when, name.release, sysconf(_SC_NPROCESSORS_ONLN),
+           load[0], load[1], load[2], setting->rounds, (unsigned long long)setting->seed, sched_getscheduler(0) == SCHED_RR ? ", real-time class" : "");
 }
 
 int main(int argc, char **argv)
@@ -48,6 +49,8 @@ int main(int argc, char **argv)
 
     if (argc > 2 && !strcmp(argv[1], "loop"))
         return loop_main(argv[2]);
+    if (getenv("RT") && sched_setscheduler(0, SCHED_RR, &(struct sched_param){ .sched_priority = 1 }) < 0)
+        perror("RT");
     (void)bench_begin(&state);
     tell_machine(&setting, "before");
     if (is_wanted(&setting, "idle"))

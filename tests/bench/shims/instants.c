@@ -28,13 +28,14 @@ static void take_instants(struct bench *bench, enum who who)
 
     shared->turn = 0;
     started = contender_start(bench, who, "instants", memory);
+    await_turn(1);
     for (uint64_t i = 0; i < INSTANTS; i++) {
         begin_ns = clock_now_ns();
         bench_arm(bench, 1, "fail@write:EIO,fd=9");
-        await_turn(2 * i + 1);
+        await_turn(2 * i + 2);
         series_add(&arm_us[who], (double)(shared->at_ns - begin_ns) / 1e3);
         (void)page_release(bench->page);
-        await_turn(2 * i + 2);
+        await_turn(2 * i + 3);
     }
     assert_int_equal(contender_end(&started), 0);
 }

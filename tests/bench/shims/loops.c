@@ -147,9 +147,10 @@ static double two_threads(void)
 
 static struct loop_shared *shared;
 
-/* Writes until one fails, says when; writes until one succeeds; and so on. */
+/* Says that it is there; writes until one fails, says when; writes until one succeeds; and so on. */
 static void take_instants(void)
 {
+    __atomic_add_fetch(&shared->turn, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < INSTANTS; i++) {
         while (write(LOOP_FD_NULL, "x", 1) == 1)
             ;

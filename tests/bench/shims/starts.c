@@ -19,8 +19,9 @@ static double start_once(const struct bench *bench, enum side side)
     char *exec[] = { program, (char *)(uintptr_t)"exec", (char *)(uintptr_t)"--", bare[0], NULL };
     char *exec_seccomp[] = { program, (char *)(uintptr_t)"exec", (char *)(uintptr_t)"--backend", (char *)(uintptr_t)"seccomp", (char *)(uintptr_t)"--", bare[0], NULL };
     char *const *argv = side == SIDE_EXEC ? exec : side == SIDE_EXEC_SECCOMP ? exec_seccomp : bare;
+    posix_spawn_file_actions_t actions;
     uint64_t begin_ns;
-    int status = -1;
+    int status = -1, result;
     pid_t pid;
 
     snprintf(program, sizeof(program), "%s/perturb", bench->build);
@@ -31,8 +32,12 @@ static double start_once(const struct bench *bench, enum side side)
         snprintf(page, sizeof(page), CONTROL_ENV "=%s", page_path(bench->page));
     if (side == SIDE_FIU)
         snprintf(library, sizeof(library), "LD_PRELOAD=/usr/lib/fiu/fiu_run_preload.so /usr/lib/fiu/fiu_posix_preload.so");
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0); /* perturb exec tells of the run */
     begin_ns = clock_now_ns();
-    if (posix_spawn(&pid, argv[0], NULL, NULL, argv, environment))
+    result = posix_spawn(&pid, argv[0], &actions, NULL, argv, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    if (result)
         return -1;
     (void)waitpid(pid, &status, 0);
     return status ? -1 : (double)(clock_now_ns() - begin_ns);
