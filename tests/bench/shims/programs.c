@@ -10,7 +10,7 @@
 #include <dirent.h>
 #include <netinet/in.h>
 
-enum { REQUESTS = 60000, PAIRS_A_ROUND = 3 };
+enum { REQUESTS = 40000, PAIRS_A_ROUND = 4 };
 
 /* A program that is loaded, and what loads it. */
 struct subject {
