@@ -1,5 +1,5 @@
-/* Redis under redis-benchmark and nginx under wrk: a bare server and one under the idle shim run all the time, one of them under
- * load, in pairs whose order changes. Beside the rate stands the server's CPU time a request, which other work on the machine
+/* Redis under redis-benchmark and nginx under wrk: a bare server and one under the idle shim stand side by side, one of them
+ * under load, in pairs whose order changes. Beside the rate stands the server's CPU time a request, which other work on the machine
  * disturbs less. */
 #include "tests/bench/shims/board.h"
 #include "tests/bench/shims/sections.h"
@@ -197,17 +197,14 @@ static bool load_once(const struct subject *subject, const struct server *server
     return true;
 }
 
-static void measure_subject(struct bench *bench, const struct setting *setting, const struct subject *subject)
+/* One round: both servers anew, so that the luck of one process's addresses is not taken for the shim. */
+static void take_round(struct bench *bench, const struct setting *setting, const struct subject *subject, unsigned round,
+                       struct series rates[2], struct series cpus[2])
 {
-    static struct series rates[2], cpus[2];
     struct server servers[2] = { server_start(bench, subject, false), server_start(bench, subject, true) };
-    char figure[96], reached[128], beside[96];
-    struct series rate, cpu;
 
-    memset(rates, 0, sizeof(rates));
-    memset(cpus, 0, sizeof(cpus));
-    for (unsigned i = 0; i < setting->rounds * PAIRS_A_ROUND; i++) {
-        unsigned first = (unsigned)(rng_draw(setting->seed, 3, i, 4) & 1);
+    for (unsigned i = 0; i < PAIRS_A_ROUND; i++) {
+        unsigned first = (unsigned)(rng_draw(setting->seed, 3, round, i) & 1);
         double taken[2], cost_ns[2];
 
         if (!load_once(subject, &servers[first], &taken[first], &cost_ns[first]) ||
@@ -220,6 +217,18 @@ static void measure_subject(struct bench *bench, const struct setting *setting, 
     }
     server_end(&servers[0]);
     server_end(&servers[1]);
+}
+
+static void measure_subject(struct bench *bench, const struct setting *setting, const struct subject *subject)
+{
+    static struct series rates[2], cpus[2];
+    char figure[96], reached[128], beside[96];
+    struct series rate, cpu;
+
+    memset(rates, 0, sizeof(rates));
+    memset(cpus, 0, sizeof(cpus));
+    for (unsigned round = 0; round < setting->rounds; round++)
+        take_round(bench, setting, subject, round, rates, cpus);
     rate = series_over(&rates[1], &rates[0]);
     cpu = series_over(&cpus[1], &cpus[0]);
     snprintf(figure, sizeof(figure), "%s, shim idle: rate over bare", subject->name);
