@@ -148,13 +148,30 @@ static inline bool numbers_match(const struct selector *selector, const struct o
     return (fd < 0 || fd == occasion->fd) && occasion->size >= selector->size_min && occasion->size <= selector->size_max;
 }
 
+/* As much of a text as there is, which is mostly one line of the cache, and an end in any case. */
+static void text_copy(char *copy, const char *text, size_t size)
+{
+    const uint64_t low = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+
+    for (size_t done = 0; done + sizeof(low) <= size; done += sizeof(low)) {
+        uint64_t word;
+
+        memcpy(&word, text + done, sizeof(word));
+        memcpy(copy + done, &word, sizeof(word));
+        if ((word - low) & ~word & high) /* one of its bytes is 0 */
+            return;
+    }
+    copy[size - 1] = '\0';
+}
+
+_Static_assert(RULE_PATH_MAX % 8 == 0 && RULE_CALLER_MAX % 8 == 0, "texts are copied by words");
+
 static bool path_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
                            const struct occasion *occasion)
 {
     char pattern[RULE_PATH_MAX];
 
-    memcpy(pattern, selector->path, sizeof(pattern));
-    pattern[sizeof(pattern) - 1] = '\0';
+    text_copy(pattern, selector->path, sizeof(pattern));
     return text_matches(pattern, selector->path_negate, known_path(facts, known, occasion));
 }
 
@@ -163,8 +180,7 @@ static bool caller_may_match(const struct judge_facts *facts, const struct selec
 {
     char pattern[RULE_CALLER_MAX];
 
-    memcpy(pattern, selector->caller, sizeof(pattern));
-    pattern[sizeof(pattern) - 1] = '\0';
+    text_copy(pattern, selector->caller, sizeof(pattern));
     return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion));
 }
 

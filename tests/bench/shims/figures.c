@@ -110,6 +110,9 @@ static void tell(size_t index)
 
 void measure_loops(struct bench *bench, const struct setting *setting)
 {
+    for (enum who who = BARE; who < WHO_COUNT; who++)
+        if (!who_is_here(who))
+            printf("  %s: not here (tests/support/deps --bench)\n", who_name(who));
     for (unsigned round = 0; round < setting->rounds; round++)
         for (size_t i = 0; i < FIGURES; i++) {
             enum who sides[SIDES_MAX];
