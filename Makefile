@@ -127,6 +127,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) $(cmocka_libs) -lpthread
 
 $(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
+$(BUILD)/tests/bench/bench_shims: $(call objects,$(wildcard tests/bench/shims/*.c))
 
 check_binaries: all $(BUILD)/vocab_gen $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
@@ -145,8 +146,11 @@ prove: check_binaries ## The long proofs: physical truth, torture, kills
 truth: $(truth_programs) ## The estimator against known schedules, a table (RUNS=100 a family; into docs/estimator.md with DOCS=1)
 	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(RUNS),100) $(DOCS)
 
-bench: $(bench_programs) all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
+bench: $(bench_programs) $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench
+
+bench-shims: $(BUILD)/tests/bench/bench_shims $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures of the in-process faults, beside libfiu, strace, libfaketime (BENCH=idle,armed,... ROUNDS=7)
+	@BUILD=$(BUILD) tests/run bench shims
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 deps: ## Install the Debian packages that build and tests need
@@ -202,5 +206,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all check check_binaries test prove truth bench bench-shims deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all

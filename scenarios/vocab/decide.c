@@ -77,7 +77,7 @@ bool address_matches(const struct address_match *match, const struct sockaddr *a
     return inside != (match->negate != 0);
 }
 
-static bool text_matches(const char *pattern, uint32_t negate, const char *text)
+bool text_matches(const char *pattern, uint32_t negate, const char *text)
 {
     if (!pattern[0])
         return true;

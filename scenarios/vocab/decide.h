@@ -42,6 +42,7 @@ bool decide_take(const struct plan_rule *rule, uint64_t *fired);
 
 /* '*' any run, '?' any byte, "\x" the byte x; '*' crosses '/'. Linear in practice, bounded backtracking. */
 bool glob_match(const char *pattern, const char *text);
+bool text_matches(const char *pattern, uint32_t negate, const char *text); /* "" matches all; NULL is unknown, which nothing hits */
 bool address_matches(const struct address_match *match, const struct sockaddr *address);
 
 /* Parses "10.0.0.0/8", "[::1]:6379", "127.0.0.1:80-90", ":6379". 0 or -EINVAL. Not for shims. */

@@ -4,11 +4,21 @@
 
 #include "scenarios/vocab/decide.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 enum { TRIES_MAX = 4, PATH_ROOM = 512 };
 
-/* One look at the page. */
+/* What was asked about the call: each at most once, however many rules want to know. */
+struct known {
+    bool has_path, has_caller, has_thread, has_peer;
+    const char *path, *caller, *thread;
+    const struct sockaddr *peer;
+    char path_room[PATH_ROOM], caller_room[PATH_ROOM / 2], thread_room[RULE_THREAD_MAX];
+    struct sockaddr_storage peer_room;
+};
+
+/* One look at the page, for one call. */
 struct view {
     const struct judge *judge;
     const struct control_image *image;
@@ -16,6 +26,7 @@ struct view {
     uint32_t generation;
     uint64_t now_ns;
     uint64_t seed, epoch, armed_ns;
+    struct known known;
 };
 
 static bool still_valid(const struct view *view)
@@ -91,20 +102,119 @@ static bool fault_applies(const struct judge_facts *facts, const struct plan_rul
     return ops && (rule->points & occasion->points) && (!ops->applies || ops->applies(facts, rule, occasion));
 }
 
-static bool selectors_match(const struct judge_facts *facts, const struct plan_rule *rule, const struct occasion *occasion,
+/* ---- what is known of the call ---------------------------------------------------------------------------------------- */
+
+static const char *known_path(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+{
+    if (!known->has_path)
+        known->path = facts->path(occasion, known->path_room, sizeof(known->path_room));
+    known->has_path = true;
+    return known->path;
+}
+
+static const char *known_caller(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+{
+    if (!known->has_caller)
+        known->caller = facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
+    known->has_caller = true;
+    return known->caller;
+}
+
+static const char *known_thread(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+{
+    if (!known->has_thread)
+        known->thread = facts->thread(occasion, known->thread_room);
+    known->has_thread = true;
+    return known->thread;
+}
+
+static const struct sockaddr *known_peer(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+{
+    if (!known->has_peer)
+        known->peer = facts->peer(occasion, &known->peer_room);
+    known->has_peer = true;
+    return known->peer;
+}
+
+/* ---- one rule ---------------------------------------------------------------------------------------------------------- */
+
+/* Most rules at a point are not about this call, so each is looked at where it lies first: a few words of it instead of the whole.
+ * What passes is copied and judged whole. What does not would not have matched, unless the page changed under the look, and then
+ * the call is one that came before the change was complete. */
+static inline bool numbers_match(const struct selector *selector, const struct occasion *occasion)
+{
+    int32_t fd = __atomic_load_n(&selector->fd, __ATOMIC_RELAXED);
+
+    return (fd < 0 || fd == occasion->fd) && occasion->size >= selector->size_min && occasion->size <= selector->size_max;
+}
+
+/* As much of a text as there is, which is mostly one line of the cache, and an end in any case. */
+static void text_copy(char *copy, const char *text, size_t size)
+{
+    const uint64_t low = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+
+    for (size_t done = 0; done + sizeof(low) <= size; done += sizeof(low)) {
+        uint64_t word;
+
+        memcpy(&word, text + done, sizeof(word));
+        memcpy(copy + done, &word, sizeof(word));
+        if ((word - low) & ~word & high) /* one of its bytes is 0 */
+            return;
+    }
+    copy[size - 1] = '\0';
+}
+
+_Static_assert(RULE_PATH_MAX % 8 == 0 && RULE_CALLER_MAX % 8 == 0, "texts are copied by words");
+
+static bool path_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                           const struct occasion *occasion)
+{
+    char pattern[RULE_PATH_MAX];
+
+    text_copy(pattern, selector->path, sizeof(pattern));
+    return text_matches(pattern, selector->path_negate, known_path(facts, known, occasion));
+}
+
+static bool caller_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                             const struct occasion *occasion)
+{
+    char pattern[RULE_CALLER_MAX];
+
+    text_copy(pattern, selector->caller, sizeof(pattern));
+    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion));
+}
+
+static bool peer_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                           const struct occasion *occasion)
+{
+    struct address_match match = selector->peer;
+
+    return match.prefix_bits <= 128 && address_matches(&match, known_peer(facts, known, occasion));
+}
+
+/* All that has a value of its own: in this order, because the last two may have to ask the kernel. */
+static bool texts_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
+                            const struct occasion *occasion)
+{
+    return (!selector->caller[0] || caller_may_match(facts, selector, known, occasion)) &&
+           (!selector->path[0] || !occasion->path || path_may_match(facts, selector, known, occasion)) &&
+           (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
+}
+
+static bool selectors_match(struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
                             struct decide_event *event)
 {
+    const struct judge_facts *facts = view->judge->facts;
     const struct selector *selector = &rule->selector;
-    struct sockaddr_storage peer;
-    char path[PATH_ROOM], caller[PATH_ROOM / 2], thread[RULE_THREAD_MAX];
+    struct known *known = &view->known;
 
     event->points = occasion->points;
     event->fd = occasion->fd;
     event->size = occasion->size;
-    event->path = selector->path[0] ? facts->path(occasion, path, sizeof(path)) : NULL;
-    event->caller = selector->caller[0] ? facts->caller(occasion, caller, sizeof(caller)) : NULL;
-    event->peer = selector->peer.present ? facts->peer(occasion, &peer) : NULL;
-    event->thread = selector->thread[0] ? facts->thread(occasion, thread) : NULL;
+    event->path = selector->path[0] ? known_path(facts, known, occasion) : NULL;
+    event->caller = selector->caller[0] ? known_caller(facts, known, occasion) : NULL;
+    event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
+    event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
     return decide_matches(rule, event);
 }
 
@@ -126,7 +236,7 @@ static void stamp(struct control_count *count, const struct decide_event *event,
     __atomic_store_n(&count->first_ns, now_ns, __ATOMIC_RELEASE);
 }
 
-static void consider(const struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
+static void consider(struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
                      struct ruling *ruling)
 {
     const struct judge_facts *facts = view->judge->facts;
@@ -134,7 +244,7 @@ static void consider(const struct view *view, uint32_t index, const struct plan_
     struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
     enum decision decision;
 
-    if (!fault_applies(facts, rule, occasion) || !selectors_match(facts, rule, occasion, &event))
+    if (!fault_applies(facts, rule, occasion) || !selectors_match(view, rule, occasion, &event))
         return;
     event.stream = facts->stream(occasion);
     event.position = facts->ordinal(event.stream, index, view->epoch);
@@ -158,24 +268,90 @@ static void consider(const struct view *view, uint32_t index, const struct plan_
         call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
 }
 
+/* The first rule that may match is where the clock is looked at: a call that no rule is about does not pay for that. False when
+ * the lease is over, and with it everything. */
+static bool begin(struct view *view, struct ruling *ruling)
+{
+    if (view->now_ns)
+        return true;
+    view->now_ns = view->judge->facts->now_ns();
+    ruling->generation = view->generation;
+    return view->now_ns < __atomic_load_n(&view->judge->rules->lease_ns, __ATOMIC_ACQUIRE) && view->now_ns >= view->armed_ns;
+}
+
+/* Apart, for its room on the stack. */
+static __attribute__((noinline)) void judge_rule(struct view *view, uint32_t index, struct occasion *occasion, struct ruling *ruling)
+{
+    struct plan_rule rule;
+
+    if (rule_copy(view, index, &rule))
+        consider(view, index, &rule, occasion, ruling);
+}
+
+static uint32_t rules_of(const struct control_image *image)
+{
+    uint32_t count = image->rule_count;
+
+    return count < PLAN_RULES_MAX ? count : PLAN_RULES_MAX;
+}
+
+/* An address that is long enough for what its family says. */
+static bool is_whole(const struct sockaddr *address, socklen_t length)
+{
+    return length >= sizeof(struct sockaddr_in6) || (length >= sizeof(struct sockaddr_in) && address->sa_family != AF_INET6);
+}
+
+static __attribute__((noinline)) bool texts_may_concern(const struct judge *judge, const struct selector *selector,
+                                                        const struct occasion *occasion)
+{
+    struct known known;
+
+    known.has_path = occasion->path && occasion->path[0] == '/';
+    known.path = occasion->path;
+    known.has_peer = occasion->address && is_whole(occasion->address, occasion->length);
+    known.peer = occasion->address;
+    known.has_caller = false;
+    return (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
+           (!selector->peer.present || !known.has_peer || peer_may_match(judge->facts, selector, &known, occasion)) &&
+           (!selector->caller[0] || caller_may_match(judge->facts, selector, &known, occasion));
+}
+
+bool judge_concerns(const struct judge *judge, const struct occasion *occasion)
+{
+    const struct control_image *image = &judge->rules->image[__atomic_load_n(&judge->rules->generation, __ATOMIC_ACQUIRE) & 1];
+
+    for (uint32_t i = 0, count = rules_of(image); i < count; i++) {
+        const struct selector *selector = &image->rules[i].selector;
+
+        if (!(image->points[i] & occasion->points) || !numbers_match(selector, occasion))
+            continue;
+        if (!(selector->path[0] | selector->caller[0] | (selector->peer.present != 0)) || texts_may_concern(judge, selector, occasion))
+            return true;
+    }
+    return false;
+}
+
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling)
 {
-    struct view view = { .judge = judge };
-    struct plan_rule rule;
-    uint32_t count;
+    struct view view;
 
-    memset(ret_ruling, 0, sizeof(*ret_ruling));
+    memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
+    view.judge = judge;
+    view.now_ns = 0;
+    memset(&view.known, 0, offsetof(struct known, path_room));
     if (!judge->counters || !view_take(&view))
         return;
-    view.now_ns = judge->facts->now_ns();
-    if (view.now_ns >= __atomic_load_n(&judge->rules->lease_ns, __ATOMIC_ACQUIRE) || view.now_ns < view.armed_ns)
-        return;
-    ret_ruling->generation = view.generation;
-    count = view.image->rule_count < PLAN_RULES_MAX ? view.image->rule_count : PLAN_RULES_MAX;
-    for (uint32_t i = 0; i < count; i++)
-        if ((view.image->points[i] & occasion->points) && rule_copy(&view, i, &rule))
-            consider(&view, i, &rule, occasion, ret_ruling);
+    for (uint32_t i = 0, count = rules_of(view.image); i < count; i++) {
+        const struct selector *selector = &view.image->rules[i].selector;
+
+        if (!(view.image->points[i] & occasion->points) || !numbers_match(selector, occasion) ||
+            !texts_may_match(judge->facts, selector, &view.known, occasion))
+            continue;
+        if (!begin(&view, ret_ruling))
+            return;
+        judge_rule(&view, i, occasion, ret_ruling);
+    }
 }
 
 void judge_take_back(const struct ruling *ruling)

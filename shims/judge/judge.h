@@ -49,10 +49,10 @@ struct ruling {
     int64_t value;
     uint64_t sleep_ns; /* before anything else */
     uint64_t size_max; /* do at most so much */
-    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
-    uint32_t sleeping_count;
     uint32_t generation;
+    uint32_t sleeping_count;
+    struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
 };
 
 /* `room` is for the answer; NULL is "unknown", which no selector matches. */
@@ -72,6 +72,10 @@ struct judge {
     struct control_counters *counters;
     const struct judge_facts *facts;
 };
+
+/* For backends inside the target, whose pointers it follows: could a rule be about this call, as far as that can be told without a
+ * system call? False: judge_call would find nothing. */
+bool judge_concerns(const struct judge *judge, const struct occasion *occasion);
 
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling);
 

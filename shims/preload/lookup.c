@@ -2,6 +2,7 @@
 #include "shims/preload/shim.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
@@ -13,6 +14,7 @@
 /* "/proc/self/fd/N", or the working directory for AT_FDCWD, read as a link. Returns its length, 0 when unknown or too long. */
 static size_t read_fd_link(int fd, char *room, size_t size)
 {
+    int saved = errno;
     char name[40] = "/proc/self/fd/";
     char digits[12];
     size_t length = strlen(name), used = 0;
@@ -32,6 +34,7 @@ static size_t read_fd_link(int fd, char *room, size_t size)
         name[length] = '\0';
     }
     got = readlink(name, room, size - 1);
+    errno = saved;
     if (got <= 0 || (size_t)got >= size - 1)
         return 0;
     room[got] = '\0';
@@ -59,22 +62,35 @@ const char *shim_path_of(const struct occasion *occasion, char *room, size_t siz
 /* _dl_find_object takes no lock (glibc 2.35), unlike dladdr; where it is missing the caller is unknown. */
 extern int _dl_find_object(void *address, struct dl_find_object *ret_object) __attribute__((weak));
 
+static char program[256]; /* the file name of what this process executes, which its link map does not tell; "": unknown */
+
+void shim_name_program(void)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    const char *slash;
+    size_t size;
+
+    if (length <= 0)
+        return;
+    path[length] = '\0';
+    slash = strrchr(path, '/');
+    size = strlen(slash ? slash + 1 : path) + 1;
+    if (size <= sizeof(program))
+        memcpy(program, slash ? slash + 1 : path, size);
+}
+
 const char *shim_caller_of(const void *address, char *room, size_t size)
 {
     struct dl_find_object object;
     const char *name, *slash;
 
+    (void)room, (void)size;
     if (!_dl_find_object || _dl_find_object((void *)(uintptr_t)address, &object) < 0 || !object.dlfo_link_map)
         return NULL;
     name = object.dlfo_link_map->l_name;
-    if (!name[0]) { /* the program itself */
-        ssize_t length = readlink("/proc/self/exe", room, size - 1);
-
-        if (length <= 0)
-            return NULL;
-        room[length] = '\0';
-        name = room;
-    }
+    if (!name[0])
+        return program[0] ? program : NULL;
     slash = strrchr(name, '/');
     return slash ? slash + 1 : name;
 }

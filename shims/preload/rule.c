@@ -70,12 +70,27 @@ static void drop_through(const struct occasion *occasion, struct ruling *ruling)
     judge_take_back(ruling);
 }
 
+bool shim_concerns(const struct occasion *occasion)
+{
+    const struct judge judge = shim_judge();
+    bool result;
+
+    if (shim_self.depth || !shim_counters)
+        return false;
+    if (SHIM_ARMED(occasion->points & CONTROL_REDIRECT))
+        return true;
+    shim_self.depth++;
+    result = judge_concerns(&judge, occasion);
+    shim_self.depth--;
+    return result;
+}
+
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
 {
     const struct judge judge = shim_judge();
     int saved = errno;
 
-    memset(ret_ruling, 0, sizeof(*ret_ruling));
+    memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
     if (shim_self.depth)
         return;

@@ -30,13 +30,17 @@ struct shim_self {
 extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
 
 /* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
+bool shim_concerns(const struct occasion *occasion); /* false: nothing armed could be about this call */
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
 struct judge shim_judge(void);
 
 /* sleep.c: sleeps until the time is over, the lease ends, or another plan is published. True when the call ought to return
  * EINTR: a signal came whose handler does not restart calls. */
 bool shim_sleep(uint64_t ns, uint32_t generation, uint32_t points);
-uint64_t shim_now_ns(void); /* CLOCK_MONOTONIC from the kernel itself, whoever else fakes clocks */
+
+/* vdso.c: CLOCK_MONOTONIC from the kernel itself, whoever else fakes clocks. */
+void shim_clock_find(void);
+uint64_t shim_now_ns(void);
 
 /* stream.c: this thread's stream, and how many matches of a rule it has seen, this one included; 0 when the table is full. */
 uint64_t shim_stream(void);
@@ -44,6 +48,7 @@ uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
 
 /* lookup.c */
+void shim_name_program(void);
 const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
 const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */

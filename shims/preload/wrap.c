@@ -1,6 +1,7 @@
-/* The wrappers themselves, expanded from calls.def. Each row becomes three functions:
+/* The wrappers themselves, expanded from calls.def. Each row becomes four functions:
  *   wrap_NAME   the exported symbol: one load, one test, one jump while nothing is armed (README rule 1)
- *   armed_NAME  the cold path: asks for a ruling, obeys it, then makes the real call
+ *   armed_NAME  the cold path: jumps on, too, when no armed rule could be about this call
+ *   ruled_NAME  asks for a ruling, obeys it, then makes the real call
  *   first_NAME  where the pointer to the real function points until it has been found; a call that comes while it is being
  *               looked up fails (an old dlsym that allocates gets NULL and copes)
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
@@ -20,6 +21,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
+#define ARMED __attribute__((noinline, section(".text.armed"))) /* out of the way as what is cold, but not made small for it */
 #define INSIDE(...) __VA_ARGS__
 
 /* The names have to be said as they lie in the symbol table, whatever the headers redirect them to. */
@@ -146,7 +148,7 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
 }
 
 #define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
-    static COLD type armed_##name(const void *caller, INSIDE parameters)                                                     \
+    static COLD type ruled_##name(const void *caller, INSIDE parameters)                                                     \
     {                                                                                                                        \
         struct occasion occasion = { .points = (uint32_t)(mask), .caller = caller, INSIDE roles };                           \
         struct ruling ruling;                                                                                                \
@@ -158,6 +160,24 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         if (ruling.fake)                                                                                                     \
             return (type)(intptr_t)ruling.value;                                                                             \
         prepare                                                                                                              \
+        MAKE_##style(type, real_##name arguments);                                                                           \
+    }
+#include "shims/include/calls.def"
+
+/* The occasion ends before the call is made, so that the call can be a jump: behind a system call each return costs some 20 ns
+ * where the kernel empties the processor's stack of return addresses. */
+#define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
+    static ARMED type armed_##name(const void *caller, INSIDE parameters)                                                    \
+    {                                                                                                                        \
+        bool is_concerned;                                                                                                   \
+                                                                                                                             \
+        {                                                                                                                    \
+            struct occasion occasion = { .points = (uint32_t)(mask), .caller = caller, INSIDE roles };                       \
+                                                                                                                             \
+            is_concerned = shim_concerns(&occasion);                                                                         \
+        }                                                                                                                    \
+        if (is_concerned)                                                                                                    \
+            return ruled_##name(caller, INSIDE arguments);                                                                   \
         MAKE_##style(type, real_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
@@ -177,6 +197,8 @@ __attribute__((constructor)) static void shim_begin(void)
     int saved = errno;
 
     shim_resolve();
+    shim_clock_find();
+    shim_name_program();
     shim_page_map();
     errno = saved;
 }

@@ -14,8 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEAVE_MS = 1000 };
-
 /* Away from the starter's terminal, signals and descriptors. Only the listener stays, as descriptor 3. Not a session of its own:
  * the kernel would schedule it apart from its target (autogroups), and an intercepted call is two switches between them. */
 static int detach(int listener)
@@ -69,20 +67,19 @@ static _Noreturn void let_everything_through(struct shared *shared, int listener
     }
 }
 
+/* It watches the supervisor alone, which leaves when the filter has no user any more: whoever waits on the listener beside the
+ * receiver is asked at every notification. */
 _Noreturn void keeper_stand_by(struct shared *shared, int listener, int supervisor_pidfd)
 {
     for (;;) {
-        struct pollfd places[] = { { .fd = listener }, { .fd = supervisor_pidfd, .events = POLLIN } };
+        struct pollfd place = { .fd = supervisor_pidfd, .events = POLLIN };
 
-        if (poll(places, 2, -1) <= 0)
+        if (poll(&place, 1, -1) <= 0)
             continue;
-        if (places[0].revents & (POLLHUP | POLLERR)) {
-            (void)poll(&places[1], 1, LEAVE_MS); /* it leaves too; then it is reaped */
-            (void)waitpid(-1, NULL, WNOHANG);
+        (void)waitpid(-1, NULL, WNOHANG);
+        if (has_hung_up(listener))
             _exit(0);
-        }
-        if (places[1].revents)
-            let_everything_through(shared, listener);
+        let_everything_through(shared, listener);
     }
 }
 

@@ -169,6 +169,7 @@ static struct process *process_enter(struct tasks *tasks, pid_t pid, uint64_t ba
     process->pid = pid;
     process->base = base;
     process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    tasks->watched += process->pidfd >= 0;
     process->slot = slot_take(tasks->counters, pid);
     if (process->slot) {
         process->slot->stream = base;
@@ -316,7 +317,13 @@ void tasks_process_gone(struct tasks *tasks, pid_t pid)
         __atomic_store_n(&process->slot->pid, 0, __ATOMIC_RELEASE);
     if (process->pidfd >= 0)
         close(process->pidfd);
+    tasks->watched -= process->pidfd >= 0;
     free(process);
+}
+
+bool tasks_any(const struct tasks *tasks)
+{
+    return tasks->watched > 0;
 }
 
 void tasks_all_gone(struct tasks *tasks)

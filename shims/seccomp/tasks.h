@@ -46,6 +46,7 @@ struct tasks {
     struct process *processes[TASK_BUCKETS];
     struct thread *threads[TASK_BUCKETS];
     uint64_t first_base, orphans;
+    size_t watched; /* processes that have a pidfd */
     struct ordinal *ordinals; /* ORDINALS of them, open addressing */
     uint64_t ordinal_epoch;
     size_t ordinal_count;
@@ -64,6 +65,7 @@ struct thread *tasks_thread(struct tasks *tasks, pid_t tid);
 
 void tasks_thread_gone(struct tasks *tasks, pid_t tid);
 void tasks_process_gone(struct tasks *tasks, pid_t pid);
+bool tasks_any(const struct tasks *tasks); /* is a process known whose end will be told? */
 void tasks_all_gone(struct tasks *tasks); /* takes every process off the page; at the end */
 void tasks_enter_children(struct tasks *tasks, pid_t pid); /* of a process that is about to end */
 
