@@ -21,6 +21,9 @@
 #define LOOK_NS (20 * NS_PER_MS)
 #define LOOK_EACH_NS (NS_PER_MS / 2)
 
+/* So much before something is due the holder is awake: what a processor at rest takes to wake would be added to every delay. */
+#define AWAKE_NS (30 * NS_PER_US)
+
 /* What an epoll event is about: the kind above, a number below. */
 enum tag { TAG_LISTENER = 1, TAG_WAKE, TAG_KEEPER, TAG_PROCESS, TAG_HELD };
 #define TAGGED(tag, number) ((uint64_t)(tag) << 32 | (uint32_t)(number))
@@ -414,7 +417,7 @@ static uint64_t look_at_all(struct supervisor *supervisor)
 static int wait_events(const struct supervisor *supervisor, uint64_t until_ns, struct epoll_event *events, int max)
 {
     uint64_t now_ns = clock_now_ns();
-    struct timespec wait = ns_timespec(until_ns > now_ns ? until_ns - now_ns : 0);
+    struct timespec wait = ns_timespec(until_ns > now_ns + AWAKE_NS ? until_ns - now_ns - AWAKE_NS : 0);
 
     return (int)syscall(SYS_epoll_pwait2, supervisor->epoll_fd, events, max, until_ns == UINT64_MAX ? NULL : &wait, NULL, 0);
 }

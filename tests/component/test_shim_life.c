@@ -45,6 +45,23 @@ static void expect_woken(struct bench *bench, struct victim *victim)
     assert_int_equal(bench_status(bench, 0).in_flight, 0);
 }
 
+/* With the faked clock every lease would long be over, and nothing would be held. */
+static void no_other_library_fakes_its_clock(void **state)
+{
+    struct bench *bench = *state;
+    char preload[2 * PATH_MAX + 128], page[384];
+    char *environment[] = { preload, page, NULL };
+    struct victim victim;
+
+    snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/tests/libclock_ahead.so %s", bench->build, bench->library);
+    snprintf(page, sizeof(page), CONTROL_ENV "=%s", page_path(bench->page));
+    bench_arm(bench, 1, HELD);
+    victim = victim_start_with(bench, (char *[]){ (char *)(uintptr_t)"victim_life", (char *)(uintptr_t)"sleeper", NULL }, environment);
+    bench_await_in_flight(bench, 1);
+    assert_int_equal(page_release(bench->page), 0);
+    assert_int_equal(victim_end(&victim, NULL, 0), 0);
+}
+
 static void release_wakes(void **state)
 {
     struct bench *bench = *state;
@@ -382,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(program_state_is_untouched),
         CASE(release_wakes),
+        CASE(no_other_library_fakes_its_clock),
         CASE(panic_wakes),
         CASE(lease_end_wakes),
         CASE(renewed_sleeper_sleeps_on),
