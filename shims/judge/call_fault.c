@@ -46,3 +46,10 @@ void call_sleep(const struct call_firing *firing, int64_t mean_ns, int64_t jitte
     if (ruling->sleeping_count < sizeof(ruling->sleeping) / sizeof(ruling->sleeping[0]))
         ruling->sleeping[ruling->sleeping_count++] = firing->count;
 }
+
+void call_hold(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling)
+{
+    ruling->hold_ns += jittered(firing, mean_ns, jitter_ns);
+    if (ruling->holding_count < sizeof(ruling->holding) / sizeof(ruling->holding[0]))
+        ruling->holding[ruling->holding_count++] = firing->count;
+}

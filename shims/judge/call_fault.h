@@ -54,4 +54,7 @@ int call_errno(int64_t error, int otherwise);
 /* A sleep of mean plus or minus a uniform jitter, at most SHIM_SLEEP_MAX_NS, before anything else. */
 void call_sleep(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling);
 
+/* The same after the call, if it succeeds. */
+void call_hold(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling);
+
 #endif

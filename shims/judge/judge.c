@@ -359,3 +359,11 @@ void judge_take_back(const struct ruling *ruling)
     __atomic_fetch_sub(&ruling->acting->fired, 1, __ATOMIC_RELAXED);
     count_one(&ruling->acting->skipped);
 }
+
+void judge_take_back_holds(const struct ruling *ruling)
+{
+    for (uint32_t i = 0; i < ruling->holding_count; i++) {
+        __atomic_fetch_sub(&ruling->holding[i]->fired, 1, __ATOMIC_RELAXED);
+        count_one(&ruling->holding[i]->skipped);
+    }
+}

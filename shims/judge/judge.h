@@ -48,11 +48,13 @@ struct ruling {
     bool drop;         /* reset the connection first */
     int64_t value;
     uint64_t sleep_ns; /* before anything else */
+    uint64_t hold_ns;  /* after it, if it succeeded */
     uint64_t size_max; /* do at most so much */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
     uint32_t generation;
-    uint32_t sleeping_count;
+    uint32_t sleeping_count, holding_count;
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
+    struct control_count *holding[4];  /* and while it sleeps afterwards; likewise */
 };
 
 /* `room` is for the answer; NULL is "unknown", which no selector matches. */
@@ -81,6 +83,7 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
 
 /* The firing of `ruling->acting` could not be carried out: it counts as skipped. */
 void judge_take_back(const struct ruling *ruling);
+void judge_take_back_holds(const struct ruling *ruling); /* likewise of `holding`: the call did not succeed */
 
 /* Where a connect of a TCP socket goes instead. `address` is a copy that nobody else can change; the socket takes mapped addresses
  * if it is an IPv6 one. False: where it asked for. */

@@ -17,6 +17,7 @@
 
 union shim_rules shim_page __attribute__((aligned(65536)));
 struct control_counters *shim_counters;
+uint32_t shim_pid;
 
 static struct control_process *process; /* our slot; NULL when the table is full */
 static uint64_t process_stream = 1;
@@ -88,7 +89,8 @@ static struct control_process *slot_take(uint32_t pid)
 static void process_enter(uint64_t stream)
 {
     process_stream = stream;
-    process = slot_take((uint32_t)getpid());
+    shim_pid = (uint32_t)getpid();
+    process = slot_take(shim_pid);
     if (process) {
         process->start_ticks = own_start_ticks();
         process->stream = stream;
@@ -111,6 +113,7 @@ static void process_begin(void)
 
     if (own && own->start_ticks == ticks) {
         process = own;
+        shim_pid = (uint32_t)getpid();
         process_stream = own->stream;
         prctl(PR_GET_NAME, own->comm);
         shim_stream_start(own->stream);
@@ -132,6 +135,7 @@ static void in_child(void)
     int saved = errno;
 
     shim_self.depth = 0;
+    shim_self.watch = 0; /* the slot is our parent's */
     process_enter(rng_mix(process_stream, fork_ordinal));
     errno = saved;
 }

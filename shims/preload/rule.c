@@ -45,15 +45,19 @@ struct judge shim_judge(void)
     return (struct judge){ &shim_page.rules, shim_counters, &facts };
 }
 
+static void count_in_flight(struct control_count *const *counts, uint32_t count, int64_t by)
+{
+    for (uint32_t i = 0; i < count; i++)
+        __atomic_fetch_add(&counts[i]->in_flight, by, __ATOMIC_RELAXED);
+}
+
 static void sleep_through(const struct occasion *occasion, struct ruling *ruling)
 {
     bool interrupted;
 
-    for (uint32_t i = 0; i < ruling->sleeping_count; i++)
-        __atomic_fetch_add(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
+    count_in_flight(ruling->sleeping, ruling->sleeping_count, 1);
     interrupted = shim_sleep(ruling->sleep_ns, ruling->generation, occasion->points);
-    for (uint32_t i = 0; i < ruling->sleeping_count; i++)
-        __atomic_fetch_sub(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
+    count_in_flight(ruling->sleeping, ruling->sleeping_count, -1);
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;
@@ -77,7 +81,7 @@ bool shim_concerns(const struct occasion *occasion)
 
     if (shim_self.depth || !shim_counters)
         return false;
-    if (SHIM_ARMED(occasion->points & CONTROL_REDIRECT))
+    if (SHIM_ARMED(occasion->points & (CONTROL_REDIRECT | CONTROL_LOCKS)))
         return true;
     shim_self.depth++;
     result = judge_concerns(&judge, occasion);
@@ -92,7 +96,7 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
 
     memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
-    if (shim_self.depth)
+    if (shim_self.depth || !SHIM_ARMED(occasion->points & ~(CONTROL_REDIRECT | CONTROL_LOCKS)))
         return;
     shim_self.depth++;
     judge_call(&judge, occasion, ret_ruling);
@@ -103,5 +107,21 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
         syscall(SYS_kill, getpid(), ret_ruling->signal);
     if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
+    errno = saved;
+}
+
+void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded)
+{
+    int saved = errno;
+
+    if (!ruling->holding_count)
+        return;
+    if (!succeeded) {
+        judge_take_back_holds(ruling);
+    } else {
+        count_in_flight(ruling->holding, ruling->holding_count, 1);
+        (void)shim_sleep(ruling->hold_ns, ruling->generation, occasion->points);
+        count_in_flight(ruling->holding, ruling->holding_count, -1);
+    }
     errno = saved;
 }

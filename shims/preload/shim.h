@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* The page's rules lie at a fixed place of this library: until a file is mapped over it, it reads as "nothing armed". */
 union shim_rules {
@@ -18,6 +19,7 @@ union shim_rules {
 };
 extern union shim_rules shim_page __attribute__((aligned(65536)));
 extern struct control_counters *shim_counters; /* NULL: nothing mapped */
+extern uint32_t shim_pid;                      /* this process, as it was entered in the page */
 
 /* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
 #define SHIM_ARMED(mask) __builtin_expect(__atomic_load_n(&shim_page.rules.armed, __ATOMIC_RELAXED) & (uint32_t)(mask), 0)
@@ -26,12 +28,17 @@ extern struct control_counters *shim_counters; /* NULL: nothing mapped */
 struct shim_self {
     uint32_t depth;  /* > 0: this thread is inside the shim, calls pass through */
     uint64_t stream; /* 0: not asked for yet */
+    struct lock_thread *locks; /* what this thread notes of its locks; NULL: no slot */
+    uint32_t watch;            /* the watching that `locks` is of; 0: none yet */
+    uint32_t looks;            /* at the watching; its lease is read at some of them */
+    uint32_t contended;        /* acquisitions, to time one in so many */
 };
 extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
 
 /* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
 bool shim_concerns(const struct occasion *occasion); /* false: nothing armed could be about this call */
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
+void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded); /* what it says of afterwards */
 struct judge shim_judge(void);
 
 /* sleep.c: sleeps until the time is over, the lease ends, or another plan is published. True when the call ought to return
@@ -52,6 +59,29 @@ void shim_name_program(void);
 const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
 const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */
+
+/* locks.c: what is noted while locks are watched or profiled (CONTROL_LOCKS). */
+struct lock_ops {
+    enum lock_kind kind;
+    int busy;                     /* what try_now returns when somebody else has it */
+    int (*try_now)(void *lock);   /* 0, EOWNERDEAD (taken as well) or an errno */
+    int (*wait)(void *lock, clockid_t clock, const struct timespec *until); /* `until` NULL: for ever */
+};
+
+struct lock_use {
+    const struct lock_ops *ops;
+    void *lock;
+    const void *caller;
+    clockid_t clock;
+    const struct timespec *until; /* NULL: for ever */
+};
+
+extern bool shim_sees_releases; /* this library wraps them: waits can be watched */
+int shim_lock_take(const struct lock_use *use);  /* 0 or an errno as of the call; -1: nothing done, make the call */
+void shim_lock_tried(const struct lock_use *use); /* it was got without waiting */
+void shim_lock_drop(void *lock);                  /* is about to be released */
+void shim_wait_begin(void *condition, void *lock, const void *caller, bool timed);
+void shim_wait_end(void *lock, const void *caller);
 
 /* act.c */
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */

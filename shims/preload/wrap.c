@@ -7,6 +7,8 @@
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
 #include "shims/preload/shim.h"
 
+#include "scenarios/base/clock.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,9 +52,15 @@ static __thread bool resolving __attribute__((tls_model("initial-exec")));
 #include "shims/include/calls.def"
 #pragma GCC diagnostic pop
 
+/* Before glibc 2.36 dlsym told the oldest of several versions, whose conditions are laid out otherwise. */
+extern void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
+
 static void find(const char *name, void *slot, size_t size)
 {
-    void *found = dlsym(RTLD_NEXT, name);
+    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : NULL;
+
+    if (!found)
+        found = dlsym(RTLD_NEXT, name);
 
     if (found)
         memcpy(slot, &found, size);
@@ -91,12 +99,47 @@ void shim_resolve(void)
 /* How a style fails, and how it makes the call. */
 #define FAIL_SETS_ERRNO(failure, call) errno = ruling.error; return failure
 #define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
+#define FAIL_TAKES(failure, call) return ruling.error
+#define FAIL_TAKES_SETTING(failure, call) errno = ruling.error; return failure
+#define FAIL_TRIES(failure, call) return ruling.error
+#define FAIL_AWAITS(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
 #define MAKE_SETS_ERRNO(type, call) return call
 #define MAKE_RETURNS_ERRNO(type, call) return call
+#define MAKE_TAKES(type, call)                                                                                               \
+    type result = outcome < 0 ? call : outcome;                                                                              \
+    shim_hold(&occasion, &ruling, !result || result == EOWNERDEAD);                                                          \
+    return result
+#define MAKE_TAKES_SETTING(type, call)                                                                                       \
+    type result = outcome < 0 ? call : (outcome ? -1 : 0);                                                                   \
+    if (outcome > 0)                                                                                                         \
+        errno = outcome;                                                                                                     \
+    shim_hold(&occasion, &ruling, !result);                                                                                  \
+    return result
+#define MAKE_TRIES(type, call)                                                                                               \
+    type result = call;                                                                                                      \
+    if (!result || result == EOWNERDEAD)                                                                                     \
+        shim_lock_tried(&use);                                                                                               \
+    return result
+#define MAKE_AWAITS(type, call)                                                                                              \
+    type result = call;                                                                                                      \
+    if (watched)                                                                                                             \
+        shim_wait_end(lock, caller);                                                                                         \
+    shim_hold(&occasion, &ruling, !result);                                                                                  \
+    return result
 #define MAKE_CLOSES(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
+
+/* How it makes a call that nothing armed is about. */
+#define PASS_SETS_ERRNO(type, call) return call
+#define PASS_RETURNS_ERRNO(type, call) return call
+#define PASS_CLOSES(type, call) return call
+#define PASS_TAKES(type, call) return call
+#define PASS_TAKES_SETTING(type, call) return call
+#define PASS_TRIES(type, call) return call
+#define PASS_AWAITS(type, call) return call
+#define PASS_ALLOCATES(type, call) MAKE_ALLOCATES(type, call)
 
 /* What a ruling changes of a call before it is made. */
 #define NOTHING
@@ -123,6 +166,81 @@ void shim_resolve(void)
     struct sockaddr_storage elsewhere;                                                                                       \
     if (shim_redirect(fd, address.__sockaddr__, length, &elsewhere, &length))                                                \
         address.__sockaddr__ = (const struct sockaddr *)&elsewhere;
+
+/* What is noted of locks. */
+#define LOCKS_NOTED SHIM_ARMED(CONTROL_LOCKS)
+#define TAKE(kind, lock, clock, until)                                                                                       \
+    const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, clock, until };                              \
+    int outcome = LOCKS_NOTED ? shim_lock_take(&use) : -1;
+#define TRY(kind, lock) const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, CLOCK_REALTIME, NULL };
+#define DROP(lock)                                                                                                           \
+    if (LOCKS_NOTED)                                                                                                         \
+        shim_lock_drop((void *)(uintptr_t)lock);
+#define AWAIT(condition, lock, timed)                                                                                        \
+    bool watched = LOCKS_NOTED;                                                                                              \
+    if (watched)                                                                                                             \
+        shim_wait_begin(condition, lock, caller, timed);
+
+#define LOCK_OPS(name, kind, busy, try_call, forever, timed, clocked)                                                  \
+    static int try_##name(void *lock)                                                                                        \
+    {                                                                                                                        \
+        return try_call(lock);                                                                                               \
+    }                                                                                                                        \
+    static int wait_##name(void *lock, clockid_t clock, const struct timespec *until)                                        \
+    {                                                                                                                        \
+        if (!until)                                                                                                          \
+            return forever(lock);                                                                                            \
+        return clock == CLOCK_REALTIME ? timed(lock, until) : clocked(lock, clock, until);                                   \
+    }                                                                                                                        \
+    static const struct lock_ops name##_ops = { kind, busy, try_##name, wait_##name };
+
+LOCK_OPS(mutex, LOCK_MUTEX, EBUSY, real_pthread_mutex_trylock, real_pthread_mutex_lock, real_pthread_mutex_timedlock,
+         real_pthread_mutex_clocklock)
+LOCK_OPS(read, LOCK_READ, EBUSY, real_pthread_rwlock_tryrdlock, real_pthread_rwlock_rdlock,
+         real_pthread_rwlock_timedrdlock, real_pthread_rwlock_clockrdlock)
+LOCK_OPS(write, LOCK_WRITE, EBUSY, real_pthread_rwlock_trywrlock, real_pthread_rwlock_wrlock,
+         real_pthread_rwlock_timedwrlock, real_pthread_rwlock_clockwrlock)
+
+/* Those of semaphores set errno; spin locks have none that end by a clock. */
+static int try_semaphore_now(void *lock)
+{
+    return sem_trywait(lock) ? errno : 0;
+}
+
+static int semaphore_forever(void *lock)
+{
+    return real_sem_wait(lock) ? errno : 0;
+}
+
+static int semaphore_timed(void *lock, const struct timespec *until)
+{
+    return real_sem_timedwait(lock, until) ? errno : 0;
+}
+
+static int semaphore_clocked(void *lock, clockid_t clock, const struct timespec *until)
+{
+    return real_sem_clockwait(lock, clock, until) ? errno : 0;
+}
+
+enum { SPINS_A_LOOK = 256 };
+
+static int spin_clocked(void *lock, clockid_t clock, const struct timespec *until)
+{
+    (void)clock; /* it is the monotonic one */
+    while (shim_now_ns() < timespec_ns(*until))
+        for (int i = 0; i < SPINS_A_LOOK; i++)
+            if (!real_pthread_spin_trylock(lock))
+                return 0;
+    return ETIMEDOUT;
+}
+
+static int spin_timed(void *lock, const struct timespec *until)
+{
+    return spin_clocked(lock, CLOCK_MONOTONIC, until);
+}
+
+LOCK_OPS(semaphore, LOCK_SEMAPHORE, EAGAIN, try_semaphore_now, semaphore_forever, semaphore_timed, semaphore_clocked)
+LOCK_OPS(spin, LOCK_SPIN, EBUSY, real_pthread_spin_trylock, real_pthread_spin_lock, spin_timed, spin_clocked)
 
 static uint64_t product(size_t count, size_t size)
 {
@@ -178,7 +296,7 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (is_concerned)                                                                                                    \
             return ruled_##name(caller, INSIDE arguments);                                                                   \
-        MAKE_##style(type, real_##name arguments);                                                                           \
+        PASS_##style(type, real_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
@@ -199,6 +317,7 @@ __attribute__((constructor)) static void shim_begin(void)
     shim_resolve();
     shim_clock_find();
     shim_name_program();
+    shim_sees_releases = dlsym(RTLD_DEFAULT, "pthread_mutex_unlock") == (void *)(uintptr_t)wrap_pthread_mutex_unlock;
     shim_page_map();
     errno = saved;
 }
