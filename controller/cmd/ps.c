@@ -4,6 +4,7 @@
 #include "controller/cmd/pages.h"
 #include "controller/cmd/proxies.h"
 
+#include "controller/run/locks.h"
 #include "controller/run/recover.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/spec.h"
@@ -30,6 +31,14 @@ static void print_rules(const struct page *page)
         if (!fault_spec_print(&spec, line, sizeof(line)))
             printf("  %s = %s\n", rule.name, line);
     }
+}
+
+static int print_locks(struct page *page, void *context)
+{
+    (void)context;
+    printf("%s\n", page_name(page));
+    locks_print(page, stdout, SIZE_MAX);
+    return 0;
 }
 
 static int print_page(struct page *page, void *context)
@@ -71,14 +80,18 @@ static int ps_main(int argc, char **argv)
     bool halted = false;
     size_t pages = 0, runs = 0;
 
-    (void)argv;
-    if (argc > 1) {
-        errs_add(&errs, ERR_USAGE, "ps", "takes no arguments");
+    if (argc > 2 || (argc == 2 && strcmp(argv[1], "--locks") != 0)) {
+        errs_add(&errs, ERR_USAGE, "ps", "takes no arguments but --locks");
         return command_fail(&errs);
     }
     if (pages_registry("ps", &registry, &errs) < 0)
         return command_fail(&errs);
     (void)page_sweep(&registry);
+    if (argc == 2) {
+        (void)page_each(&registry, print_locks, NULL);
+        registry_close(&registry);
+        return 0;
+    }
     (void)list_runs(stdout, &runs);
     (void)page_each(&registry, print_page, &pages);
     if (!(pages + proxies_print(&registry, !pages)))
@@ -91,8 +104,10 @@ static int ps_main(int argc, char **argv)
 
 const struct command command_ps = {
     .name = "ps",
-    .synopsis = "",
+    .synopsis = "[--locks]",
     .summary = "list programs under the shim and proxies, what is armed, what fired",
-    .help = "Example: perturb ps\n",
+    .help = "  --locks   what lock contention cost so far by call site, and orders that could deadlock, of each page\n"
+            "\n"
+            "Example: perturb ps\n",
     .run = ps_main,
 };

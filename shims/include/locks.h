@@ -19,7 +19,7 @@ enum {
     LOCK_HELD_MAX = 24,
 };
 
-enum lock_kind { LOCK_NONE, LOCK_MUTEX, LOCK_READ, LOCK_WRITE, LOCK_SPIN, LOCK_SEMAPHORE, LOCK_CONDITION, LOCK_KIND_COUNT };
+enum lock_kind { LOCK_NONE, LOCK_MUTEX, LOCK_READING, LOCK_WRITING, LOCK_SPIN, LOCK_SEMAPHORE, LOCK_CONDITION, LOCK_KIND_COUNT };
 
 /* What is asked for; in the read-only part of the page. */
 enum { WATCH_PROFILE = 1, WATCH_WAITS = 2 };

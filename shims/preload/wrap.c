@@ -196,9 +196,9 @@ void shim_resolve(void)
 
 LOCK_OPS(mutex, LOCK_MUTEX, EBUSY, real_pthread_mutex_trylock, real_pthread_mutex_lock, real_pthread_mutex_timedlock,
          real_pthread_mutex_clocklock)
-LOCK_OPS(read, LOCK_READ, EBUSY, real_pthread_rwlock_tryrdlock, real_pthread_rwlock_rdlock,
+LOCK_OPS(read, LOCK_READING, EBUSY, real_pthread_rwlock_tryrdlock, real_pthread_rwlock_rdlock,
          real_pthread_rwlock_timedrdlock, real_pthread_rwlock_clockrdlock)
-LOCK_OPS(write, LOCK_WRITE, EBUSY, real_pthread_rwlock_trywrlock, real_pthread_rwlock_wrlock,
+LOCK_OPS(write, LOCK_WRITING, EBUSY, real_pthread_rwlock_trywrlock, real_pthread_rwlock_wrlock,
          real_pthread_rwlock_timedwrlock, real_pthread_rwlock_clockwrlock)
 
 /* Those of semaphores set errno; spin locks have none that end by a clock. */
