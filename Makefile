@@ -117,11 +117,16 @@ component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
 truth_programs  := $(BUILD)/tests/truth/truth
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
-fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
+fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c)) \
+                   $(if $(shell command -v $(CXX)),$(patsubst %.cc,$(BUILD)/%,$(wildcard tests/fixtures/*.cc)))
 
 $(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< -lpthread
+
+$(BUILD)/tests/fixtures/%: tests/fixtures/%.cc $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) -std=c++17 -O2 -g $(LDFLAGS) -o $@ $< -lpthread
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)

@@ -1,4 +1,4 @@
-/* Instructions of a malloc/free pair: the slope of callgrind's count over the number of pairs, which repeats to the instruction
+/* Instructions of a malloc/free or lock/unlock pair: the slope of callgrind's count over the number of pairs, which repeats to the instruction
  * where nanoseconds do not. */
 #ifndef PERTURB_TESTS_SHIM_COST_H
 #define PERTURB_TESTS_SHIM_COST_H
@@ -9,8 +9,8 @@ enum { PAIRS_FEW = 1000, PAIRS_MANY = 21000 };
 
 static const char valgrind_path[] = "/usr/bin/valgrind";
 
-/* Of the fixture alloc_pairs doing `pairs` of them under `preload`. */
-static UNUSED_OK unsigned long long cost_of_pairs(struct bench *bench, const char *preload, const char *page, int pairs)
+/* Of a fixture doing `pairs` of them under `preload`. */
+static UNUSED_OK unsigned long long cost_of_pairs(struct bench *bench, const char *name, const char *preload, const char *page, int pairs)
 {
     char program[PATH_MAX + 64], library[PATH_MAX + 64], variable[384], number[16], text[256], out[256], count_line[256];
     char *environment[] = { library, variable, NULL };
@@ -18,7 +18,7 @@ static UNUSED_OK unsigned long long cost_of_pairs(struct bench *bench, const cha
     struct victim victim;
     FILE *file;
 
-    snprintf(program, sizeof(program), "%s/tests/fixtures/alloc_pairs", bench->build);
+    snprintf(program, sizeof(program), "%s/tests/fixtures/%s", bench->build, name);
     snprintf(library, sizeof(library), "LD_PRELOAD=%s", preload);
     snprintf(variable, sizeof(variable), CONTROL_ENV "=%s", page);
     snprintf(number, sizeof(number), "%d", pairs);
@@ -37,11 +37,16 @@ static UNUSED_OK unsigned long long cost_of_pairs(struct bench *bench, const cha
     return count;
 }
 
+static UNUSED_OK double cost_per_pair_of(struct bench *bench, const char *name, const char *preload, const char *page)
+{
+    unsigned long long few = cost_of_pairs(bench, name, preload, page, PAIRS_FEW);
+
+    return (double)(cost_of_pairs(bench, name, preload, page, PAIRS_MANY) - few) / (PAIRS_MANY - PAIRS_FEW);
+}
+
 static UNUSED_OK double cost_per_pair(struct bench *bench, const char *preload, const char *page)
 {
-    unsigned long long few = cost_of_pairs(bench, preload, page, PAIRS_FEW);
-
-    return (double)(cost_of_pairs(bench, preload, page, PAIRS_MANY) - few) / (PAIRS_MANY - PAIRS_FEW);
+    return cost_per_pair_of(bench, "alloc_pairs", preload, page);
 }
 
 #endif
