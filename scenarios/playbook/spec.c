@@ -52,6 +52,16 @@ static int copy_text(char *target, size_t size, const char *key, const char *val
     return 0;
 }
 
+/* Names are compared in lower case. */
+static int copy_host(char target[RULE_HOST_MAX], const char *key, const char *value, const char *where, struct errs *errs)
+{
+    int result = copy_text(target, RULE_HOST_MAX, key, value, where, errs);
+
+    for (size_t i = 0; !result && target[i]; i++)
+        target[i] = (char)tolower((unsigned char)target[i]);
+    return result;
+}
+
 static int set_address(struct address_match *match, const char *key, bool negate, const char *value, const char *where,
                        struct errs *errs)
 {
@@ -78,6 +88,9 @@ static int set_text_selector(struct selector *selector, enum selector_id id, boo
     case SELECTOR_caller:
         selector->caller_negate = negate;
         return copy_text(selector->caller, sizeof(selector->caller), key, value, where, errs);
+    case SELECTOR_host:
+        selector->host_negate = negate;
+        return copy_host(selector->host, key, value, where, errs);
     case SELECTOR_peer:
         return set_address(&selector->peer, key, negate, value, where, errs);
     case SELECTOR_client:

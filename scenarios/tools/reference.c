@@ -21,6 +21,7 @@ static const char *unit_name(enum unit unit)
     static const char *const names[] = {
         [UNIT_DURATION] = "duration", [UNIT_SIZE] = "size",   [UNIT_RATE] = "rate",   [UNIT_FREQUENCY] = "frequency",
         [UNIT_SHARE] = "share",       [UNIT_RATIO] = "ratio", [UNIT_COUNT] = "count", [UNIT_BOOL] = "true or false",
+        [UNIT_SHIFT] = "shift",       [UNIT_IPV4] = "address",
         [UNIT_ENUM] = "word",         [UNIT_ERRNO] = "errno", [UNIT_TEXT] = "text",
     };
 
@@ -30,7 +31,7 @@ static const char *unit_name(enum unit unit)
 /* A value in the parameter's range that shows what it is like. */
 static int64_t sample_of(const struct param_desc *param)
 {
-    static const int64_t samples[] = { [UNIT_DURATION] = 200000000, [UNIT_SIZE] = 65536, [UNIT_RATE] = 1000000, [UNIT_TEXT] = 0 };
+    static const int64_t samples[] = { [UNIT_DURATION] = 200000000, [UNIT_SIZE] = 65536, [UNIT_RATE] = 1000000, [UNIT_SHIFT] = 3600000000000, [UNIT_TEXT] = 0 };
     int64_t sample = samples[param->unit];
 
     return !param->required && param->initial ? param->initial

@@ -27,6 +27,10 @@ static const char *unit_pattern(enum unit unit)
         return "^[0-9]*\\.?[0-9]+x?$";
     case UNIT_COUNT:
         return "^-?[0-9]*\\.?[0-9]+[kM]?$";
+    case UNIT_SHIFT:
+        return "^-?(0|([0-9]*\\.?[0-9]+(ns|us|ms|s|m|h|d))+)$";
+    case UNIT_IPV4:
+        return "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$";
     case UNIT_ERRNO:
         return "^E[A-Z0-9]+$";
     default:
@@ -97,9 +101,9 @@ static cJSON *value_schema(enum unit unit, const char *words, int64_t minimum, i
         cJSON_AddNumberToObject(number, "minimum", (double)minimum);
         if (maximum < INT64_C(1) << 53)
             cJSON_AddNumberToObject(number, "maximum", (double)maximum);
-    } else if (unit != UNIT_ERRNO && unit != UNIT_RATE) {
+    } else if (unit != UNIT_ERRNO && unit != UNIT_RATE && unit != UNIT_IPV4) {
         number = typed("number");
-        if (unit == UNIT_DURATION)
+        if (unit == UNIT_DURATION || unit == UNIT_SHIFT)
             cJSON_AddNumberToObject(number, "const", 0);
     }
     return choice(pattern(unit_pattern(unit)), reference("variable"), number);

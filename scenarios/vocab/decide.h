@@ -22,6 +22,7 @@ struct decide_event {
     const char *path;         /* of the file */
     const char *thread;       /* name of the thread */
     const char *caller;       /* file name of the calling module */
+    const char *host;         /* name being looked up, in lower case */
     const struct sockaddr *peer, *client;
     uint64_t stream;   /* stream id: thread, connection, or session and direction */
     uint64_t position; /* of the draw: call ordinal, connection cell, datagram */

@@ -52,7 +52,7 @@ enum point {
     POINT_COUNT
 };
 
-enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_MEMORY = 8, GROUP_LOCKING = 16 };
+enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_MEMORY = 8, GROUP_LOCKING = 16, GROUP_TIME = 32, GROUP_NAMES = 64 };
 
 #define POINT_BIT(name) BIT(POINT_##name)
 #define POINTS_FILE (POINT_BIT(open) | POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(fsync) | POINT_BIT(close))

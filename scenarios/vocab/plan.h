@@ -19,6 +19,7 @@ enum {
     RULE_PATH_MAX = 128,
     RULE_CALLER_MAX = 48,
     RULE_THREAD_MAX = 16,
+    RULE_HOST_MAX = 64,
 };
 
 /* An address pattern: CIDR and a port range. family 0 matches any address; port_last 0 matches any port. */
@@ -42,11 +43,12 @@ struct selector {
     uint64_t ramp_ns;
     int32_t fd; /* -1 is any */
     uint32_t direction; /* enum direction bits */
-    uint32_t path_negate, thread_negate, caller_negate;
+    uint32_t path_negate, thread_negate, caller_negate, host_negate;
     uint32_t active_max; /* stream layer: connections acted on at a time; 0 is no limit */
     char path[RULE_PATH_MAX]; /* "" is any */
     char thread[RULE_THREAD_MAX];
     char caller[RULE_CALLER_MAX];
+    char host[RULE_HOST_MAX]; /* in lower case */
     struct address_match peer, client;
 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -274,6 +275,7 @@ int page_publish(struct page *page, const struct plan *plan, const struct contro
         next = (rules->generation + 1) & 1;
         armed = fill_image(&rules->image[next], plan, redirects, redirect_count);
         memset(page->counters->counts[next], 0, rules->image[next].rule_count * sizeof(struct control_count));
+        memset(page->counters->readings[next], 0, sizeof(page->counters->readings[next]));
         rules->image[next].armed_ns = clock_now_ns();
         publish_image(page, armed, rules->image[next].armed_ns + ttl_ns);
     }
@@ -380,11 +382,28 @@ void page_state(const struct page *page, struct page_state *ret_state)
     };
 }
 
+/* Adds the readings of the clock rule that stands `nth` among those of the plan. */
+static void add_readings(const struct page *page, uint32_t nth, struct rule_counts *counts)
+{
+    const struct control_readings *readings = page->counters->readings[generation_of(page) & 1];
+
+    for (size_t i = 0; nth < CONTROL_CLOCKS_MAX && i < CONTROL_READERS; i++) {
+        uint64_t count = __atomic_load_n(&readings[i].count[nth], __ATOMIC_RELAXED);
+        uint64_t last_ns = __atomic_load_n(&readings[i].last_ns[nth], __ATOMIC_RELAXED);
+
+        counts->matched += count;
+        counts->eligible += count;
+        counts->fired += count;
+        counts->last_ns = MAX(counts->last_ns, last_ns);
+    }
+}
+
 size_t page_status(const struct page *page, struct rule_status *list, size_t max)
 {
     const struct control_image *image = image_of(page);
     const struct control_count *counts = counts_of(page);
     size_t count = image->rule_count < max ? image->rule_count : max;
+    uint32_t clocks = 0;
 
     for (size_t i = 0; i < count; i++) {
         int64_t in_flight = __atomic_load_n(&counts[i].in_flight, __ATOMIC_RELAXED);
@@ -400,6 +419,8 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
             },
             .in_flight = in_flight > 0 ? (uint64_t)in_flight : 0,
         };
+        if (image->rules[i].fault == FAULT_CALL_clock)
+            add_readings(page, clocks++, &list[i].counts);
         memcpy(list[i].name, image->rules[i].name, sizeof(list[i].name));
     }
     return count;

@@ -60,6 +60,11 @@ enum backend inspect_backend(struct inspection *inspection, const char **ret_why
 
 const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
 {
+    if (fault == FAULT_CALL_clock)
+        return "a clock is read in the vDSO, without a system call, so a supervisor does not see it";
+    if (fault == FAULT_CALL_dns_fail)
+        return "a name is looked up by a library; of that a supervisor sees only datagrams. Faults on a proxy of the name server act on "
+               "those (playbooks/dns-loss.yaml)";
     if (!(fault_descs[fault].backends & BACKEND_SUPERVISE))
         return "it acts on library calls that make no system call, which a supervisor does not see";
     if (fault == FAULT_CALL_fail && points == POINT_BIT(close))
@@ -111,6 +116,8 @@ static const char *narrowing(const struct plan_rule *rule)
         return "path";
     if (selector->peer.present)
         return "peer";
+    if (selector->host[0])
+        return "host";
     if (selector->caller[0])
         return "caller";
     if (selector->thread[0])

@@ -28,6 +28,8 @@ enum {
     CONTROL_NAME_MAX = 64,
     CONTROL_PROCESSES_MAX = 256,
     CONTROL_REDIRECTS_MAX = 64,
+    CONTROL_CLOCKS_MAX = 8,
+    CONTROL_READERS = 64,
 };
 
 #define CONTROL_ENV "PERTURB_PAGE"
@@ -85,6 +87,13 @@ struct control_process {
     char comm[16];
 };
 
+/* Readings of a clock, of the first so many clock rules of the plan: too many to be counted in one place by all threads. Each
+ * thread counts in one of these; a rule's matched, eligible and fired are what its control_count says and their sum. */
+struct control_readings {
+    _Alignas(128) uint64_t count[CONTROL_CLOCKS_MAX];
+    uint64_t last_ns[CONTROL_CLOCKS_MAX];
+};
+
 struct control_counters {
     uint32_t magic, version;
     uint64_t refused;  /* processes that could not read this page's version */
@@ -92,6 +101,7 @@ struct control_counters {
     uint64_t lost;     /* calls passed through because a table of the shim was full or the page would not hold still */
     struct control_process processes[CONTROL_PROCESSES_MAX];
     struct control_count counts[2][PLAN_RULES_MAX];
+    struct control_readings readings[2][CONTROL_READERS];
     struct detour detours[DETOURS_MAX];
 };
 

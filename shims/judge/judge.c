@@ -65,6 +65,7 @@ static bool rule_copy(const struct view *view, uint32_t index, struct plan_rule 
     selector->path[RULE_PATH_MAX - 1] = '\0';
     selector->thread[RULE_THREAD_MAX - 1] = '\0';
     selector->caller[RULE_CALLER_MAX - 1] = '\0';
+    selector->host[RULE_HOST_MAX - 1] = '\0';
     return ret_rule->fault < FAULT_COUNT && selector->nth && selector->first && selector->peer.prefix_bits <= 128 &&
            selector->client.prefix_bits <= 128;
 }
@@ -201,12 +202,27 @@ static bool texts_may_match(const struct judge_facts *facts, const struct select
            (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
 }
 
+/* In lower case, without the root's dot. NULL when it is longer than a name may be. */
+static const char *host_of(const struct occasion *occasion, char *room, size_t size)
+{
+    size_t length = occasion->host ? strnlen(occasion->host, size) : size;
+
+    if (length >= size)
+        return NULL;
+    for (size_t i = 0; i <= length; i++)
+        room[i] = (char)(occasion->host[i] >= 'A' && occasion->host[i] <= 'Z' ? occasion->host[i] + 'a' - 'A' : occasion->host[i]);
+    if (length && room[length - 1] == '.')
+        room[length - 1] = '\0';
+    return room;
+}
+
 static bool selectors_match(struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
                             struct decide_event *event)
 {
     const struct judge_facts *facts = view->judge->facts;
     const struct selector *selector = &rule->selector;
     struct known *known = &view->known;
+    char host[PATH_ROOM / 2];
 
     event->points = occasion->points;
     event->fd = occasion->fd;
@@ -215,6 +231,7 @@ static bool selectors_match(struct view *view, const struct plan_rule *rule, con
     event->caller = selector->caller[0] ? known_caller(facts, known, occasion) : NULL;
     event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
     event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
+    event->host = selector->host[0] ? host_of(occasion, host, sizeof(host)) : NULL;
     return decide_matches(rule, event);
 }
 

@@ -34,12 +34,19 @@ struct occasion {
     const char *path;
     const struct sockaddr *address;
     socklen_t length;
+    uint32_t waits;     /* WAITS_ bits: by which clock it waits; 0 when it has no limit */
+    const char *host;   /* name that is looked up; NULL when it is not known */
+    bool resolves;      /* asks name servers: what is looked up is no address */
+    bool answers;       /* gives addresses, so that they can be others */
     const void *caller; /* return address */
     enum fd_kind kind;
     bool keeps_result; /* this backend cannot make it return an errno, or success, without doing it */
     bool keeps_size;   /* this backend cannot make it do less */
     void *context;     /* the backend's own */
 };
+
+/* By the order of the words of clock's parameter `clock`. */
+enum { WAITS_REALTIME = 1, WAITS_MONOTONIC = 2 };
 
 struct ruling {
     int error;         /* not 0: fail with it */
@@ -49,6 +56,8 @@ struct ruling {
     int64_t value;
     uint64_t sleep_ns; /* before anything else */
     uint64_t size_max; /* do at most so much */
+    enum { RULING_NONE, RULING_WRONG, RULING_STALE } answer; /* of a look-up */
+    uint32_t address;  /* the wrong one, host order */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
     uint32_t generation;
     uint32_t sleeping_count;

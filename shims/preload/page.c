@@ -132,6 +132,7 @@ static void in_child(void)
     int saved = errno;
 
     shim_self.depth = 0;
+    shim_clock_in_child();
     process_enter(rng_mix(process_stream, fork_ordinal));
     errno = saved;
 }

@@ -10,17 +10,23 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* The page's rules lie at a fixed place of this library: until a file is mapped over it, it reads as "nothing armed". */
 union shim_rules {
     struct control_rules rules;
     char room[CONTROL_COUNTERS_OFFSET];
 };
-extern union shim_rules shim_page __attribute__((aligned(65536)));
+extern union shim_rules shim_page __attribute__((aligned(65536), visibility("hidden"))); /* so that it is read without a detour */
 extern struct control_counters *shim_counters; /* NULL: nothing mapped */
 
 /* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
-#define SHIM_ARMED(mask) __builtin_expect(__atomic_load_n(&shim_page.rules.armed, __ATOMIC_RELAXED) & (uint32_t)(mask), 0)
+#define SHIM_ARMED(mask)                                                                                                     \
+    __builtin_expect((__atomic_load_n(&shim_page.rules.armed, __ATOMIC_RELAXED) & (uint32_t)(mask)) |                        \
+                         ((mask) & POINTS_CLOCKED ? __atomic_load_n(&shim_clock_kept, __ATOMIC_RELAXED) : 0),                \
+                     0)
+#define POINTS_CLOCKED ((uint32_t)(POINT_BIT(clock) | POINT_BIT(wait)))
+extern uint32_t shim_clock_kept __attribute__((visibility("hidden"))); /* not 0: this process is shown another time, though nothing may be armed any more */
 
 /* One thread's own state. Written on the armed path only (and once at the start of a thread). */
 struct shim_self {
@@ -41,6 +47,7 @@ bool shim_sleep(uint64_t ns, uint32_t generation, uint32_t points);
 /* vdso.c: CLOCK_MONOTONIC from the kernel itself, whoever else fakes clocks. */
 void shim_clock_find(void);
 uint64_t shim_now_ns(void);
+int shim_true_clock(clockid_t clock, struct timespec *ret_time); /* any clock; 0, or -1 and errno */
 
 /* stream.c: this thread's stream, and how many matches of a rule it has seen, this one included; 0 when the table is full. */
 uint64_t shim_stream(void);
@@ -63,6 +70,13 @@ uint64_t vector_size(const struct iovec *parts, int count);
 uint64_t message_size(const struct msghdr *message);
 const struct sockaddr *message_address(const struct msghdr *message);
 socklen_t message_length(const struct msghdr *message); /* of that address */
+
+/* clock.c: what the clocks show. CLOCK_REALTIME and CLOCK_MONOTONIC stand for their families. */
+bool shim_clock_is_other(void);                              /* is any clock shown otherwise, now? */
+uint64_t shim_clock_shown_ns(clockid_t clock);               /* as the program sees it; not counted as a reading */
+uint64_t shim_clock_left_ns(clockid_t clock, uint64_t shown_ns); /* true time until it shows that: 0 is due, UINT64_MAX never */
+clockid_t shim_clock_nearest(uint64_t shown_ns);             /* of which clock a point in time is, when nothing tells */
+void shim_clock_in_child(void);
 
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);

@@ -6,6 +6,9 @@
  *               looked up fails (an old dlsym that allocates gets NULL and copes)
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
 #include "shims/preload/shim.h"
+#include "shims/preload/time.h"
+
+#include "scenarios/base/clock.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/timerfd.h>
+#include <threads.h>
 #include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -50,10 +55,15 @@ static __thread bool resolving __attribute__((tls_model("initial-exec")));
 #include "shims/include/calls.def"
 #pragma GCC diagnostic pop
 
+/* Before glibc 2.36 dlsym told the oldest of several versions, whose conditions are laid out otherwise. */
+extern void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
+
 static void find(const char *name, void *slot, size_t size)
 {
-    void *found = dlsym(RTLD_NEXT, name);
+    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : NULL;
 
+    if (!found)
+        found = dlsym(RTLD_NEXT, name);
     if (found)
         memcpy(slot, &found, size);
 }
@@ -88,14 +98,28 @@ void shim_resolve(void)
     }
 #include "shims/include/calls.def"
 
+#include "shims/preload/timed.def"
+
 /* How a style fails, and how it makes the call. */
 #define FAIL_SETS_ERRNO(failure, call) errno = ruling.error; return failure
 #define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
+#define FAIL_RESOLVES(failure, call) return shim_eai(ruling.error)
+#define FAIL_RESOLVES_AGAIN(failure, call) *found = NULL; *h_error = shim_h_errno(ruling.error); return ruling.error == EAGAIN ? EAGAIN : 0
+#define FAIL_SETS_H_ERRNO(failure, call) h_errno = shim_h_errno(ruling.error); return failure
+#define FAIL_NAMES_ADDRESS(failure, call)                                                                                    \
+    if (ruling.error != ENOENT || (flags & NI_NAMEREQD))                                                                     \
+        return shim_eai(ruling.error);                                                                                       \
+    flags |= NI_NUMERICHOST; /* an address without a name is given as it is */                                               \
+    return call
 #define MAKE_SETS_ERRNO(type, call) return call
 #define MAKE_RETURNS_ERRNO(type, call) return call
 #define MAKE_CLOSES(type, call) return call
+#define MAKE_RESOLVES(type, call) return call
+#define MAKE_RESOLVES_AGAIN(type, call) return call
+#define MAKE_SETS_H_ERRNO(type, call) return call
+#define MAKE_NAMES_ADDRESS(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
 
 /* What a ruling changes of a call before it is made. */
@@ -124,6 +148,33 @@ void shim_resolve(void)
     if (shim_redirect(fd, address.__sockaddr__, length, &elsewhere, &length))                                                \
         address.__sockaddr__ = (const struct sockaddr *)&elsewhere;
 
+/* A look-up answered with another address is a look-up of that address: the answer is the C library's own and freed as such. */
+#define ANSWER_LIST(name, service, hints, list)                                                                              \
+    if (ruling.answer)                                                                                                       \
+        return shim_answer_list(real_getaddrinfo, &ruling, name, service, hints, list);
+#define ANSWER_HOST(name, family, call)                                                                                      \
+    char other[ANSWER_TEXT_MAX];                                                                                             \
+    const char *asked = name, *instead = shim_answer_instead(&ruling, name, family, other);                                  \
+    if (instead || ruling.answer) {                                                                                          \
+        struct hostent *answer;                                                                                              \
+        name = instead ? instead : name;                                                                                     \
+        answer = call;                                                                                                       \
+        if (!instead)                                                                                                        \
+            shim_answer_keep(&ruling, asked, family, answer);                                                                \
+        return answer;                                                                                                       \
+    }
+#define ANSWER_HOST_AGAIN(name, family, found, call)                                                                         \
+    char other[ANSWER_TEXT_MAX];                                                                                             \
+    const char *asked = name, *instead = shim_answer_instead(&ruling, name, family, other);                                  \
+    if (instead || ruling.answer) {                                                                                          \
+        int result;                                                                                                          \
+        name = instead ? instead : name;                                                                                     \
+        result = call;                                                                                                       \
+        if (!instead && !result)                                                                                             \
+            shim_answer_keep(&ruling, asked, family, *found);                                                                \
+        return result;                                                                                                       \
+    }
+
 static uint64_t product(size_t count, size_t size)
 {
     size_t bytes;
@@ -147,6 +198,27 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
     return result;
 }
 
+/* The call as the armed path makes it. */
+#define CALL(type, name, parameters, arguments, ...)                                                                         \
+    static inline __attribute__((always_inline)) type made_##name parameters                                                 \
+    {                                                                                                                        \
+        return real_##name arguments;                                                                                        \
+    }
+#define CALL_TIMED(type, name, parameters, arguments, ...)                                                                   \
+    static inline __attribute__((always_inline)) type made_##name parameters                                                 \
+    {                                                                                                                        \
+        return timed_##name arguments;                                                                                       \
+    }
+#define CALL_TIMED_LOOSE CALL_TIMED
+#define CALL_CLOCK(...) /* makes it by itself */
+#include "shims/include/calls.def"
+
+#define CALL_CLOCK(type, name, parameters, arguments, ...)                                                                    \
+    static COLD type armed_##name(const void *caller, INSIDE parameters)                                                     \
+    {                                                                                                                        \
+        (void)caller;                                                                                                        \
+        return shim_##name(real_##name, INSIDE arguments);                                                                   \
+    }
 #define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
     static COLD type ruled_##name(const void *caller, INSIDE parameters)                                                     \
     {                                                                                                                        \
@@ -155,17 +227,18 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
                                                                                                                              \
         shim_rule(&occasion, &ruling);                                                                                       \
         if (ruling.error) {                                                                                                  \
-            FAIL_##style(failure, real_##name arguments);                                                                    \
+            FAIL_##style(failure, made_##name arguments);                                                                    \
         }                                                                                                                    \
         if (ruling.fake)                                                                                                     \
             return (type)(intptr_t)ruling.value;                                                                             \
         prepare                                                                                                              \
-        MAKE_##style(type, real_##name arguments);                                                                           \
+        MAKE_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
 /* The occasion ends before the call is made, so that the call can be a jump: behind a system call each return costs some 20 ns
  * where the kernel empties the processor's stack of return addresses. */
+#define CALL_CLOCK(...) /* see above */
 #define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
     static ARMED type armed_##name(const void *caller, INSIDE parameters)                                                    \
     {                                                                                                                        \
@@ -178,10 +251,22 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (is_concerned)                                                                                                    \
             return ruled_##name(caller, INSIDE arguments);                                                                   \
-        MAKE_##style(type, real_##name arguments);                                                                           \
+        MAKE_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
+/* A true reading that ended after another clock was armed is made again by that: else it may be later than what is shown next. */
+#define CALL_CLOCK(type, name, parameters, arguments, failure, style, mask, ...)                                             \
+    type wrap_##name parameters                                                                                              \
+    {                                                                                                                        \
+        if (!SHIM_ARMED(mask)) {                                                                                             \
+            type result = real_##name arguments;                                                                             \
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);                                                                         \
+            if (!SHIM_ARMED(mask))                                                                                           \
+                return result;                                                                                               \
+        }                                                                                                                    \
+        return armed_##name(__builtin_return_address(0), INSIDE arguments);                                                  \
+    }
 #define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
     type wrap_##name parameters                                                                                              \
     {                                                                                                                        \

@@ -9,14 +9,22 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
+#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <threads.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INSIDE(...) __VA_ARGS__
@@ -67,6 +75,15 @@ static socklen_t message_length(const struct msghdr *message)
 
     return remote_read(filling.memory, message, &copy, sizeof(copy)) < 0 ? 0 : copy.msg_namelen;
 }
+
+/* Waits and look-ups are known as calls of the library only. */
+#define waits_ms(limit_ms) 0u
+#define waits_limit(limit) 0u
+#define waits_clock(clock) 0u
+#define waits_sleep(clock, flags) 0u
+#define waits_timer(absolute, setting) 0u
+#define waits_until(until) 0u
+#define resolves(name) false
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"

@@ -2,7 +2,7 @@
  * but pass on (tests/fixtures/preload/passthrough.c). */
 #include "tests/component/shim_cost.h"
 
-enum { EXTRA_MAX = 6 };
+enum { EXTRA_MAX = 6, EXTRA_READING_MAX = 24 };
 
 static void idle_pair_costs_next_to_nothing(void **state)
 {
@@ -27,11 +27,29 @@ static void idle_pair_costs_next_to_nothing(void **state)
     assert_true(idle <= hop + EXTRA_MAX);
 }
 
+/* A reading is seen to have ended before anything was armed, so it cannot be a plain jump. */
+static void idle_clock_costs_a_nanosecond(void **state)
+{
+    struct bench *bench = *state;
+    double bare, idle;
+
+    if (access(valgrind_path, X_OK) < 0) {
+        print_message("skipped: no %s\n", valgrind_path);
+        skip();
+    }
+    bare = cost_per_time(bench, "clock_reads", "", "");
+    bench_arm(bench, 1, "fail@write:EIO");
+    idle = cost_per_time(bench, "clock_reads", bench->library, page_path(bench->page));
+    print_message("instructions a reading of the clock: bare %.2f, idle %.2f\n", bare, idle);
+    assert_true(idle > bare);
+    assert_true(idle <= bare + EXTRA_READING_MAX);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, bench_begin, bench_end)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { CASE(idle_pair_costs_next_to_nothing) };
+    const struct CMUnitTest tests[] = { CASE(idle_pair_costs_next_to_nothing), CASE(idle_clock_costs_a_nanosecond) };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (skipped_whole())
