@@ -7,7 +7,6 @@
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
 #include "shims/preload/shim.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -52,7 +51,7 @@ static __thread bool resolving __attribute__((tls_model("initial-exec")));
 
 static void find(const char *name, void *slot, size_t size)
 {
-    void *found = dlsym(RTLD_NEXT, name);
+    void *found = shim_next(name);
 
     if (found)
         memcpy(slot, &found, size);
