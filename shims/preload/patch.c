@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#pragma weak dlvsym /* musl has none */
+
 enum { SLOTS_MAX = 1 << 14, SLOT_PROBES = 64 };
 
 #if defined(__x86_64__)
@@ -270,7 +272,7 @@ static bool will_be(const struct object *object, uint32_t index, const char *nam
 {
     const char *version = version_of(object, index);
 
-    return !version || (uintptr_t)dlvsym(RTLD_DEFAULT, name, version) == real;
+    return !version || !dlvsym || (uintptr_t)dlvsym(RTLD_DEFAULT, name, version) == real;
 }
 
 static bool patch_one(const struct object *object, const Elf64_Rela *rela)
