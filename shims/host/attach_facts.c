@@ -200,6 +200,8 @@ const char *attach_refusal(pid_t pid, const struct process_facts *facts, const s
         text = "it is set-user-ID, set-group-ID or has file capabilities: no library is brought into a program that gained privilege";
     else if (facts->seccomp == 1)
         text = "it runs in strict seccomp mode: a call of the loader would kill it";
+    else if (facts->other_pids)
+        text = "it lives in another pid namespace, where it goes by another number: attach to it from inside";
     else if (!facts->has_proc)
         text = "its mount namespace has no /proc, by which the library is handed over";
     return text ? memcpy(why, text, strlen(text) + 1) : NULL;

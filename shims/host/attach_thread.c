@@ -38,6 +38,7 @@ static const int waiting_calls[] = {
     SYS_read,     SYS_poll,     SYS_ppoll,  SYS_select,   SYS_pselect6,    SYS_nanosleep,     SYS_clock_nanosleep,
     SYS_accept,   SYS_accept4,  SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,   SYS_wait4,         SYS_waitid,
     SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_rt_sigtimedwait, SYS_rt_sigsuspend, SYS_pause, SYS_futex,
+    SYS_restart_syscall, /* one of them that was interrupted before */
 };
 
 /* A low-level lock waits for the value 2 (glibc, lowlevellock.h): of a mutex, but also of the allocator's arenas. */

@@ -6,7 +6,11 @@
 #include "scenarios/base/rng.h"
 
 #include <inttypes.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
 enum { KILLS = 60 };
 
@@ -99,6 +103,46 @@ static void kills_of_attach_harm_nothing(void **state)
     end_sound(&victim);
 }
 
+/* A process whose filter lets nobody make a pair of sockets. */
+static pid_t start_filtered(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socketpair, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { ARRAY_SIZE(code), code };
+    int ends[2];
+    pid_t pid;
+
+    assert_int_equal(pipe(ends), 0);
+    pid = fork();
+    if (!pid) {
+        bool done = !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+
+        (void)!write(ends[1], &done, 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], &(char){ 0 }, 1), 1);
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
+}
+
+static void filters_are_read(void **state)
+{
+    pid_t pid = start_filtered();
+
+    assert_int_equal(perturb((struct bench *)*state, "attach", number(pid)), 69);
+    expect_heard("seccomp filter");
+    if (!geteuid())
+        expect_heard("forbids socketpair");
+    assert_int_equal(kill(pid, SIGKILL), 0); /* it lives */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void refusals_have_reasons(void **state)
 {
     struct bench *bench = *state;
@@ -135,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(faults_act_and_slots_come_back, bench_begin, bench_end),
         cmocka_unit_test_setup_teardown(refusals_have_reasons, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(filters_are_read, bench_begin, bench_end),
         cmocka_unit_test_setup_teardown(kills_of_attach_harm_nothing, bench_begin, bench_end),
     };
 
