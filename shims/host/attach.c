@@ -6,6 +6,7 @@
 #include "shims/host/attach_priv.h"
 #include "shims/host/elf.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,6 +21,8 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <time.h>
+
+#define FORSAKEN_NS NS_PER_S
 
 enum { CAVE_MARGIN = 64, CLEAN_MS = 50, PAGE = 4096 };
 
@@ -86,13 +89,54 @@ static bool is_zero(const unsigned char *bytes, size_t size)
     return true;
 }
 
-/* The zeros that fill the last page behind a file's code. Where a stub has lain that was not cleaned away there are none. */
+/* A thread in the stub blocks every signal, those of the C library too. */
+static bool blocks_all(pid_t pid, const char *thread)
+{
+    char path[300], line[128];
+    uint64_t blocked = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)pid, thread);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof(line), file))
+        (void)!sscanf(line, "SigBlk: %" SCNx64, &blocked);
+    if (file)
+        fclose(file);
+    return (blocked | UINT64_C(0x40100)) == UINT64_MAX; /* SIGKILL and SIGSTOP cannot be */
+}
+
+/* Left by an attach that was killed, and nobody is in it any more? */
+static bool is_forsaken(const struct attach_target *target, const unsigned char *bytes)
+{
+    const struct dirent *entry;
+    struct attach_block block;
+    bool busy = false;
+    char path[64];
+    DIR *folder;
+
+    memcpy(&block, bytes, sizeof(block));
+    if (memcmp(bytes + target->stub_entry, target->stub + target->stub_entry, target->stub_size - target->stub_entry) != 0 ||
+        clock_now_ns() < block.begin_ns + FORSAKEN_NS)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
+    folder = opendir(path);
+    while (folder && (entry = readdir(folder)))
+        busy |= entry->d_name[0] != '.' && blocks_all(target->pid, entry->d_name);
+    if (folder)
+        closedir(folder);
+    return folder && !busy;
+}
+
+/* The zeros that fill the last page behind a file's code, or a stub that was not cleaned away. */
 static uint64_t find_cave(const struct attach_target *target, const struct mapping *mapping)
 {
     unsigned char page[PAGE];
     size_t size = (target->stub_size + CAVE_MARGIN + 15) / 16 * 16;
 
-    if (size > PAGE || pread(target->memory_fd, page, PAGE, (off_t)(mapping->last - PAGE)) != PAGE || !is_zero(page + PAGE - size, size))
+    if (size > PAGE || pread(target->memory_fd, page, PAGE, (off_t)(mapping->last - PAGE)) != PAGE)
+        return 0;
+    if (!is_zero(page + PAGE - size, size) &&
+        (!is_zero(page + PAGE - size, CAVE_MARGIN) || !is_forsaken(target, page + PAGE - size + CAVE_MARGIN)))
         return 0;
     return mapping->last - size + CAVE_MARGIN;
 }
@@ -193,6 +237,7 @@ static int prepare(const struct attach_order *order, struct attach_target *targe
     }
     memcpy(target->stub, stub, target->stub_size);
     block->function = order->way_out;
+    block->begin_ns = clock_now_ns();
     block->patience_ms = ATTACH_PATIENCE_MS;
     block->state_size = attach_stub_state_size();
     snprintf(block->symbol, sizeof(block->symbol), "perturb_attach");

@@ -145,7 +145,8 @@ int attach_filter_check(pid_t thread, const char **ret_call)
             struct seccomp_data data = { .nr = needed[i].number, .arch = AUDIT_ARCH_X86_64 };
 
             memcpy(data.args, needed[i].arguments, sizeof(data.args));
-            if ((attach_filter_run(program, (size_t)count, &data) & SECCOMP_RET_ACTION_FULL) < SECCOMP_RET_LOG)
+            /* the kernel orders actions as signed numbers: KILL_PROCESS is the least */
+            if ((int32_t)(attach_filter_run(program, (size_t)count, &data) & SECCOMP_RET_ACTION_FULL) < (int32_t)SECCOMP_RET_LOG)
                 *ret_call = needed[i].name;
         }
     }

@@ -35,6 +35,7 @@ struct attach_block {
     uint64_t nonce;
     uint64_t dlopen, dlsym, dlerror, errno_location; /* addresses in the program */
     uint64_t function;                               /* not 0: load nothing, call this one without an argument */
+    uint64_t begin_ns; /* CLOCK_MONOTONIC of the writing, for who finds it there later */
     int64_t patience_ms;
     char folder[STUB_SYMBOL_MAX]; /* of the library that comes: its descriptor's number is put behind */
     char symbol[STUB_SYMBOL_MAX]; /* else: of the library that comes, called with the page's descriptor */

@@ -27,6 +27,7 @@ enum {
     COMPUTING_MS = 300, /* after so long without a thread that waits, one that computes will do */
     STACK_SEARCHED = 16384,
     PAUSE_US = 20,
+    FRAME_CODE_SEGMENT = 24, /* words from a frame's return address to its saved code segment (struct ucontext) */
     USER_CODE = 0x33, /* the code segment of 64-bit programs */
 };
 
@@ -116,7 +117,7 @@ static bool has_signal(pid_t pid, pid_t thread)
 /* ---- a stopped thread ---------------------------------------------------------------------------------------------------- */
 
 /* Does it run a signal handler? Then the return address of one stands on its stack, and what the handler interrupted may hold
- * any lock. A stale word that looks alike costs us this thread, no more. */
+ * any lock. Such an address also stands in a struct sigaction; what follows it tells them apart. */
 static bool handles_signal(const struct attach_target *target, uint64_t stack)
 {
     uint64_t words[STACK_SEARCHED / sizeof(uint64_t)];
@@ -128,7 +129,8 @@ static bool handles_signal(const struct attach_target *target, uint64_t stack)
         got = process_vm_readv(target->pid, &local, 1, &remote, 1, 0);
     }
     for (ssize_t i = 0; i < got / (ssize_t)sizeof(uint64_t); i++)
-        if (words[i] == target->restorer && target->restorer)
+        if (words[i] == target->restorer && target->restorer && i + FRAME_CODE_SEGMENT < got / (ssize_t)sizeof(uint64_t) &&
+            (words[i + FRAME_CODE_SEGMENT] & 0xffff) == USER_CODE)
             return true;
     return false;
 }
