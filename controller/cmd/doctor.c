@@ -3,7 +3,7 @@
 
 #include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
-#include "shims/host/inspect.h"
+#include "shims/host/attach.h"
 #include "shims/include/calls.h"
 #include "shims/seccomp/supervise.h"
 
@@ -22,6 +22,30 @@ static const char *linkage_words(const struct inspection *inspection)
     return inspection->is_musl ? "dynamic, musl" : "dynamic, glibc";
 }
 
+/* What /proc says of a running one, and whether `perturb attach` would work. */
+static void print_process(const struct inspection *inspection)
+{
+    static const char *const modes[] = { "none", "strict", "a filter" };
+    struct process_facts facts;
+    char why[ATTACH_WHY_MAX];
+    const char *refusal;
+
+    if (process_facts_read(inspection->pid, &facts) < 0)
+        return;
+    refusal = attach_refusal(inspection->pid, &facts, inspection, why);
+    printf("threads    %u\n", facts.threads);
+    printf("sandbox    seccomp: %s%s\n", facts.seccomp >= 0 && facts.seccomp <= 2 ? modes[facts.seccomp] : "unknown",
+           facts.no_new_privs ? "; no_new_privs is set" : "");
+    if (facts.other_mounts || facts.other_pids || facts.other_network)
+        printf("namespaces not ours:%s%s%s\n", facts.other_mounts ? " mount" : "", facts.other_pids ? " pid" : "", facts.other_network ? " network" : "");
+    if (facts.tracer)
+        printf("ptrace     traced by %d (%s)\n", (int)facts.tracer, facts.tracer_name);
+    if (facts.rings)
+        printf("io_uring   %u open: what goes through them passes no libc call\n", facts.rings);
+    if (!inspection->has_shim)
+        printf("attach     %s%s\n", refusal ? "no: " : "would work", refusal ? refusal : facts.seccomp == 2 ? ", if the filter lets the loader's calls pass" : "");
+}
+
 static void print_facts(const struct inspection *inspection)
 {
     if (inspection->script[0])
@@ -36,6 +60,8 @@ static void print_facts(const struct inspection *inspection)
     if (inspection->pid)
         printf("shim       %s\n",
                !inspection->has_shim ? "not loaded" : inspection->has_page ? "loaded, with a control page" : "loaded, without a page");
+    if (inspection->pid)
+        print_process(inspection);
     if (inspection->uses_io_uring)
         printf("io_uring   used: what goes through rings passes no libc call; a proxy still sees its connections\n");
     if (inspection->loads_more && !inspection->pid)

@@ -51,7 +51,7 @@ static int print_page(struct page *page, void *context)
     if (state.supervised)
         printf("  supervised (seccomp)\n");
     for (size_t i = 0; i < process_count; i++)
-        printf("  %7d %s\n", (int)processes[i].pid, processes[i].comm);
+        printf("  %7d %s%s\n", (int)processes[i].pid, processes[i].comm, processes[i].way_out ? " (attached)" : "");
     if (state.refused)
         printf("  %" PRIu64 " processes could not read this page's version\n", state.refused);
     if (state.armed) {

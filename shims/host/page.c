@@ -489,7 +489,7 @@ size_t page_processes(const struct page *page, struct page_process *list, size_t
         if (!process_lives((pid_t)process.pid, process.start_ticks))
             continue;
         process.comm[sizeof(process.comm) - 1] = '\0';
-        list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, "" };
+        list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, process.way_out, "" };
         if (page->rules->supervised & CONTROL_SUPERVISED)
             name_now((pid_t)process.pid, process.comm);
         memcpy(list[count].comm, process.comm, sizeof(process.comm));

@@ -90,6 +90,7 @@ struct page_process {
     pid_t pid;
     uint64_t start_ticks;
     uint64_t stream;
+    uint64_t way_out; /* address of perturb_detach in it; 0: it was started with the shim, or is supervised */
     char comm[16];
 };
 size_t page_processes(const struct page *page, struct page_process *list, size_t max);

@@ -22,7 +22,7 @@ const char *inspect_unreachable(struct inspection *inspection)
         text = "it is set-user-ID or set-group-ID: the loader drops the preload. Start it as its owner, or use proxies and host "
                "faults";
     else if (inspection->pid && !inspection->has_shim)
-        text = "it runs without the shim: start it with `perturb exec -- CMD` and arm it then. Proxies of a playbook and host "
+        text = "it runs without the shim: `perturb attach PID` brings it in, or start it with `perturb exec -- CMD`. Proxies of a playbook and host "
                "faults reach it as it is";
     else if (inspection->pid && !inspection->has_page)
         text = "the shim is loaded but found no control page it could use";

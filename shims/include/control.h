@@ -84,6 +84,7 @@ struct control_process {
     uint32_t forks;            /* children so far; their streams derive from it */
     uint64_t start_ticks;
     uint64_t stream; /* of its main thread */
+    uint64_t way_out; /* attached: the address in it to call for a detach; 0: it was started with the shim */
     char comm[16];
 };
 

@@ -18,7 +18,10 @@
 union shim_rules shim_page __attribute__((aligned(65536)));
 struct control_counters *shim_counters;
 
+#define COUNTERS_SIZE (CONTROL_SIZE - CONTROL_COUNTERS_OFFSET)
+
 static struct control_process *process; /* our slot; NULL when the table is full */
+static uint64_t way_out; /* address of perturb_detach when this library was attached, else 0 */
 static uint64_t process_stream = 1;
 static uint64_t fork_ordinal; /* set before a fork for its child */
 
@@ -92,6 +95,7 @@ static void process_enter(uint64_t stream)
     if (process) {
         process->start_ticks = own_start_ticks();
         process->stream = stream;
+        process->way_out = way_out;
         __atomic_store_n(&process->forks, 0, __ATOMIC_RELAXED);
         prctl(PR_GET_NAME, process->comm);
     }
@@ -111,6 +115,7 @@ static void process_begin(void)
 
     if (own && own->start_ticks == ticks) {
         process = own;
+        own->way_out = way_out;
         process_stream = own->stream;
         prctl(PR_GET_NAME, own->comm);
         shim_stream_start(own->stream);
@@ -147,8 +152,16 @@ static bool file_is_sound(int fd, struct stat *ret_status)
            (ret_status->st_uid == geteuid() || ret_status->st_uid == 0);
 }
 
+/* The first fields of struct control_rules, which is too large for the stacks that this may run on. */
+struct head {
+    uint32_t magic, version;
+    uint64_t size, counters_offset;
+    uint32_t rule_size, owner_pid;
+};
+_Static_assert(offsetof(struct head, rule_size) == offsetof(struct control_rules, rule_size), "the head of a page");
+
 /* Another version: say so in the one place whose layout never changes. */
-static void refuse(int fd, const struct control_rules *head, uint64_t file_size)
+static void refuse(int fd, const struct head *head, uint64_t file_size)
 {
     struct control_counters *counters;
 
@@ -163,11 +176,11 @@ static void refuse(int fd, const struct control_rules *head, uint64_t file_size)
 
 static bool map_file(int fd)
 {
-    struct control_rules head;
+    struct head head;
     struct stat status;
     void *counters;
 
-    if (!file_is_sound(fd, &status) || syscall(SYS_pread64, fd, &head, sizeof(uint64_t) * 4, 0) != sizeof(uint64_t) * 4)
+    if (!file_is_sound(fd, &status) || syscall(SYS_pread64, fd, &head, sizeof(head), 0) != sizeof(head))
         return false;
     if (head.magic != CONTROL_MAGIC || head.version != CONTROL_VERSION || head.size != CONTROL_SIZE ||
         head.counters_offset != CONTROL_COUNTERS_OFFSET || head.rule_size != sizeof(struct plan_rule) ||
@@ -175,16 +188,47 @@ static bool map_file(int fd)
         refuse(fd, &head, (uint64_t)status.st_size);
         return false;
     }
-    counters = mmap(NULL, CONTROL_SIZE - CONTROL_COUNTERS_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, fd, CONTROL_COUNTERS_OFFSET);
+    counters = mmap(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (shim_counters ? MAP_FIXED : 0), fd,
+                    CONTROL_COUNTERS_OFFSET);
     if (counters == MAP_FAILED)
         return false;
     shim_counters = counters;
     process_begin(); /* before the first rule can be seen */
     if (mmap(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
         return true;
-    shim_counters = NULL;
-    munmap(counters, CONTROL_SIZE - CONTROL_COUNTERS_OFFSET);
+    shim_page_leave();
     return false;
+}
+
+static void watch_forks(void)
+{
+    static bool watched;
+
+    if (!watched && __register_atfork)
+        (void)__register_atfork(before_fork, NULL, in_child, &__dso_handle);
+    watched = true;
+}
+
+bool shim_page_take(int fd, uintptr_t detach)
+{
+    way_out = detach;
+    if (!map_file(fd))
+        return false;
+    watch_forks();
+    return true;
+}
+
+/* Memory of our own takes the place of the file: a call under way may still read and count there. */
+void shim_page_leave(void)
+{
+    if (!shim_counters)
+        return;
+    if (process)
+        __atomic_store_n(&process->pid, 0, __ATOMIC_RELEASE);
+    process = NULL;
+    shim_stream_forget();
+    (void)mmap(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)mmap(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 void shim_page_map(void)
@@ -197,7 +241,7 @@ void shim_page_map(void)
     fd = raw_open(path, O_RDWR | O_NOFOLLOW);
     if (fd < 0)
         return;
-    if (map_file(fd) && __register_atfork)
-        (void)__register_atfork(before_fork, NULL, in_child, &__dso_handle);
+    if (map_file(fd))
+        watch_forks();
     raw_close(fd);
 }

@@ -52,6 +52,7 @@ int shim_true_clock(clockid_t clock, struct timespec *ret_time); /* any clock; 0
 /* stream.c: this thread's stream, and how many matches of a rule it has seen, this one included; 0 when the table is full. */
 uint64_t shim_stream(void);
 uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
+void shim_stream_forget(void); /* all ordinals: the page has gone */
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
 
 /* lookup.c */
@@ -81,5 +82,16 @@ void shim_clock_in_child(void);
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);
 void shim_resolve(void);
+
+/* page.c, late attach: takes the page behind a descriptor (borrowed); false leaves nothing armed. Leaves it again. */
+bool shim_page_take(int fd, uintptr_t detach);
+void shim_page_leave(void);
+
+/* patch.c: the next definition of a function that we wrap, as the program would find it; NULL when there is none. */
+void *shim_next(const char *name);
+bool shim_is_own(const void *address); /* does it lie in this library? */
+int shim_patch(void);                  /* slots changed; -1 when this machine or library cannot */
+int shim_unpatch(void);
+void shim_rescan(void);
 
 #endif

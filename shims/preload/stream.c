@@ -6,7 +6,6 @@
  * thread, which alone writes its count; entries are claimed by compare-and-swap. No lock, no allocation (README rule 2). */
 #include "shims/preload/shim.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -32,6 +31,12 @@ void shim_stream_start(uint64_t first)
     base = first;
     __atomic_store_n(&threads, 0, __ATOMIC_RELAXED);
     shim_self.stream = first;
+}
+
+/* The next page's epochs begin anew. */
+void shim_stream_forget(void)
+{
+    memset(entries, 0, sizeof(entries));
 }
 
 static uint64_t next_stream(void)
@@ -148,7 +153,7 @@ int shim_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, sta
     int result;
 
     if (!create) {
-        void *found = dlsym(RTLD_NEXT, "pthread_create");
+        void *found = shim_next("pthread_create");
 
         if (!found)
             return EAGAIN;

@@ -10,7 +10,6 @@
 
 #include "scenarios/base/clock.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -55,15 +54,10 @@ static __thread bool resolving __attribute__((tls_model("initial-exec")));
 #include "shims/include/calls.def"
 #pragma GCC diagnostic pop
 
-/* Before glibc 2.36 dlsym told the oldest of several versions, whose conditions are laid out otherwise. */
-extern void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
-
 static void find(const char *name, void *slot, size_t size)
 {
-    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : NULL;
+    void *found = shim_next(name);
 
-    if (!found)
-        found = dlsym(RTLD_NEXT, name);
     if (found)
         memcpy(slot, &found, size);
 }

@@ -26,7 +26,8 @@ static void note(const char *name, bool defined, void *context)
             seen->rows[i]++;
             return;
         }
-    if (strcmp(name, "pthread_create") != 0 && strcmp(name, "getpeername") != 0) { /* wrapped to number threads, to name detours */
+    if (strcmp(name, "pthread_create") != 0 && strcmp(name, "getpeername") != 0 && /* wrapped to number threads, to name detours */
+        strncmp(name, "perturb_", 8) != 0) { /* the doors of late attach */
         print_message("exported but in no row: %s\n", name);
         seen->strange = true;
     }
@@ -45,7 +46,7 @@ static void exports_are_the_table(void **state)
     elf_symbols(&elf, note, &seen);
     elf_close(&elf);
     assert_false(seen.strange);
-    assert_int_equal(seen.exported, call_count + 2);
+    assert_int_equal(seen.exported, call_count + 4);
     for (size_t i = 0; i < call_count; i++)
         assert_int_equal(seen.rows[i], 1);
 }
