@@ -381,7 +381,7 @@ time_t shim_time(time_t (*real)(time_t *), time_t *ret_time)
 {
     uint64_t ns;
 
-    if (!read_shown(CLOCK_REALTIME_COARSE, &ns))
+    if (!read_shown(CLOCK_REALTIME, &ns)) /* the coarse one lies behind: for a tick it would show what was before the rule */
         return real(ret_time);
     if (ret_time)
         *ret_time = (time_t)(ns / NS_PER_S);
