@@ -9,6 +9,7 @@ static struct plan *plan_of(uint64_t epoch, uint32_t count)
 {
     struct plan *plan = calloc(1, PLAN_SIZE(count));
 
+    assert_non_null(plan);
     *plan = (struct plan){ PLAN_MAGIC, PLAN_VERSION, sizeof(struct plan_rule), count, epoch, 1 };
     for (uint32_t i = 0; i < count; i++) {
         char name[16];

@@ -132,6 +132,7 @@ static void every_stream_fault_is_a_type(void **state)
         struct toxic *toxic;
         char text[512];
 
+        assert_non_null(plan);
         if (fault->layer != LAYER_STREAM)
             continue;
         *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule) };

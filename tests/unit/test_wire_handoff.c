@@ -94,6 +94,7 @@ static struct armed *arm(const struct armed *before, uint64_t epoch, const char 
     struct plan *plan = calloc(1, PLAN_SIZE(count));
     struct armed *armed = NULL;
 
+    assert_non_null(plan);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = count,
                            .epoch = epoch, .seed = 42 };
     for (uint32_t i = 0; i < count; i++)

@@ -52,6 +52,7 @@ static inline struct armed *arm_with(const struct stream_ops *const *registry, c
     struct plan *plan = calloc(1, PLAN_SIZE(count));
     struct armed *armed = NULL;
 
+    assert_non_null(plan);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(*rules), .rule_count = count,
                            .epoch = epoch, .seed = 42 };
     memcpy(plan->rules, rules, count * sizeof(*rules));
