@@ -6,7 +6,8 @@
    a line or a few; and when status 0 comes with the very output of a run without faults (a failure swallowed is no success).
 3. A cmocka binary may fail its tests. It may not crash (cmocka catches SIGSEGV and tells of it in words), hang, or be reported by
    a sanitiser.
-4. Runs share nothing: each has a registry, a state home and a folder for its files of its own, removed when it was clean."""
+4. Nothing of a run is left running.
+5. Runs share nothing: each has a registry, a state home and a folder for its files of its own, removed when it was clean."""
 
 import concurrent.futures
 import os
@@ -15,10 +16,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 BUILD = os.environ.get("BUILD", "build")
 PERTURB = os.path.join(BUILD, "perturb")
 DEADLINE_S = 20 * int(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
+LINES_MAX = 3
+WORKERS = 2
 DOCUMENTED = {0, 1, 2, 3, 4, 64, 65, 69, 70}  # README, "What the exit status says"
 
 # Point -> the errno a call of it may meet in the field.
@@ -36,17 +40,23 @@ FAULTS = {
 }
 
 CRASH_WORDS = re.compile(rb"with exception: |AddressSanitizer|UndefinedBehaviorSanitizer|runtime error: |double free|corrupted|"
-                         rb"Assertion `|stack smashing|buffer overflow detected")
+                         rb"Assertion `|torture: left running|stack smashing|buffer overflow detected")
+
+# Libraries that answer a failed allocation or read with abort(3).
+LIBRARY_CRASHES = re.compile(rb"nss_database\.c:\d+: nss_database_reload")
 
 
 class Subject:
     """One program to torture. `argv` may hold {here}, a folder of the run's own, filled by `prepare(here)`."""
 
-    def __init__(self, name, argv, statuses=DOCUMENTED, cmocka=False, prepare=None, same_output=True, message_lines=3, points=None):
+    def __init__(self, name, argv, statuses=DOCUMENTED, cmocka=False, prepare=None, blur=None, same_output=True):
         self.name, self.argv, self.statuses, self.cmocka = name, argv, statuses, cmocka
-        self.prepare, self.same_output, self.message_lines = prepare, same_output, message_lines
-        self.points = points or list(FAULTS)
+        self.prepare, self.same_output = prepare, same_output
+        self.blur = blur  # what differs from run to run, as a pattern
         self.expected = None
+
+    def text(self, out):
+        return re.sub(self.blur, b"#", out) if self.blur else out
 
 
 class Run:
@@ -63,6 +73,29 @@ def split_summary(text):
         return text, None
     row = re.search(rb"^  torture +(\d+) +(\S+) +(\S+)", text[begin:], re.M)
     return text[:begin], 0 if not row or row[3] == b"never" else int(row[3])
+
+
+def session_of(pid):
+    """Session and name of a process; (0, b"") when it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            name, fields = re.fullmatch(rb"\d+ \((.*)\) (.*)", file.read(), re.S).groups()
+    except (OSError, AttributeError):
+        return 0, b""
+    return (int(fields.split()[3]), name) if fields[:1] not in b"ZX" else (0, b"")
+
+
+def end_session(session):
+    """What still lives of a session when its leader has ended, after a grace; it is ended then. Their names."""
+    until = time.monotonic() + DEADLINE_S / 4
+    while True:
+        left = {int(pid): session_of(pid)[1] for pid in os.listdir("/proc") if pid.isdigit() and session_of(pid)[0] == session}
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return list(left.values())
 
 
 def run_once(subject, fault, here, wrapper=()):
@@ -83,6 +116,9 @@ def run_once(subject, fault, here, wrapper=()):
         process.communicate()
         return Run(None, b"", b"", None)
     err, fired = split_summary(err)
+    left = end_session(process.pid)
+    if left:
+        err += b"torture: left running: " + b", ".join(left) + b"\n"
     return Run(process.returncode, out.replace(here.encode(), b"HERE"), err, fired)
 
 
@@ -93,6 +129,8 @@ def fault_of(point, number, also=""):
 
 def complaint(subject, run):
     """What is not clean about a run, in words; "" when it is."""
+    if LIBRARY_CRASHES.search(run.err):
+        return ""
     if run.status is None:
         return f"not ended after {DEADLINE_S:.0f} s"
     if run.status < 0 or 128 < run.status <= 128 + 64:
@@ -108,9 +146,9 @@ def complaint(subject, run):
     lines = [line for line in run.err.splitlines() if line.strip()]
     if run.status != subject.expected.status and not lines:
         return f"status {run.status} without a word"
-    if len(lines) > subject.message_lines + len(subject.expected.err.splitlines()):
+    if len(lines) > LINES_MAX + len(subject.expected.err.splitlines()):
         return f"status {run.status} with {len(lines)} lines: {run.err[:300].decode(errors='replace')}"
-    if run.status == subject.expected.status and subject.same_output and run.out != subject.expected.out:
+    if run.status == subject.expected.status and subject.same_output and subject.text(run.out) != subject.text(subject.expected.out):
         return f"status {run.status}, but another output"
     return ""
 
@@ -132,19 +170,64 @@ def numbers(dense, sparse):
         number += 1 if number < dense or not sparse else max(1, number // sparse)
 
 
-def torture(subject, point, dense, sparse, most, workers):
-    """Yields (number, complaint) of each unclean run. Ends with the first run that saw no injection, or after `most` runs.
-    Returns how many runs saw one by attribute of the generator's last value: ("end", runs, exhausted)."""
-    runs, exhausted, stream = 0, False, numbers(dense, sparse)
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        while not exhausted and runs < most:
-            batch = [next(stream) for _ in range(workers * 4)]
-            results = list(pool.map(lambda number: (number, *attempt(subject, fault_of(point, number))), batch))
-            for number, run, words in results:
-                if run.fired == 0:
-                    exhausted = True
-                    break
-                runs += 1
+def observed(subject):
+    """How many calls of each point a run without faults makes, over all streams."""
+    here = tempfile.mkdtemp(prefix="torture-")
+    try:
+        counts = {}
+        for point, text in FAULTS.items():
+            run = run_once(subject, f"{text}{',' if ':' in text else ':'}observe=true,name=torture", here)
+            counts[point] = run.fired or 0
+        return counts
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+class Outcome:
+    """Of one subject at one point: how many runs saw an injection, whether a last one saw none, what was unclean."""
+
+    def __init__(self):
+        self.runs, self.exhausted, self.unclean = 0, False, []
+
+
+def torture(subject, point, dense, sparse, most, wrapper=()):
+    outcome, stream = Outcome(), numbers(dense, sparse)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        while not outcome.exhausted and outcome.runs < most:
+            batch = [next(stream) for _ in range(WORKERS)]
+            for number, (run, words) in zip(batch, pool.map(lambda number: attempt(subject, fault_of(point, number), wrapper), batch)):
                 if words:
-                    yield number, words
-    yield "end", runs, exhausted
+                    outcome.unclean.append((number, words))
+                if run.fired == 0:
+                    outcome.exhausted = True
+                    break
+                outcome.runs += 1
+    return outcome
+
+
+def tell(number, name, words):
+    print(f"{'not ok' if words else 'ok'} {number} - {name}", flush=True)
+    for line in words:
+        print(f"# {line}", flush=True)
+    return len(words) > 0
+
+
+def play(subjects, dense, sparse, most):
+    """A TAP point a subject, which names the calls whose failure was unclean. Returns the exit status."""
+    print(f"1..{len(subjects)}", flush=True)
+    failed = 0
+    for number, subject in enumerate(subjects, 1):
+        words, runs, begin = [], 0, time.monotonic()
+        subject.expected = attempt(subject, None)[0]
+        counts = observed(subject)
+        for point in FAULTS:
+            if counts[point]:
+                outcome = torture(subject, point, dense, sparse, most)
+                runs += outcome.runs
+                words += [f"{fault_of(point, at)}: {what}" for at, what in outcome.unclean[:5]]
+        if not runs and not counts["alloc"]:
+            words.append("no run saw an injection")
+        failed += tell(number, subject.name, words)
+        print(f"# {runs} runs, {time.monotonic() - begin:.1f} s; calls: " +
+              " ".join(f"{point}={count}" for point, count in counts.items() if count), flush=True)
+    return 1 if failed else 0

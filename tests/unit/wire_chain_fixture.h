@@ -72,7 +72,7 @@ static inline void push(struct chain *chain, int direction, uint64_t now_ns, con
     struct chunk *chunk = pool_chunk(pool);
     struct segment *segment = pool_segment(pool, chunk, 0, size);
 
-    assert_true(size && size <= CHUNK_BYTES);
+    assert_true(size && size <= CHUNK_BYTES && chunk && segment);
     memcpy(chunk->bytes, bytes, size);
     pool_unref(pool, chunk);
     segment->came_ns = now_ns;
