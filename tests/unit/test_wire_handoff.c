@@ -60,7 +60,7 @@ static void *write_many(void *context)
 static void test_several_writers(void **state)
 {
     struct handoff *handoff = aligned_alloc(64, sizeof(*handoff));
-    struct writer writers[WRITERS];
+    static struct writer writers[WRITERS]; /* they outlive a failed assertion */
     pthread_t threads[WRITERS];
     uint64_t last[WRITERS] = { 0 };
 
