@@ -42,6 +42,8 @@ static void print_facts(const struct inspection *inspection)
         printf("io_uring   used: what goes through rings passes no libc call; a proxy still sees its connections\n");
     if (inspection->loads_more && !inspection->pid)
         printf("dlopen     used: libraries that it loads while running may import more than is listed here\n");
+    if (inspection->uses_syscall)
+        printf("syscall    used: a call that it makes by number (node closes so) passes the shim by\n");
     if (inspection->uses_stdio)
         printf("stdio      used: fopen is wrapped, the reads and writes behind fread and fwrite are inside libc and are not\n");
 }

@@ -94,6 +94,7 @@ static void add_facts(struct maker *maker, cJSON *document)
     add_bool(maker, document, "musl", inspection->is_musl);
     add_text(maker, document, "allocator", inspection->allocator);
     add_bool(maker, document, "io_uring", inspection->uses_io_uring);
+    add_bool(maker, document, "syscall", inspection->uses_syscall);
     add_bool(maker, document, "dlopen", inspection->loads_more);
     add_bool(maker, document, "stdio", inspection->uses_stdio);
     add_text(maker, document, "auto", backend == BACKEND_PRELOAD ? "preload" : backend == BACKEND_SUPERVISE ? "seccomp" : NULL);

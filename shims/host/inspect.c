@@ -181,6 +181,8 @@ static void scan_symbol(const char *name, bool defined, void *context)
         return;
     if (!strncmp(name, "io_uring_", 9))
         inspection->uses_io_uring = true;
+    if (!strcmp(name, "syscall") && !strcmp(scan->path, inspection->path))
+        inspection->uses_syscall = true;
     if (!strcmp(name, "dlopen"))
         inspection->loads_more = true;
     for (size_t i = 0; i < ARRAY_SIZE(stdio); i++)

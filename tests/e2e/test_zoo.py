@@ -4,8 +4,10 @@ What each shows, and by which oracle: tests/support/zoo.py. The heavy ones are i
 # time-limit: 300
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -13,6 +15,7 @@ import zoo  # noqa: E402
 
 ECHO = zoo.Echo()
 ALL = list(zoo.RULES)
+LEASE_MAX_S = 15
 
 
 def built(folder, compiler, source, *flags):
@@ -173,8 +176,90 @@ def nginx(folder):
     return found
 
 
+def child_of(pid, until_s=10):
+    """The program that `perturb exec` runs."""
+    end = time.monotonic() + until_s
+    while time.monotonic() < end:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                with open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                    if comm.read().startswith("redis"):
+                        return int(child)
+    raise RuntimeError("perturb exec has no such child")
+
+
+def forsaken(folder, backend, number):
+    """Redis with every answer's connection dropped; then its controller is stopped or killed. The fault ends with the lease, and the
+    program goes on as if nothing had been."""
+    found, port = [], zoo.free_port()
+    program, _ = zoo.need("redis-server", "redis-cli")
+    server = zoo.Server([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder], zoo.answers(port),
+                        ["drop_connection@recv:peer=127.0.0.1,name=cut"], backend)
+    redis_pid = child_of(server.process.pid)
+    zoo.compare(found, "armed", resp(port, "PING"), "")
+    os.kill(server.process.pid, number)
+    end = time.monotonic() + LEASE_MAX_S
+    while resp(port, "PING") != "PONG" and time.monotonic() < end:
+        pass
+    zoo.compare(found, "after the lease", [resp(port, "SET", "key", "x")] + [resp(port, "GET", "key") for _ in range(3)], ["OK", "x", "x", "x"])
+    if number == signal.SIGSTOP:
+        os.kill(server.process.pid, signal.SIGCONT)
+        zoo.compare(found, "continued, nothing is armed anew", resp(port, "PING"), "PONG")
+        zoo.compare(found, "stopped", server.stop(), 0)
+        zoo.compare(found, "it is told", "the faults ended before the program did" in server.text(), True)
+    else:
+        server.end()
+        resp(port, "SHUTDOWN", "NOSAVE")
+        end = time.monotonic() + LEASE_MAX_S
+        while os.path.exists(f"/proc/{redis_pid}") and time.monotonic() < end:
+            time.sleep(0.01)
+        zoo.compare(found, "stopped", os.path.exists(f"/proc/{redis_pid}"), False)
+    return found
+
+
+def lease_expired(folder):
+    return forsaken(folder, "preload", signal.SIGSTOP)
+
+
+def lease_expired_supervised(folder):
+    return forsaken(folder, "seccomp", signal.SIGSTOP)
+
+
+def controller_killed(folder):
+    return forsaken(folder, "preload", signal.SIGKILL)
+
+
+def controller_killed_supervised(folder):
+    return forsaken(folder, "seccomp", signal.SIGKILL)
+
+
+def arming_is_killed(folder):
+    """`perturb arm` killed after 0, 0.25, 0.5 ... ms: the rule is armed whole or not at all, and nobody is disturbed but by it."""
+    found, port, armed = [], zoo.free_port(), 0
+    program, _ = zoo.need("redis-server", "redis-cli")
+    server = zoo.Server([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder], zoo.answers(port), [])
+    page = f"exec-{server.process.pid}"
+    for step in range(60):
+        arm = subprocess.Popen([zoo.PERTURB, "arm", page, "drop_connection@recv:peer=127.0.0.1", "--for", "60s"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            arm.wait(step * 0.00025)
+        except subprocess.TimeoutExpired:
+            arm.kill()
+            arm.wait()
+        is_armed = "  armed, epoch " in zoo.run([zoo.PERTURB, "ps"]).stdout
+        armed += is_armed
+        zoo.compare(found, f"killed after {step * 0.25} ms", resp(port, "PING"), "" if is_armed else "PONG")
+        zoo.compare(found, "disarm", zoo.run([zoo.PERTURB, "disarm", page]).returncode, 0)
+        zoo.compare(found, "disarmed", resp(port, "PING"), "PONG")
+    zoo.compare(found, "some were armed, some were not", 0 < armed < 60, True)
+    zoo.compare(found, "stopped", server.stop(), 0)
+    return found[:5]
+
+
 CASES = [glibc_dynamic, glibc_dynamic_fortified, glibc_dynamic_supervised, glibc_static, glibc_static_is_refused_by_the_shim, musl_dynamic,
-         musl_static, python, python_supervised, threads_in_cxx, curl, redis, nginx]
+         musl_static, python, python_supervised, threads_in_cxx, curl, redis, nginx,
+         lease_expired, lease_expired_supervised, controller_killed, controller_killed_supervised, arming_is_killed]
 
 if __name__ == "__main__":
     sys.exit(zoo.play([case for case in CASES if not sys.argv[1:] or case.__name__ in sys.argv[1:]]))

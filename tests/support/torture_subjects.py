@@ -90,7 +90,7 @@ def commands(run):
         Subject("runs", [PERTURB, "runs"]),
         Subject("report as text", [PERTURB, "report", run]),
         Subject("report as JSON", [PERTURB, "report", run, "--format", "json"]),
-        Subject("report as HTML", [PERTURB, "report", run, "--format", "html", "--output", "{here}/page.html"]),
+        Subject("report as HTML", [PERTURB, "report", run, "--format", "html"]),
         Subject("estimate", [PERTURB, "estimate", "{here}/series.csv", "--inject", "200", "--release", "250"], prepare=writes("series.csv", series())),
     ]
 

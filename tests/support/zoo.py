@@ -113,12 +113,12 @@ def said(output):
 def probe(argv, program, points, backend, folder, echo):
     """Runs a probe bare, under the idle shim, and armed at every point; returns what is wrong, in words."""
     found, table = [], doctor(program)[0]
-    for point in points:
+    for point in RULES:
         with open(os.path.join(folder, f"victim-{point}"), "w", encoding="ascii") as file:
             file.write("0123456789abcdef")
     argv = argv + [folder, str(echo.port)]
     bare, idle = run(argv), run(exec_argv([], argv, backend))
-    compare(found, "bare", said(bare.stdout), {point: "" for point in points})
+    compare(found, "bare", {point: said(bare.stdout).get(point) for point in points}, {point: "" for point in points})
     compare(found, "idle", (idle.returncode, idle.stdout), (bare.returncode, bare.stdout))
     rules = {point: RULES[point][1].format(folder=folder, port=echo.port) for point in points}
     reasons = {point: table[RULES[point][0], point][backend] for point in points}
