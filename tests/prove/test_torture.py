@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Every command and every unit test under our own shim, with the 1st, 2nd, ... n-th allocation and call failing: each failure is
-clean (what that means: tests/support/torture.py). All of the first 150 calls of a point, then 12 a doubling. A sample runs under
-Valgrind, too, and leaks nothing."""
+clean (what that means: tests/support/torture.py). All of the first 150 calls of a point, then 12 a doubling."""
 # time-limit: 3600
 import os
 import sys
