@@ -40,7 +40,7 @@ static int disarm_main(int argc, char **argv)
         errs_add(&errs, ERR_USAGE, "disarm", "expected TARGET or --all");
     else if (!pages_registry("disarm", &registry, &errs)) {
         if (!strcmp(argv[1], "--all"))
-            (void)page_each(&registry, release_each, &errs);
+            pages_each("disarm", &registry, release_each, &errs, &errs);
         else if (!pages_find(&registry, argv[1], &page, &errs))
             (void)release(page, &errs);
     }

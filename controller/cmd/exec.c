@@ -211,9 +211,12 @@ static int arm(struct exec *exec, struct errs *errs)
 static int choose_backend(struct exec *exec, struct errs *errs)
 {
     char path[PATH_MAX];
+    int result = 0;
 
     if (!inspect_find_program(exec->options.argv[0], path, sizeof(path)))
-        (void)inspect_file(path, &exec->inspection); /* exec itself will say what is wrong with it */
+        result = inspect_file(path, &exec->inspection);
+    if (err_is_shortage(result)) /* of other errors, exec itself will say what is wrong with it */
+        return errs_add(errs, ERR_WORLD, exec->options.argv[0], "cannot be looked at: %s", strerror(-result));
     return exec_backend_choose(&exec->backend, &exec->options, exec->inspection, errs);
 }
 

@@ -38,6 +38,15 @@ static int match_pid(struct page *page, void *context)
     return 1;
 }
 
+void pages_each(const char *command, const struct registry *registry, int (*each)(struct page *page, void *context), void *context,
+                struct errs *errs)
+{
+    int result = page_each(registry, each, context);
+
+    if (result < 0)
+        errs_add(errs, ERR_WORLD, command, "not every control page could be read: %s", strerror(-result));
+}
+
 static int refuse(const char *target, pid_t pid, struct errs *errs)
 {
     struct inspection *inspection = NULL;
@@ -66,7 +75,10 @@ int pages_find(const struct registry *registry, const char *target, struct page 
         return result < 0 ? refuse(target, 0, errs) : 0;
     }
     wanted.pid = (pid_t)pid;
-    if (page_each(registry, match_pid, &wanted) != 1)
+    result = page_each(registry, match_pid, &wanted);
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, target, "not every control page could be read: %s", strerror(-result));
+    if (result != 1)
         return refuse(target, wanted.pid, errs);
     result = page_open(registry, wanted.name, ret_page);
     if (result < 0)

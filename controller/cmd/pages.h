@@ -12,4 +12,8 @@ int pages_registry(const char *command, struct registry *ret_registry, struct er
  * error added that says why there is none. */
 int pages_find(const struct registry *registry, const char *target, struct page **ret_page, struct errs *errs);
 
+/* page_each for a command; pages that could not be looked at are an error under `command`. */
+void pages_each(const char *command, const struct registry *registry, int (*each)(struct page *page, void *context), void *context,
+                struct errs *errs);
+
 #endif

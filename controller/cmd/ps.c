@@ -70,6 +70,7 @@ static int ps_main(int argc, char **argv)
     static struct errs errs;
     bool halted = false;
     size_t pages = 0, runs = 0;
+    int result;
 
     (void)argv;
     if (argc > 1) {
@@ -79,14 +80,16 @@ static int ps_main(int argc, char **argv)
     if (pages_registry("ps", &registry, &errs) < 0)
         return command_fail(&errs);
     (void)page_sweep(&registry);
-    (void)list_runs(stdout, &runs);
-    (void)page_each(&registry, print_page, &pages);
+    result = list_runs(stdout, &runs);
+    if (result < 0)
+        errs_add(&errs, ERR_WORLD, "ps", "not every run could be read: %s", strerror(-result));
+    pages_each("ps", &registry, print_page, &pages, &errs);
     if (!(pages + proxies_print(&registry, !pages)))
         printf("nothing runs under the shim and no proxy; `perturb exec -- CMD` starts a program with it\n");
     if (!lever_read(&registry, &halted) && halted)
         printf("halted: nothing may be armed until `perturb resume`\n");
     registry_close(&registry);
-    return 0;
+    return command_fail(&errs);
 }
 
 const struct command command_ps = {

@@ -54,8 +54,10 @@ static int run_main(int argc, char **argv)
     if (errs.count)
         return command_fail(&errs);
     batches = calloc((size_t)count, sizeof(*batches));
-    if (!batches)
-        return ERR_INTERNAL;
+    if (!batches) {
+        errs_add(&errs, ERR_INTERNAL, "run", "out of memory");
+        return command_fail(&errs);
+    }
     for (int64_t repeat = 0; repeat < options.repeat; repeat++)
         for (int i = 1; i <= count; i++)
             status = worse(status, run_one(argv[i], batches[i - 1], &options));

@@ -108,3 +108,8 @@ int err_nearest(const char *name, const char *const *candidates, size_t count)
     }
     return found;
 }
+
+bool err_is_shortage(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EIO;
+}

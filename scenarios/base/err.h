@@ -7,6 +7,7 @@
 #ifndef PERTURB_BASE_ERR_H
 #define PERTURB_BASE_ERR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -46,5 +47,9 @@ int errs_status(const struct errs *errs);
 /* Picks the candidate nearest to `name` by edit distance (a swap of neighbours is one edit), if near enough to be a slip of the
  * hand (at most 1/3 of its length, at least 1). Returns an index below `count`, or -1. `candidates[i]` may be NULL (skipped). */
 int err_nearest(const char *name, const char *const *candidates, size_t count);
+
+/* Is this negative errno a shortage of ours (memory, descriptors) or a failing device, which says nothing about what was asked
+ * for? Then "not there" would be a wrong answer. */
+bool err_is_shortage(int error);
 
 #endif

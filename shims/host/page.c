@@ -31,8 +31,11 @@ struct page {
 static bool process_lives(pid_t pid, uint64_t start_ticks)
 {
     struct process_id id;
+    int result = pid > 0 ? process_identify(pid, &id) : -ESRCH;
 
-    return pid > 0 && !process_identify(pid, &id) && id.start_ticks == start_ticks && process_is_alive(&id);
+    if (result < 0)
+        return result != -ESRCH; /* what cannot be told counts as alive */
+    return id.start_ticks == start_ticks && process_is_alive(&id);
 }
 
 static bool name_is_sound(const char *name)

@@ -96,7 +96,8 @@ struct page_process {
 size_t page_processes(const struct page *page, struct page_process *list, size_t max);
 
 /* Calls `each` with every readable page of the registry (open for the call only) until it returns non-zero, which is then
- * returned. Foreign and broken files are passed over. */
+ * returned. Foreign and broken files are passed over; -errno when a page could not be looked at for another reason (err_is_shortage):
+ * the others were. */
 int page_each(const struct registry *registry, int (*each)(struct page *page, void *context), void *context);
 
 /* Removes pages whose owner has gone, whose lease is over and which no living process uses. Returns how many. */

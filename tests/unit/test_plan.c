@@ -13,6 +13,7 @@ static struct plan *sound_plan(void)
 {
     struct plan *plan = calloc(1, PLAN_SIZE(RULES));
 
+    assert_non_null(plan);
     *plan = (struct plan){ PLAN_MAGIC, PLAN_VERSION, sizeof(struct plan_rule), RULES, 1, 42 };
     for (size_t i = 0; i < RULES; i++) {
         const struct fault_desc *fault = &fault_descs[i];

@@ -142,6 +142,7 @@ static void scripts_lead_to_their_interpreter(void **state)
 
     snprintf(path, sizeof(path), "%s/script", bench->folder);
     file = fopen(path, "we");
+    assert_non_null(file);
     fprintf(file, "#!/usr/bin/env sh\necho hello\n");
     fclose(file);
     assert_int_equal(chmod(path, 0700), 0);
@@ -153,6 +154,7 @@ static void scripts_lead_to_their_interpreter(void **state)
     assert_string_equal(inspection->allocator, "libc.so.6");
     inspection_free(inspection);
     file = fopen(path, "we");
+    assert_non_null(file);
     fprintf(file, "#!%s\n", path); /* its own interpreter */
     fclose(file);
     assert_int_equal(inspect_file(path, &inspection), -ENOEXEC);
