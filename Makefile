@@ -100,7 +100,7 @@ $(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(sr
 	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $(filter %.o %.a,$^) -lcjson $(if $(TLS),$(shell $(PKG_CONFIG) --libs $(if $(STATIC),--static) openssl)) $(uring_libs) -lm -lpthread
 
 $(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
-	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
+	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,--wrap=syscall -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
 	  -o $@ $(filter %.o,$^) -ldl -lpthread
 
 define program_rule

@@ -160,6 +160,16 @@ int words_index(const char *words, const char *word)
     return -1;
 }
 
+uint64_t fault_points_unnamed(enum fault_id fault)
+{
+    uint64_t points = fault_points[fault];
+
+    for (size_t i = 0; i < POINT_COUNT; i++)
+        if (point_descs[i].groups & GROUP_NAMED)
+            points &= ~BIT(i);
+    return points ? points : fault_points[fault];
+}
+
 int64_t param_initial(const struct param_desc *param, const int64_t *slot)
 {
     return param->rest_of ? PPM - slot[param->rest_of] : param->initial;

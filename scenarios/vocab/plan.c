@@ -21,7 +21,7 @@ void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, cons
     copy_name(rule->name, sizeof(rule->name), name ? name : fault->name);
     rule->name_hash = rng_hash(rule->name);
     rule->fault = fault->id;
-    rule->points = fault_points[fault->id];
+    rule->points = fault_points_unnamed(fault->id);
     for (size_t i = 0; i < fault->param_count; i++)
         rule->params.slot[fault->params[i].slot] = param_initial(&fault->params[i], rule->params.slot);
     rule->selector = (struct selector){

@@ -6,6 +6,7 @@
 #include "shims/include/control.h"
 #include "shims/judge/judge.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -46,6 +47,8 @@ uint64_t shim_now_ns(void);
 uint64_t shim_stream(void);
 uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
+int shim_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument);
+extern __typeof__(shim_create) *shim_create_next; /* the library's pthread_create */
 
 /* lookup.c */
 void shim_name_program(void);
@@ -67,5 +70,6 @@ socklen_t message_length(const struct msghdr *message); /* of that address */
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);
 void shim_resolve(void);
+void shim_syscall_resolve(void); /* syscall.c */
 
 #endif

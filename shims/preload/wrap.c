@@ -7,17 +7,11 @@
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
 #include "shims/preload/shim.h"
 
+#include "shims/include/call_headers.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
@@ -72,6 +66,8 @@ void shim_resolve(void)
         real_##name = found;                                                                                                 \
     }
 #include "shims/include/calls.def"
+    shim_create_next = real_pthread_create; /* new threads are numbered between the wrapper and the library */
+    real_pthread_create = shim_create;
     resolving = false;
     errno = saved;
 }
@@ -199,6 +195,7 @@ __attribute__((constructor)) static void shim_begin(void)
     shim_resolve();
     shim_clock_find();
     shim_name_program();
+    shim_syscall_resolve();
     shim_page_map();
     errno = saved;
 }
