@@ -38,6 +38,9 @@
 #define SYS_dup2 NO_SYSCALL
 #define SYS_epoll_create NO_SYSCALL
 #endif
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439 /* Linux 5.8 */
+#endif
 #ifndef SYS_renameat
 #define SYS_renameat NO_SYSCALL
 #endif

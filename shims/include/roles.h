@@ -42,6 +42,7 @@ enum {
 
 static const struct native native_rows[NATIVE_COUNT] = {
 #define NATIVE(name) { NUMBER_##name, (uint32_t)POINTS_##name, (roles_function *)roles_##name },
+#define NATIVE_AS(name, number) { number, (uint32_t)POINTS_##name, (roles_function *)roles_##name },
 #include "shims/include/natives.def"
 };
 

@@ -138,6 +138,7 @@ static __attribute__((cold, noinline)) long judged(const void *caller, const str
     return next(number, (long)r[0], (long)r[1], (long)r[2], (long)r[3], (long)r[4], (long)r[5]);
 }
 
+#define NATIVE_AS(name, number)
 #define NATIVE(name) | (uint32_t)POINTS_##name
 enum { POINTS_OF_ALL = (int)(0
 #include "shims/include/natives.def"
