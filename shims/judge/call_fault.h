@@ -5,6 +5,7 @@
 #ifndef PERTURB_SHIMS_CALL_FAULT_H
 #define PERTURB_SHIMS_CALL_FAULT_H
 
+#include "scenarios/base/shape.h"
 #include "scenarios/vocab/decide.h"
 #include "shims/judge/judge.h"
 
@@ -51,7 +52,7 @@ uint64_t call_draw(const struct call_firing *firing, enum call_draw which);
 /* `error` if it is one, else `otherwise`. */
 int call_errno(int64_t error, int otherwise);
 
-/* A sleep of mean plus or minus a uniform jitter, at most SHIM_SLEEP_MAX_NS, before anything else. */
-void call_sleep(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling);
+/* A sleep of that shape, at most SHIM_SLEEP_MAX_NS, before anything else; the wave begins with the rule's window. */
+void call_sleep(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling);
 
 #endif

@@ -15,7 +15,7 @@ static uint64_t product(size_t count, size_t size)
     return (uint64_t)count * size;
 }
 
-#include "shims/include/roles.h"
+#include "shims/judge/roles.def"
 
 typedef long syscall_function(long, long, long, long, long, long, long);
 

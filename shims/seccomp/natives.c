@@ -1,4 +1,4 @@
-/* calls.def, seen from the kernel's side (shims/include/roles.h): what it points to lies in the target's memory. */
+/* calls.def, seen from the kernel's side (shims/judge/roles.def): what it points to lies in the target's memory. */
 #include "shims/seccomp/natives.h"
 
 #include "shims/include/call_headers.h"
@@ -51,7 +51,7 @@ static socklen_t message_length(const struct msghdr *message)
     return remote_read(filling.memory, message, &copy, sizeof(copy)) < 0 ? 0 : copy.msg_namelen;
 }
 
-#include "shims/include/roles.h"
+#include "shims/judge/roles.def"
 
 uint32_t native_points(int number)
 {
