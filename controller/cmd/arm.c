@@ -6,6 +6,7 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/spec.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "shims/host/inspect.h"
 
@@ -61,6 +62,7 @@ static int parse_options(int argc, char **argv, struct arm_options *options, str
 static struct plan *build_plan(const struct arm_options *options, struct errs *errs)
 {
     struct plan *plan = calloc(1, PLAN_SIZE(options->fault_count));
+    const struct plan_rule *rules[ARM_FAULTS_MAX];
     static struct fault_spec spec;
 
     if (!plan)
@@ -76,7 +78,10 @@ static struct plan *build_plan(const struct arm_options *options, struct errs *e
             if (!strcmp(plan->rules[k].name, spec.rule.name))
                 errs_add(errs, ERR_USAGE, options->faults[i], "the name '%s' is taken; give one with name=", spec.rule.name);
         plan->rules[plan->rule_count++] = spec.rule;
+        rules[plan->rule_count - 1] = &plan->rules[plan->rule_count - 1];
+        spec_rules_warn(rules, plan->rule_count, plan->rule_count - 1, options->faults[i], errs);
     }
+    errs_print_warnings(errs, stderr);
     return plan;
 }
 

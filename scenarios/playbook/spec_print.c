@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "scenarios/vocab/decide.h"
 
@@ -85,6 +86,16 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_item(out, "observe", "=", "true");
 }
 
+static void put_errors(struct buf *out, const char *key, const struct plan_rule *rule)
+{
+    struct buf text;
+
+    buf_init(&text, 512);
+    spec_errors_print(&text, rule);
+    put_item(out, key, "=", text.data);
+    buf_done(&text);
+}
+
 int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
 {
     const struct plan_rule *rule = &spec->rule;
@@ -102,7 +113,9 @@ int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
         int64_t value = rule->params.slot[param->slot];
         char printed[64];
 
-        if (param->required || value != param_initial(param, rule->params.slot))
+        if (param->unit == UNIT_ERRNO && (rule->error_any || rule->error_count))
+            put_errors(&out, param->name, rule);
+        else if (param->required || value != param_initial(param, rule->params.slot))
             put_item(&out, param->name, "=", value_print(param->unit, param->words, value, printed, sizeof(printed)));
     }
     put_selector(&out, &rule->selector);

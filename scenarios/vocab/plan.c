@@ -75,6 +75,11 @@ static bool rule_is_sound(const struct plan_rule *rule)
         if (value < fault->params[i].minimum || value > param_maximum(&fault->params[i]))
             return false;
     }
+    if (rule->error_any > 1 || rule->error_count > RULE_ERRORS_MAX)
+        return false;
+    for (uint32_t i = 0; i < rule->error_count; i++)
+        if (!rule->errors[i].error || rule->errors[i].error > RULE_ERRNO_MAX || !rule->errors[i].weight)
+            return false;
     return address_is_sound(&selector->peer) && address_is_sound(&selector->client);
 }
 

@@ -19,6 +19,8 @@ enum {
     RULE_PATH_MAX = 128,
     RULE_CALLER_MAX = 48,
     RULE_THREAD_MAX = 16,
+    RULE_ERRORS_MAX = 8,
+    RULE_ERRNO_MAX = 4095,
 };
 
 /* An address pattern: CIDR and a port range. family 0 matches any address; port_last 0 matches any port. */
@@ -50,13 +52,19 @@ struct selector {
     struct address_match peer, client;
 };
 
+struct rule_error {
+    uint16_t error, weight; /* weight is at least 1 */
+};
+
 struct plan_rule {
     char name[RULE_NAME_MAX];   /* instance name, unique in the plan; draws depend on it and not on the place in the list */
     char scope[RULE_SCOPE_MAX]; /* which proxy or target it acts on; "" for all of the executor's */
     char to[RULE_SCOPE_MAX];    /* host layer: the other end, a target or an address; "" is all others */
     uint64_t name_hash;         /* rng_hash(name) */
     uint32_t fault;             /* enum fault_id */
-    uint32_t reserved;
+    uint32_t error_any;   /* call layer: 1: an errno that the call can return (errnos.def), whatever the parameter says */
+    uint32_t error_count; /* else, when not 0: one of `errors`, by their weights; the parameter is the first */
+    struct rule_error errors[RULE_ERRORS_MAX];
     uint64_t points; /* call layer: BIT(point) */
     union fault_params params;
     struct selector selector;

@@ -2,6 +2,7 @@
 #include "shims/judge/call_fault.h"
 
 #include "scenarios/base/rng.h"
+#include "scenarios/vocab/errnos.h"
 
 #include <sys/param.h>
 
@@ -31,6 +32,24 @@ uint64_t call_draw(const struct call_firing *firing, enum call_draw which)
 int call_errno(int64_t error, int otherwise)
 {
     return error > 0 && error < 4096 ? (int)error : otherwise;
+}
+
+int call_error(const struct call_firing *firing, int64_t parameter, int otherwise)
+{
+    const struct plan_rule *rule = firing->rule;
+    uint64_t sum = 0, at;
+
+    if (rule->error_any)
+        return call_errno(errno_any(rule->points & firing->occasion->points, call_draw(firing, DRAW_ERROR)), otherwise);
+    if (!rule->error_count || rule->error_count > RULE_ERRORS_MAX)
+        return call_errno(parameter, otherwise);
+    for (uint32_t i = 0; i < rule->error_count; i++)
+        sum += rule->errors[i].weight;
+    at = sum ? rng_below(call_draw(firing, DRAW_ERROR), sum) : 0;
+    for (uint32_t i = 0; i < rule->error_count; at -= rule->errors[i].weight, i++)
+        if (at < rule->errors[i].weight)
+            return call_errno(rule->errors[i].error, otherwise);
+    return otherwise;
 }
 
 /* The jitter's draw of this thread's occasion `at`. */

@@ -49,6 +49,9 @@ enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE };
 /* 64 random bits, a pure function of seed, rule, stream, ordinal and `which`. */
 uint64_t call_draw(const struct call_firing *firing, enum call_draw which);
 
+/* The errno of this occasion: any that the call can return, one of the rule's list by its weight, or the parameter. */
+int call_error(const struct call_firing *firing, int64_t parameter, int otherwise);
+
 /* `error` if it is one, else `otherwise`. */
 int call_errno(int64_t error, int otherwise);
 

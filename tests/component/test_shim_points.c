@@ -2,6 +2,8 @@
  * fail (tests/fixtures/victim_points.c), and the page counts the same. */
 #include "tests/component/shim.h"
 
+#include "scenarios/base/rng.h"
+
 enum { CALLS = 120, NTH = 3 };
 
 static void judge(struct bench *bench, const char *kind, const char *point, const char *error, const char *number)
@@ -87,6 +89,56 @@ static void they_have_to_be_named(void **state)
     }
 }
 
+/* The errnos that the victim met, in order. */
+static void hear_errnos(struct bench *bench, int errnos[CALLS])
+{
+    struct victim victim = victim_start(bench, (char *)(uintptr_t)"victim_points", (char *)(uintptr_t)"told", (char *)(uintptr_t)"0", (char *)(uintptr_t)"1");
+    char text[2048], *at = text;
+
+    assert_int_equal(victim_end(&victim, text, sizeof(text)), 0);
+    for (int i = 0; i < CALLS; i++)
+        errnos[i] = (int)strtol(at, &at, 10);
+}
+
+/* Which errno is a draw of its own, beside the one of the probability: seed, name, stream and ordinal say it. */
+static void errnos_by_their_weights(void **state)
+{
+    const uint64_t ninth = UINT64_C(9) << 60;
+    struct bench *bench = *state;
+    int errnos[CALLS], seen_eio = 0;
+
+    bench_arm(bench, 77, "fail@write:EIO:3+EINTR+ENOSPC:4,thread=counted,name=mine");
+    hear_errnos(bench, errnos);
+    for (uint64_t i = 0; i < CALLS; i++) {
+        uint64_t eighth = rng_draw(77, rng_hash("mine"), 1, (i + 1) | ninth) >> 61;
+
+        assert_int_equal(errnos[i], eighth < 3 ? EIO : eighth < 4 ? EINTR : ENOSPC);
+        seen_eio += errnos[i] == EIO;
+    }
+    assert_in_range(seen_eio, 25, 65); /* mean 45, sigma 5 */
+}
+
+/* error=any: one of what write(2) lists, and each of them comes in a hundred draws. */
+static void any_errno_of_the_manual_page(void **state)
+{
+    static const int listed[] = { EAGAIN, EDQUOT, EFBIG, EINTR, EIO, ENOSPC, EPIPE };
+    struct bench *bench = *state;
+    int errnos[CALLS], seen[ARRAY_SIZE(listed)] = { 0 };
+
+    bench_arm(bench, 5, "fail@write:any,thread=counted,name=mine");
+    hear_errnos(bench, errnos);
+    for (int i = 0; i < CALLS; i++)
+        for (size_t k = 0; k <= ARRAY_SIZE(listed); k++) {
+            assert_true(k < ARRAY_SIZE(listed));
+            if (errnos[i] == listed[k]) {
+                seen[k]++;
+                break;
+            }
+        }
+    for (size_t k = 0; k < ARRAY_SIZE(listed); k++)
+        assert_true(seen[k] > 0);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, bench_begin, bench_end)
 
 int main(void)
@@ -100,6 +152,8 @@ int main(void)
         CASE(descriptors_and_random_numbers),
         CASE(system_calls_by_number),
         CASE(they_have_to_be_named),
+        CASE(errnos_by_their_weights),
+        CASE(any_errno_of_the_manual_page),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
