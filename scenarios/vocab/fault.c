@@ -164,7 +164,7 @@ uint64_t fault_points_unnamed(enum fault_id fault)
 {
     uint64_t points = fault_points[fault];
 
-    for (size_t i = 0; i < POINT_COUNT; i++)
+    for (size_t i = 0; i < POINT_COUNT && fault_points[fault] != POINTS_ALL; i++)
         if (point_descs[i].groups & GROUP_NAMED)
             points &= ~BIT(i);
     return points ? points : fault_points[fault];

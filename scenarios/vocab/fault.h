@@ -63,6 +63,8 @@ enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_M
                       POINT_BIT(map) | POINT_BIT(socket) | POINT_BIT(poll) | POINT_BIT(thread) | POINT_BIT(process) |           \
                       POINT_BIT(descriptor) | POINT_BIT(random))
 
+#define POINTS_ALL (BIT(POINT_COUNT) - 1)
+
 /* What a step of a host fault may name. */
 enum acts_on {
     ACTS_ON_SPAWNED = 1, /* a target that the run spawned */
@@ -158,7 +160,8 @@ char *words_at(const char *words, int64_t index, char *text, size_t size);
 /* The parameter kept in a slot; NULL when there is none. */
 const struct param_desc *fault_param_at(const struct fault_desc *fault, size_t slot);
 
-/* Where a call fault acts that names no point: at all of its points that need no naming, else at all it has. */
+/* Where a call fault acts that names no point: at all of its points that need no naming; where it can be put at all points
+ * there are, at all of them. */
 uint64_t fault_points_unnamed(enum fault_id fault);
 
 /* The default beside the other parameters `slot` of the rule. */

@@ -24,6 +24,10 @@ struct call_ops {
     /* Could the fault do anything at all to this call? What could not is not a match. NULL: it always could. */
     bool (*applies)(const struct judge_facts *facts, const struct plan_rule *rule, struct occasion *occasion);
 
+    /* Which turn of its thread this is, from 1, when the fault acts once a turn instead of once a call: further calls of the same
+     * turn are no match, and turns take the place of ordinals. 0: none yet. NULL: it acts on calls. */
+    uint64_t (*turn)(const struct plan_rule *rule, uint64_t since_arm_ns);
+
     /* Adds to the ruling what it does. Parameters come from a page that somebody else writes: clamped, not trusted. */
     void (*act)(const struct call_firing *firing, struct ruling *ruling);
 };

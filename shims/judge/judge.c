@@ -236,6 +236,22 @@ static void stamp(struct control_count *count, const struct decide_event *event,
     __atomic_store_n(&count->first_ns, now_ns, __ATOMIC_RELEASE);
 }
 
+/* Where the thread stands: the count of its matches or, of a fault that acts by turns, the turn. False: no match after all. */
+static bool take_position(const struct view *view, uint32_t index, const struct plan_rule *rule, struct decide_event *event)
+{
+    const struct judge_facts *facts = view->judge->facts;
+    const struct call_ops *ops = call_ops_of(rule->fault);
+
+    if (ops->turn) {
+        event->position = ops->turn(rule, event->since_arm_ns);
+        return event->position && facts->turn(event->stream, index, view->epoch, event->position);
+    }
+    event->position = facts->ordinal(event->stream, index, view->epoch);
+    if (!event->position)
+        count_one(&view->judge->counters->lost);
+    return event->position != 0;
+}
+
 static void consider(struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
                      struct ruling *ruling)
 {
@@ -247,11 +263,8 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
     if (!fault_applies(facts, rule, occasion) || !selectors_match(view, rule, occasion, &event))
         return;
     event.stream = facts->stream(occasion);
-    event.position = facts->ordinal(event.stream, index, view->epoch);
-    if (!event.position) {
-        count_one(&view->judge->counters->lost);
+    if (!take_position(view, index, rule, &event))
         return;
-    }
     count_one(&count->matched);
     decision = decide_fires(rule, view->seed, &event, event.position);
     if (decision == DECIDE_NOT_ELIGIBLE)

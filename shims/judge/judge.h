@@ -64,6 +64,7 @@ struct judge_facts {
     const struct sockaddr *(*peer)(const struct occasion *occasion, struct sockaddr_storage *room);
     uint64_t (*stream)(const struct occasion *occasion);
     uint64_t (*ordinal)(uint64_t stream, uint32_t rule, uint64_t epoch); /* from 1; 0 when the table is full */
+    bool (*turn)(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
     uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC, whoever else fakes clocks */
 };
 

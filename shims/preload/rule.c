@@ -37,6 +37,7 @@ static const struct judge_facts facts = {
     .peer = shim_peer_of,
     .stream = stream_of,
     .ordinal = shim_ordinal,
+    .turn = shim_turn,
     .now_ns = shim_now_ns,
 };
 

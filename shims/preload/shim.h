@@ -46,6 +46,7 @@ uint64_t shim_now_ns(void);
 /* stream.c: this thread's stream, and how many matches of a rule it has seen, this one included; 0 when the table is full. */
 uint64_t shim_stream(void);
 uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
+bool shim_turn(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
 int shim_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument);
 extern __typeof__(shim_create) *shim_create_next; /* the library's pthread_create */

@@ -103,6 +103,16 @@ uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch)
     return entry ? ++entry->count : 0;
 }
 
+bool shim_turn(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    struct entry *entry = entry_of(key_of(stream, rule + PLAN_RULES_MAX, epoch), epoch);
+    bool is_first = entry && entry->count != turn;
+
+    if (is_first)
+        entry->count = turn;
+    return is_first;
+}
+
 /* ---- pthread_create: the new thread's stream is fixed by its maker ---------------------------------------------------- */
 
 typedef void *start_function(void *);

@@ -75,6 +75,11 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return tasks_ordinal(&self.tasks, stream, rule, epoch);
 }
 
+static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    return tasks_turn(&self.tasks, stream, rule, epoch, turn);
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
@@ -83,6 +88,7 @@ static const struct judge_facts facts = {
     .peer = peer_of,
     .stream = stream_of,
     .ordinal = ordinal_of,
+    .turn = turn_of,
     .now_ns = clock_now_ns,
 };
 
