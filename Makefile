@@ -122,6 +122,8 @@ $(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< -lpthread
 
+$(BUILD)/tests/fixtures/victim_sites: LDFLAGS += -rdynamic # its functions are asked for by name
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(archives) $(archives) $(libs) $(uring_libs) $(cmocka_libs) -lpthread

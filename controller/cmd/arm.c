@@ -91,8 +91,8 @@ static void check_supervised(const struct plan *plan, uint64_t points, struct er
         const struct plan_rule *rule = &plan->rules[i];
         const char *why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
 
-        if (!why && rule->selector.caller[0])
-            why = "the selector caller needs the shim";
+        if (!why && selector_asks_caller(&rule->selector))
+            why = "the selectors caller and each_site need the shim";
         if (!why && !(rule->points & points))
             why = "the program's filter was chosen when it started and does not intercept these calls; `exec` without -f takes all";
         if (why)

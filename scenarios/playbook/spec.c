@@ -137,6 +137,9 @@ static void set_number_selector(struct selector *selector, enum selector_id id, 
     case SELECTOR_ramp:
         selector->ramp_ns = number;
         break;
+    case SELECTOR_each_site:
+        selector->each_site = (uint32_t)value;
+        break;
     default:
         selector->observe = (uint32_t)value;
         break;

@@ -76,6 +76,8 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_item(out, "thread", selector->thread_negate ? "!=" : "=", selector->thread);
     if (selector->caller[0])
         put_item(out, "caller", selector->caller_negate ? "!=" : "=", selector->caller);
+    if (selector->each_site)
+        put_item(out, "each_site", "=", "true");
     if (selector->from_ns)
         put_number(out, SELECTOR_from, "=", selector->from_ns);
     if (selector->until_ns)

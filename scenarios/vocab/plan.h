@@ -17,7 +17,7 @@ enum {
     RULE_NAME_MAX = 48,
     RULE_SCOPE_MAX = 48,
     RULE_PATH_MAX = 128,
-    RULE_CALLER_MAX = 48,
+    RULE_CALLER_MAX = 96,
     RULE_THREAD_MAX = 16,
     RULE_ERRORS_MAX = 8,
     RULE_ERRNO_MAX = 4095,
@@ -44,11 +44,12 @@ struct selector {
     uint64_t ramp_ns;
     int32_t fd; /* -1 is any */
     uint32_t direction; /* enum direction bits */
-    uint32_t path_negate, thread_negate, caller_negate;
+    uint32_t path_negate, thread_negate, caller_negate, reserved;
+    uint32_t each_site;  /* call layer: 1: once at each call site */
     uint32_t active_max; /* stream layer: connections acted on at a time; 0 is no limit */
     char path[RULE_PATH_MAX]; /* "" is any */
     char thread[RULE_THREAD_MAX];
-    char caller[RULE_CALLER_MAX];
+    char caller[RULE_CALLER_MAX]; /* module file name, or "symbol:" and the name of a function */
     struct address_match peer, client;
 };
 
@@ -95,6 +96,12 @@ struct rule_status {
     struct rule_counts counts;
     uint64_t in_flight; /* calls asleep or bytes held right now */
 };
+
+/* Does it ask who made the call? Only the shim knows. */
+static inline bool selector_asks_caller(const struct selector *selector)
+{
+    return selector->caller[0] || selector->each_site;
+}
 
 /* A rule with every selector at "any, always" and every parameter at its default. `name` may be NULL (the fault's name). */
 void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, const char *name);

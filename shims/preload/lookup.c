@@ -97,6 +97,22 @@ const char *shim_caller_of(const void *address, char *room, size_t size)
     return slash ? slash + 1 : name;
 }
 
+bool shim_site_of(const void *address, struct judge_site *ret_site)
+{
+    char room[512];
+    const char *name = shim_caller_of(address, room, sizeof(room));
+    struct dl_find_object object;
+    size_t length;
+
+    if (!name || _dl_find_object((void *)(uintptr_t)address, &object) < 0)
+        return false;
+    length = strnlen(name, CONTROL_MODULE_MAX - 1);
+    memcpy(ret_site->module, name, length);
+    ret_site->module[length] = '\0';
+    ret_site->offset = (uintptr_t)address - object.dlfo_link_map->l_addr;
+    return true;
+}
+
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room)
 {
     socklen_t length = occasion->length;

@@ -55,7 +55,11 @@ extern __typeof__(shim_create) *shim_create_next; /* the library's pthread_creat
 void shim_name_program(void);
 const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
 const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
+bool shim_site_of(const void *address, struct judge_site *ret_site);                     /* false when unknown */
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */
+
+/* symbol.c: "symbol:NAME" of the exported function that an address lies in; NULL when unknown */
+const char *shim_symbol_of(const void *address, char *room, size_t size);
 
 /* act.c */
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */

@@ -44,6 +44,12 @@ static const char *caller_of(const struct occasion *occasion, char *room, size_t
     return NULL;
 }
 
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    (void)occasion, (void)ret_site;
+    return false;
+}
+
 static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
 {
     const struct thread *thread = call_of(occasion)->thread;
@@ -84,6 +90,8 @@ static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
     .caller = caller_of,
+    .symbol = caller_of,
+    .site = site_of,
     .thread = thread_of,
     .peer = peer_of,
     .stream = stream_of,
