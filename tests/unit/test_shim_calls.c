@@ -6,6 +6,7 @@
 #include "shims/host/inspect.h"
 #include "shims/include/calls.h"
 
+#include <dlfcn.h>
 #include <sys/stat.h>
 
 struct seen {
@@ -88,6 +89,31 @@ static void every_point_has_calls(void **state)
     assert_int_equal(points, BIT(POINT_COUNT) - 1);
 }
 
+/* Each row is a call of this C library, or of its older selves: none may be a slip of the pen. */
+static void every_row_is_in_the_library(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < call_count; i++)
+        if (!dlsym(RTLD_DEFAULT, call_descs[i].name))
+            fail_msg("no %s", call_descs[i].name);
+}
+
+/* No name stands in two rows, and the mask of points that have to be named is that of the table. */
+static void rows_and_points_are_told_once(void **state)
+{
+    uint64_t named = 0;
+
+    (void)state;
+    for (size_t i = 0; i < call_count; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(call_descs[i].name, call_descs[k].name);
+    for (size_t i = 0; i < POINT_COUNT; i++)
+        named |= point_descs[i].groups & GROUP_NAMED ? BIT(i) : 0;
+    assert_int_equal(POINTS_NAMED & ~named, 0);
+    assert_int_equal(fault_points_unnamed(FAULT_CALL_thread_stall), POINTS_ALL);
+    assert_int_equal(fault_points_unnamed(FAULT_CALL_fail) & named, 0);
+}
+
 static void ignore(const char *name, bool defined, void *context)
 {
     size_t *length = context;
@@ -168,6 +194,8 @@ int main(void)
         CASE(exports_are_the_table),
         CASE(wants_nothing_special),
         cmocka_unit_test(every_point_has_calls),
+        cmocka_unit_test(every_row_is_in_the_library),
+        cmocka_unit_test(rows_and_points_are_told_once),
         CASE(broken_files_are_read),
         CASE(scripts_lead_to_their_interpreter),
     };
