@@ -71,7 +71,9 @@ static uint64_t now(void)
     return told.now_ns;
 }
 
-static const struct judge_facts facts = { kind_of, path_of, caller_of, thread_of, peer_of, stream_of, ordinal_of, now };
+static const struct judge_facts facts = {
+    .kind = kind_of, .path = path_of, .caller = caller_of, .thread = thread_of, .peer = peer_of, .stream = stream_of, .ordinal = ordinal_of, .now_ns = now,
+};
 
 static struct control_rules rules;
 static struct control_counters counters;
