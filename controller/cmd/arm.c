@@ -92,7 +92,7 @@ static void check_supervised(const struct plan *plan, uint64_t points, struct er
         const char *why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
 
         if (!why && selector_asks_caller(&rule->selector))
-            why = "the selectors caller and each_site need the shim";
+            why = rule->selector.each_site ? "the selector each_site needs the shim" : "the selector caller needs the shim";
         if (!why && !(rule->points & points))
             why = "the program's filter was chosen when it started and does not intercept these calls; `exec` without -f takes all";
         if (why)

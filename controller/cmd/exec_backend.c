@@ -15,7 +15,8 @@ static int check_faults(const struct exec_options *options, struct errs *errs)
             continue;
         why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
         if (!why && selector_asks_caller(&rule->selector))
-            why = "the selectors caller and each_site need the shim: a supervisor does not know who called";
+            why = rule->selector.each_site ? "the selector each_site needs the shim: a supervisor does not know who called" :
+                                            "the selector caller needs the shim: a supervisor does not know who called";
         if (why)
             errs_add(errs, ERR_WORLD, rule->name, "not by --backend seccomp: %s", why);
     }
