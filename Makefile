@@ -100,7 +100,7 @@ $(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(sr
 	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $(filter %.o %.a,$^) -lcjson $(if $(TLS),$(shell $(PKG_CONFIG) --libs $(if $(STATIC),--static) openssl)) $(uring_libs) -lm -lpthread
 
 $(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
-	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
+	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,--wrap=syscall -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
 	  -o $@ $(filter %.o,$^) -ldl -lpthread
 
 define program_rule
@@ -121,6 +121,8 @@ fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
 $(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< -lpthread
+
+$(BUILD)/tests/fixtures/victim_sites: LDFLAGS += -rdynamic # its functions are asked for by name
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)

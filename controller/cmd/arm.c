@@ -6,6 +6,7 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/spec.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "shims/host/inspect.h"
 
@@ -61,6 +62,7 @@ static int parse_options(int argc, char **argv, struct arm_options *options, str
 static struct plan *build_plan(const struct arm_options *options, struct errs *errs)
 {
     struct plan *plan = calloc(1, PLAN_SIZE(options->fault_count));
+    const struct plan_rule *rules[ARM_FAULTS_MAX];
     static struct fault_spec spec;
 
     if (!plan)
@@ -76,7 +78,10 @@ static struct plan *build_plan(const struct arm_options *options, struct errs *e
             if (!strcmp(plan->rules[k].name, spec.rule.name))
                 errs_add(errs, ERR_USAGE, options->faults[i], "the name '%s' is taken; give one with name=", spec.rule.name);
         plan->rules[plan->rule_count++] = spec.rule;
+        rules[plan->rule_count - 1] = &plan->rules[plan->rule_count - 1];
+        spec_rules_warn(rules, plan->rule_count, plan->rule_count - 1, options->faults[i], errs);
     }
+    errs_print_warnings(errs, stderr);
     return plan;
 }
 
@@ -86,8 +91,8 @@ static void check_supervised(const struct plan *plan, uint64_t points, struct er
         const struct plan_rule *rule = &plan->rules[i];
         const char *why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
 
-        if (!why && rule->selector.caller[0])
-            why = "the selector caller needs the shim";
+        if (!why && selector_asks_caller(&rule->selector))
+            why = rule->selector.each_site ? "the selector each_site needs the shim" : "the selector caller needs the shim";
         if (!why && !(rule->points & points))
             why = "the program's filter was chosen when it started and does not intercept these calls; `exec` without -f takes all";
         if (why)

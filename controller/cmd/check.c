@@ -23,6 +23,7 @@ static int check_file(const char *file, const struct run_options *options, struc
         printf("%s: sound: %zu target%s, %zu prox%s, %zu load%s, %zu fault%s\n", file, playbook.targets.count,
                playbook.targets.count == 1 ? "" : "s", playbook.proxies.count, playbook.proxies.count == 1 ? "y" : "ies",
                playbook.loads.count, playbook.loads.count == 1 ? "" : "s", playbook.method.count, playbook.method.count == 1 ? "" : "s");
+    errs_print_warnings(errs, stderr);
     playbook_done(&playbook);
     return result;
 }

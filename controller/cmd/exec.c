@@ -9,6 +9,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "shims/host/preload.h"
 
@@ -85,6 +86,7 @@ static bool lacks_destination(const char *text)
 static int add_fault(struct exec_options *options, const char *text, struct errs *errs)
 {
     struct fault_spec *spec = &options->specs[options->spec_count];
+    const struct plan_rule *rules[EXEC_FAULTS_MAX];
     int result;
 
     if (options->spec_count == EXEC_FAULTS_MAX)
@@ -95,9 +97,13 @@ static int add_fault(struct exec_options *options, const char *text, struct errs
     if (result < 0)
         return result;
     result = name_apart(options, spec, "-f", errs);
-    if (!result)
-        options->spec_count++;
-    return result;
+    if (result)
+        return result;
+    for (size_t i = 0; i <= options->spec_count; i++)
+        rules[i] = &options->specs[i].rule;
+    spec_rules_warn(rules, options->spec_count + 1, options->spec_count, "-f", errs);
+    options->spec_count++;
+    return 0;
 }
 
 static int set_backend(struct exec_options *options, const char *text, struct errs *errs)
@@ -418,6 +424,7 @@ static int exec_main(int argc, char **argv)
         (void)command_fail(&errs);
         return EXEC_FAILED; /* whatever its class: the smaller numbers are the program's */
     }
+    errs_print_warnings(&errs, stderr);
     status = run_program(&exec, &errs);
     errs_print(&errs, stderr);
     if (exec.page)

@@ -32,6 +32,17 @@ static void print_rules(const struct page *page)
     }
 }
 
+static void print_sites(const struct page *page)
+{
+    static struct page_site sites[CONTROL_SITES_MAX];
+    size_t count = page_sites(page, sites, CONTROL_SITES_MAX);
+    struct plan_rule rule;
+
+    for (size_t i = 0; i < count; i++)
+        if (!page_rule(page, sites[i].rule, &rule))
+            printf("  %s acted at %s+0x%" PRIx64 "\n", rule.name, sites[i].module, sites[i].offset);
+}
+
 static int print_page(struct page *page, void *context)
 {
     static struct page_process processes[CONTROL_PROCESSES_MAX];
@@ -60,6 +71,7 @@ static int print_page(struct page *page, void *context)
     }
     if (rule_count)
         counts_print(stdout, list, rule_count, state.armed_ns);
+    print_sites(page);
     (*pages)++;
     return 0;
 }

@@ -34,6 +34,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
     }
     status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
 
+    errs_print_warnings(&errs, stderr);
     errs_print(&errs, stderr);
     return status;
 }

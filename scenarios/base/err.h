@@ -18,7 +18,7 @@ enum err_class {
     ERR_INTERNAL = 70, /* our own fault */
 };
 
-enum { ERR_TEXT_MAX = 480, ERR_WHERE_MAX = 288, ERRS_MAX = 64 };
+enum { ERR_TEXT_MAX = 480, ERR_WHERE_MAX = 288, ERRS_MAX = 64, WARNINGS_MAX = 16 };
 
 struct err {
     enum err_class class;
@@ -31,6 +31,8 @@ struct errs {
     size_t count; /* kept, 0..ERRS_MAX */
     size_t dropped;
     struct err list[ERRS_MAX];
+    size_t warning_count; /* told, but no failure: 0..WARNINGS_MAX, further ones are left out */
+    struct err warnings[WARNINGS_MAX];
 };
 
 /* Adds one finding. `where` may be NULL. Control characters of the text are shown as '?': it may quote hostile input.
@@ -38,8 +40,14 @@ struct errs {
 int errs_add(struct errs *errs, enum err_class class, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* One line a finding, "perturb: WHERE: TEXT". */
+/* Adds one warning: `count` and the status stay what they are. */
+void errs_warn(struct errs *errs, const char *where, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* One line a finding, "perturb: WHERE: TEXT". Warnings are not among them. */
 void errs_print(const struct errs *errs, FILE *out);
+
+/* One line a warning, "perturb: warning: WHERE: TEXT"; those are forgotten then. */
+void errs_print_warnings(struct errs *errs, FILE *out);
 
 /* The worst class of the list in the order 70, 69, 65, 64; 0 when the list is empty. */
 int errs_status(const struct errs *errs);

@@ -99,7 +99,8 @@ static void print_points(FILE *out, const struct fault_desc *fault)
             fprintf(out, "%s`@%s`", separator, point_descs[i].name);
             separator = ", ";
         }
-    fprintf(out, ". Without one it acts at all of them.\n\n");
+    fprintf(out, ". Without one it acts at all of them%s.\n\n",
+            fault_points_unnamed(fault->id) == fault_points[fault->id] ? "" : " that need not be named");
 }
 
 /* A parameter hides a selector of the same name. */
@@ -223,7 +224,7 @@ int print_reference(FILE *out)
     print_selector_table(out);
     fprintf(out, "## Points\n\n| point | calls |\n|---|---|\n");
     for (size_t i = 0; i < POINT_COUNT; i++)
-        fprintf(out, "| `@%s` | %s |\n", point_descs[i].name, point_descs[i].help);
+        fprintf(out, "| `@%s` | %s%s |\n", point_descs[i].name, point_descs[i].help, point_descs[i].groups & GROUP_NAMED ? " (has to be named)" : "");
     for (size_t layer = 0; layer < LAYER_COUNT; layer++) {
         fprintf(out, "\n## %s: %s\n\n", layer_names[layer], layer_titles[layer]);
         for (size_t i = 0; i < FAULT_COUNT; i++)

@@ -32,7 +32,7 @@ static const char *unit_pattern(enum unit unit)
     case UNIT_IPV4:
         return "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$";
     case UNIT_ERRNO:
-        return "^E[A-Z0-9]+$";
+        return "^(any|E[A-Z0-9]+(:[0-9]+)?(\\+E[A-Z0-9]+(:[0-9]+)?)*)$";
     default:
         return NULL;
     }
@@ -268,6 +268,20 @@ static cJSON *points_schema(const struct fault_desc *fault)
     return schema;
 }
 
+/* One, a list of some, or a map of their weights. */
+static cJSON *errnos_schema(void)
+{
+    cJSON *list = typed("array"), *map = typed("object"), *weight = typed("integer");
+    cJSON *schema = choice(value_schema(UNIT_ERRNO, NULL, 0, 0), list, map);
+
+    cJSON_AddItemToObject(list, "items", value_schema(UNIT_ERRNO, NULL, 0, 0));
+    cJSON_AddNumberToObject(list, "minItems", 1);
+    cJSON_AddNumberToObject(weight, "minimum", 1);
+    cJSON_AddItemToObject(map, "additionalProperties", weight);
+    cJSON_AddNumberToObject(map, "minProperties", 1);
+    return schema;
+}
+
 static cJSON *consequence(const struct fault_desc *fault, const struct section_desc *step)
 {
     cJSON *schema = cJSON_CreateObject(), *properties = cJSON_AddObjectToObject(schema, "properties"), *required = cJSON_CreateArray();
@@ -276,7 +290,7 @@ static cJSON *consequence(const struct fault_desc *fault, const struct section_d
         cJSON_AddTrueToObject(properties, step->keys[i].name);
     for (size_t i = 0; i < fault->param_count; i++) {
         const struct param_desc *param = &fault->params[i];
-        cJSON *value = value_schema(param->unit, param->words, param->minimum, param->maximum);
+        cJSON *value = param->unit == UNIT_ERRNO ? errnos_schema() : value_schema(param->unit, param->words, param->minimum, param->maximum);
 
         cJSON_AddStringToObject(value, "description", param->help);
         cJSON_AddItemToObject(properties, param->name, value);

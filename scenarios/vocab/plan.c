@@ -21,7 +21,7 @@ void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, cons
     copy_name(rule->name, sizeof(rule->name), name ? name : fault->name);
     rule->name_hash = rng_hash(rule->name);
     rule->fault = fault->id;
-    rule->points = fault_points[fault->id];
+    rule->points = fault_points_unnamed(fault->id);
     for (size_t i = 0; i < fault->param_count; i++)
         rule->params.slot[fault->params[i].slot] = param_initial(&fault->params[i], rule->params.slot);
     rule->selector = (struct selector){
@@ -75,6 +75,11 @@ static bool rule_is_sound(const struct plan_rule *rule)
         if (value < fault->params[i].minimum || value > param_maximum(&fault->params[i]))
             return false;
     }
+    if (rule->error_any > 1 || rule->error_count > RULE_ERRORS_MAX)
+        return false;
+    for (uint32_t i = 0; i < rule->error_count; i++)
+        if (!rule->errors[i].error || rule->errors[i].error > RULE_ERRNO_MAX || !rule->errors[i].weight)
+            return false;
     return address_is_sound(&selector->peer) && address_is_sound(&selector->client);
 }
 

@@ -29,7 +29,7 @@ struct inspection {
     uint64_t points;        /* BIT(point): some object other than libc imports a wrapped call of it */
     size_t object_count;
     char *objects[INSPECT_OBJECTS_MAX]; /* paths in load order, the program first */
-    uint8_t imports[256];   /* per row of call_descs: 1 when imported */
+    uint8_t imports[1024];  /* per row of call_descs: 1 when imported */
     int shortage;           /* while looking: -ENOMEM, -EMFILE...; 0 in what the caller gets */
     char reason[INSPECT_REASON_MAX];
 };

@@ -5,6 +5,7 @@
 #include "scenarios/base/clock.h"
 #include "shims/host/process.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -442,6 +443,30 @@ int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule)
 size_t page_redirects(const struct page *page)
 {
     return image_of(page)->redirect_count;
+}
+
+size_t page_sites(const struct page *page, struct page_site *list, size_t max)
+{
+    uint64_t epoch = image_of(page)->epoch;
+    size_t count = 0;
+
+    for (size_t i = 0; i < CONTROL_SITES_MAX && count < max; i++) {
+        const struct control_site *entry = &page->counters->sites[i];
+        struct page_site site = { .first_ns = __atomic_load_n(&entry->first_ns, __ATOMIC_ACQUIRE) };
+
+        if (!site.first_ns || __atomic_load_n(&entry->epoch, __ATOMIC_RELAXED) != epoch || entry->rule >= image_of(page)->rule_count)
+            continue;
+        site.rule = entry->rule;
+        site.offset = entry->offset;
+        site.stream = entry->stream;
+        site.position = entry->position;
+        memcpy(site.module, entry->module, sizeof(site.module));
+        site.module[sizeof(site.module) - 1] = '\0';
+        for (char *at = site.module; *at; at++) /* the target wrote it */
+            *at = isprint((unsigned char)*at) ? *at : '?';
+        list[count++] = site;
+    }
+    return count;
 }
 
 size_t page_events(struct page *page, struct page_event *list, size_t max)

@@ -76,6 +76,15 @@ int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule)
 /* How many redirects the last publication has. */
 size_t page_redirects(const struct page *page);
 
+/* Places that made the calls on which rules with each_site have acted since the last publication, at most `max`. */
+struct page_site {
+    uint32_t rule;   /* its index */
+    uint64_t offset; /* of the return address in the module: addr2line -e MODULE takes it less 1 */
+    uint64_t first_ns, stream, position;
+    char module[CONTROL_MODULE_MAX]; /* printable */
+};
+size_t page_sites(const struct page *page, struct page_site *list, size_t max);
+
 /* First firings that were not told yet, at most `max`; each rule is told once a publication per handle. */
 struct page_event {
     char name[RULE_NAME_MAX];

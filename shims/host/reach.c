@@ -1,6 +1,8 @@
 /* From facts to words: what cannot take effect, and why. Control plane. */
 #include "shims/host/inspect.h"
 
+#include "shims/include/calls.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,6 +60,14 @@ enum backend inspect_backend(struct inspection *inspection, const char **ret_why
     return BACKEND_SUPERVISE;
 }
 
+static bool makes_system_calls(uint64_t points)
+{
+    for (size_t i = 0; i < call_count; i++)
+        if ((call_descs[i].points & points) && call_descs[i].number >= 0)
+            return true;
+    return false;
+}
+
 const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
 {
     if (fault == FAULT_CALL_clock)
@@ -67,6 +77,8 @@ const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
                "those (playbooks/dns-loss.yaml)";
     if (!(fault_descs[fault].backends & BACKEND_SUPERVISE))
         return "it acts on library calls that make no system call, which a supervisor does not see";
+    if (!makes_system_calls(points))
+        return "its calls make no system call that could be told by its number";
     if (fault == FAULT_CALL_fail && points == POINT_BIT(close))
         return "a supervisor cannot close the program's descriptor, so a close that fails would leave it open";
     return NULL;

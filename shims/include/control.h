@@ -30,6 +30,8 @@ enum {
     CONTROL_REDIRECTS_MAX = 64,
     CONTROL_CLOCKS_MAX = 8,
     CONTROL_READERS = 64,
+    CONTROL_SITES_MAX = 4096,
+    CONTROL_MODULE_MAX = 40,
 };
 
 #define CONTROL_ENV "PERTURB_PAGE"
@@ -95,6 +97,17 @@ struct control_readings {
     uint64_t last_ns[CONTROL_CLOCKS_MAX];
 };
 
+/* A place that made a call on which an each_site rule acted, found by hash. Claimed by `key` for good within its epoch. */
+struct control_site {
+    _Alignas(128) uint64_t key; /* of rule, module, offset and epoch; 0: free */
+    uint64_t epoch;             /* of the publication; entries of another one are free */
+    uint64_t offset;            /* of the return address, from the module's load address */
+    uint64_t first_ns;          /* 0: not written yet */
+    uint64_t stream, position;
+    uint32_t rule;
+    char module[CONTROL_MODULE_MAX];
+};
+
 struct control_counters {
     uint32_t magic, version;
     uint64_t refused;  /* processes that could not read this page's version */
@@ -104,6 +117,7 @@ struct control_counters {
     struct control_count counts[2][PLAN_RULES_MAX];
     struct control_readings readings[2][CONTROL_READERS];
     struct detour detours[DETOURS_MAX];
+    struct control_site sites[CONTROL_SITES_MAX];
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */

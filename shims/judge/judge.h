@@ -8,6 +8,7 @@
 #ifndef PERTURB_SHIMS_JUDGE_H
 #define PERTURB_SHIMS_JUDGE_H
 
+#include "scenarios/vocab/decide.h"
 #include "shims/include/control.h"
 
 #include <stdbool.h>
@@ -64,15 +65,24 @@ struct ruling {
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
 };
 
+/* A call site: the return address within its module. */
+struct judge_site {
+    uint64_t offset;
+    char module[CONTROL_MODULE_MAX];
+};
+
 /* `room` is for the answer; NULL is "unknown", which no selector matches. */
 struct judge_facts {
     enum fd_kind (*kind)(struct occasion *occasion);
     const char *(*path)(const struct occasion *occasion, char *room, size_t size);
     const char *(*caller)(const struct occasion *occasion, char *room, size_t size);
+    const char *(*symbol)(const struct occasion *occasion, char *room, size_t size); /* "symbol:NAME" of the calling function */
+    bool (*site)(const struct occasion *occasion, struct judge_site *ret_site);      /* false: unknown */
     const char *(*thread)(const struct occasion *occasion, char room[RULE_THREAD_MAX]);
     const struct sockaddr *(*peer)(const struct occasion *occasion, struct sockaddr_storage *room);
     uint64_t (*stream)(const struct occasion *occasion);
     uint64_t (*ordinal)(uint64_t stream, uint32_t rule, uint64_t epoch); /* from 1; 0 when the table is full */
+    bool (*turn)(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
     uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC, whoever else fakes clocks */
 };
 
@@ -96,6 +106,9 @@ void judge_take_back(const struct ruling *ruling);
 bool judge_redirect(const struct judge *judge, const struct sockaddr_storage *address, socklen_t length,
                     struct sockaddr_storage *ret_address, socklen_t *ret_length);
 
+/* Takes the site for a rule of that epoch. False when it is taken already, or the table is full (counted in `lost`). */
+bool judge_site_take(struct control_counters *counters, const struct judge_site *site, uint32_t rule, uint64_t epoch,
+                     const struct decide_event *event, uint64_t now_ns);
 
 /* The loopback address that stands for a destination (AF_INET or AF_INET6) at a proxy's port. False when the table is full. */
 bool judge_detour(struct control_counters *counters, const struct sockaddr_storage *destination, uint32_t port, uint32_t *ret_address);

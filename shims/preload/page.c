@@ -31,6 +31,11 @@ static int raw_open(const char *path, int flags)
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
 }
 
+static void *raw_map(void *place, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return (void *)syscall(SYS_mmap, place, size, protection, flags, fd, offset);
+}
+
 static void raw_close(int fd)
 {
     syscall(SYS_close, fd);
@@ -148,7 +153,7 @@ extern void *__dso_handle __attribute__((visibility("hidden")));
 
 static bool file_is_sound(int fd, struct stat *ret_status)
 {
-    return !fstat(fd, ret_status) && S_ISREG(ret_status->st_mode) && !(ret_status->st_mode & 077) &&
+    return !syscall(SYS_fstat, fd, ret_status) && S_ISREG(ret_status->st_mode) && !(ret_status->st_mode & 077) &&
            (ret_status->st_uid == geteuid() || ret_status->st_uid == 0);
 }
 
@@ -167,11 +172,11 @@ static void refuse(int fd, const struct head *head, uint64_t file_size)
 
     if (head->magic != CONTROL_MAGIC || head->counters_offset % CONTROL_PAGE_SIZE || head->counters_offset >= file_size)
         return;
-    counters = mmap(NULL, CONTROL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)head->counters_offset);
+    counters = raw_map(NULL, CONTROL_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)head->counters_offset);
     if (counters == MAP_FAILED)
         return;
     __atomic_fetch_add(&counters->refused, 1, __ATOMIC_RELAXED);
-    munmap(counters, CONTROL_PAGE_SIZE);
+    syscall(SYS_munmap, counters, CONTROL_PAGE_SIZE);
 }
 
 static bool map_file(int fd)
@@ -188,13 +193,13 @@ static bool map_file(int fd)
         refuse(fd, &head, (uint64_t)status.st_size);
         return false;
     }
-    counters = mmap(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (shim_counters ? MAP_FIXED : 0), fd,
-                    CONTROL_COUNTERS_OFFSET);
+    counters = raw_map(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (shim_counters ? MAP_FIXED : 0), fd,
+                       CONTROL_COUNTERS_OFFSET);
     if (counters == MAP_FAILED)
         return false;
     shim_counters = counters;
     process_begin(); /* before the first rule can be seen */
-    if (mmap(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
+    if (raw_map(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
         return true;
     shim_page_leave();
     return false;

@@ -67,10 +67,12 @@ extern void *dlvsym(void *handle, const char *name, const char *version) __attri
 void *shim_next(const char *name)
 {
     void *scope = attached ? RTLD_DEFAULT : RTLD_NEXT;
-    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) ? dlvsym(scope, name, "GLIBC_2.3.2") : NULL;
+    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) && strcmp(name, "pthread_cond_clockwait") != 0 ? dlvsym(scope, name, "GLIBC_2.3.2") : NULL;
 
     if (!found)
         found = dlsym(scope, name);
+    if (!found && dlvsym) /* what only programs of long ago still ask for (x86-64's first version) */
+        found = dlvsym(scope, name, "GLIBC_2.2.5");
     return attached && shim_is_own(found) ? NULL : found;
 }
 

@@ -17,6 +17,16 @@ static const char *caller_of(const struct occasion *occasion, char *room, size_t
     return shim_caller_of(occasion->caller, room, size);
 }
 
+static const char *symbol_of(const struct occasion *occasion, char *room, size_t size)
+{
+    return shim_symbol_of(occasion->caller, room, size);
+}
+
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    return shim_site_of(occasion->caller, ret_site);
+}
+
 static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
 {
     (void)occasion;
@@ -33,10 +43,13 @@ static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
     .caller = caller_of,
+    .symbol = symbol_of,
+    .site = site_of,
     .thread = thread_of,
     .peer = shim_peer_of,
     .stream = stream_of,
     .ordinal = shim_ordinal,
+    .turn = shim_turn,
     .now_ns = shim_now_ns,
 };
 

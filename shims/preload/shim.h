@@ -6,6 +6,7 @@
 #include "shims/include/control.h"
 #include "shims/judge/judge.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ extern struct control_counters *shim_counters; /* NULL: nothing mapped */
 /* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
 #define SHIM_ARMED(mask)                                                                                                     \
     __builtin_expect((__atomic_load_n(&shim_page.rules.armed, __ATOMIC_RELAXED) & (uint32_t)(mask)) |                        \
-                         ((mask) & POINTS_CLOCKED ? __atomic_load_n(&shim_clock_kept, __ATOMIC_RELAXED) : 0),                \
+                         ((uint32_t)(mask) & POINTS_CLOCKED ? __atomic_load_n(&shim_clock_kept, __ATOMIC_RELAXED) : 0),                \
                      0)
 #define POINTS_CLOCKED ((uint32_t)(POINT_BIT(clock) | POINT_BIT(wait)))
 extern uint32_t shim_clock_kept __attribute__((visibility("hidden"))); /* not 0: this process is shown another time, though nothing may be armed any more */
@@ -53,13 +54,20 @@ int shim_true_clock(clockid_t clock, struct timespec *ret_time); /* any clock; 0
 uint64_t shim_stream(void);
 uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch);
 void shim_stream_forget(void); /* all ordinals: the page has gone */
+bool shim_turn(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
 void shim_stream_start(uint64_t base); /* the process's first stream; its main thread has it */
+int shim_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument);
+extern __typeof__(shim_create) *shim_create_next; /* the library's pthread_create */
 
 /* lookup.c */
 void shim_name_program(void);
 const char *shim_path_of(const struct occasion *occasion, char *room, size_t size);      /* NULL when unknown */
 const char *shim_caller_of(const void *address, char *room, size_t size);                /* file name; NULL when unknown */
+bool shim_site_of(const void *address, struct judge_site *ret_site);                     /* false when unknown */
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room); /* NULL when unknown */
+
+/* symbol.c: "symbol:NAME" of the exported function that an address lies in; NULL when unknown */
+const char *shim_symbol_of(const void *address, char *room, size_t size);
 
 /* act.c */
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */
@@ -82,6 +90,7 @@ void shim_clock_in_child(void);
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);
 void shim_resolve(void);
+void shim_syscall_resolve(void); /* syscall.c */
 
 /* page.c, late attach: takes the page behind a descriptor (borrowed); false leaves nothing armed. Leaves it again. */
 bool shim_page_take(int fd, uintptr_t detach);

@@ -10,18 +10,10 @@
 
 #include "scenarios/base/clock.h"
 
+#include "shims/include/call_headers.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <sys/timerfd.h>
-#include <threads.h>
-#include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
@@ -62,6 +54,7 @@ static void find(const char *name, void *slot, size_t size)
         memcpy(slot, &found, size);
 }
 
+/* First what an allocator needs to begin: a look-up that fails allocates its message. */
 void shim_resolve(void)
 {
     int saved = errno;
@@ -69,13 +62,22 @@ void shim_resolve(void)
     if (resolving)
         return;
     resolving = true;
-#define CALL(type, name, ...)                                                                                                \
-    {                                                                                                                        \
+#define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
+    if ((mask) & POINT_BIT(map)) {                                                                                           \
         __typeof__(real_##name) found = missing_##name;                                                                      \
         find(#name, &found, sizeof(found));                                                                                  \
         real_##name = found;                                                                                                 \
     }
 #include "shims/include/calls.def"
+#define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
+    if (!((mask) & POINT_BIT(map))) {                                                                                        \
+        __typeof__(real_##name) found = missing_##name;                                                                      \
+        find(#name, &found, sizeof(found));                                                                                  \
+        real_##name = found;                                                                                                 \
+    }
+#include "shims/include/calls.def"
+    shim_create_next = real_pthread_create; /* new threads are numbered between the wrapper and the library */
+    real_pthread_create = shim_create;
     resolving = false;
     errno = saved;
 }
@@ -278,6 +280,7 @@ __attribute__((constructor)) static void shim_begin(void)
     shim_resolve();
     shim_clock_find();
     shim_name_program();
+    shim_syscall_resolve();
     shim_page_map();
     errno = saved;
 }

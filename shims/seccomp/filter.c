@@ -20,7 +20,7 @@
 #error "the supervisor's machines are x86-64 and arm64"
 #endif
 
-enum { ENTRIES_MAX = 96, LEAF_MAX = 3 };
+enum { ENTRIES_MAX = 192, LEAF_MAX = 3 };
 
 struct entry {
     uint32_t number;

@@ -7,7 +7,7 @@
 #include <linux/filter.h>
 #include <stddef.h>
 
-enum { FILTER_MAX = 256 };
+enum { FILTER_MAX = 512 };
 
 struct filter {
     struct sock_filter code[FILTER_MAX];

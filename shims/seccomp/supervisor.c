@@ -44,6 +44,12 @@ static const char *caller_of(const struct occasion *occasion, char *room, size_t
     return NULL;
 }
 
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    (void)occasion, (void)ret_site;
+    return false;
+}
+
 static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
 {
     const struct thread *thread = call_of(occasion)->thread;
@@ -75,14 +81,22 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return tasks_ordinal(&self.tasks, stream, rule, epoch);
 }
 
+static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    return tasks_turn(&self.tasks, stream, rule, epoch, turn);
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
     .caller = caller_of,
+    .symbol = caller_of,
+    .site = site_of,
     .thread = thread_of,
     .peer = peer_of,
     .stream = stream_of,
     .ordinal = ordinal_of,
+    .turn = turn_of,
     .now_ns = clock_now_ns,
 };
 

@@ -337,7 +337,7 @@ void tasks_all_gone(struct tasks *tasks)
 /* ---- ordinals --------------------------------------------------------------------------------------------------------- */
 
 /* Counts of an older plan are of no use: the table is emptied for a new epoch. */
-uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
+static struct ordinal *ordinal_place(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
 {
     uint64_t key = rng_mix(stream, (uint64_t)rule + 1);
 
@@ -351,13 +351,30 @@ uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint
         struct ordinal *ordinal = &tasks->ordinals[i];
 
         if (ordinal->key == key)
-            return ++ordinal->count;
+            return ordinal;
         if (ordinal->key)
             continue;
         if (tasks->ordinal_count >= ORDINALS - ORDINALS / 8)
-            return 0;
+            return NULL;
         tasks->ordinal_count++;
         ordinal->key = key;
-        return ++ordinal->count;
+        return ordinal;
     }
+}
+
+uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
+{
+    struct ordinal *ordinal = ordinal_place(tasks, stream, rule, epoch);
+
+    return ordinal ? ++ordinal->count : 0;
+}
+
+bool tasks_turn(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    struct ordinal *ordinal = ordinal_place(tasks, stream, rule + PLAN_RULES_MAX, epoch);
+    bool is_first = ordinal && ordinal->count != turn;
+
+    if (is_first)
+        ordinal->count = turn;
+    return is_first;
 }

@@ -72,4 +72,7 @@ void tasks_enter_children(struct tasks *tasks, pid_t pid); /* of a process that 
 /* How many matches of the rule the stream has seen in this epoch, this one included; 0 when the table is full. */
 uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch);
 
+/* True once for each turn (from 1) of a stream; false when the table is full. */
+bool tasks_turn(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn);
+
 #endif

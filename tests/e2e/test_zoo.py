@@ -123,9 +123,9 @@ def redis(folder):
         return [resp(port, "SET", f"key{i}", "x") for i in range(count)].count("OK")
 
     trace = os.path.join(folder, "trace")
-    bare = zoo.Server([strace, "-f", "-o", trace, "-e", "trace=fsync,fdatasync", *place("bare")], zoo.answers(port))
+    bare = zoo.Server([strace, "-f", "-o", trace, "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,msync", *place("bare")], zoo.answers(port))
     with open(trace, encoding="ascii") as file:
-        before = len(re.findall(r"(?:fsync|fdatasync)\(", file.read()))
+        before = len(re.findall(r"(?:fsync|fdatasync|sync_file_range|syncfs|msync)\(", file.read()))
     zoo.compare(found, "bare", sets(6), 6)
     resp(port, "SHUTDOWN", "NOSAVE")
     bare.end()

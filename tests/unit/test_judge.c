@@ -65,13 +65,34 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return 1;
 }
 
+static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    (void)stream, (void)rule, (void)epoch;
+    return turn != 0;
+}
+
+static const char *symbol_of(const struct occasion *occasion, char *room, size_t size)
+{
+    (void)occasion, (void)room, (void)size;
+    return NULL;
+}
+
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    (void)occasion;
+    *ret_site = (struct judge_site){ .offset = 1, .module = "m" };
+    return true;
+}
+
 static uint64_t now(void)
 {
     told.clocks++;
     return told.now_ns;
 }
 
-static const struct judge_facts facts = { kind_of, path_of, caller_of, thread_of, peer_of, stream_of, ordinal_of, now };
+static const struct judge_facts facts = {
+    .kind = kind_of, .path = path_of, .caller = caller_of, .thread = thread_of, .peer = peer_of, .stream = stream_of, .ordinal = ordinal_of, .turn = turn_of, .symbol = symbol_of, .site = site_of, .now_ns = now,
+};
 
 static struct control_rules rules;
 static struct control_counters counters;

@@ -152,7 +152,7 @@ static void a_rule_begins_at_any_and_always(void **state)
     plan_rule_init(&rule, &fault_descs[FAULT_CALL_fail], "a-name-that-is-much-longer-than-the-forty-seven-bytes-there-are");
     assert_int_equal(strlen(rule.name), RULE_NAME_MAX - 1);
     assert_true(rule.name_hash == rng_hash(rule.name));
-    assert_true(rule.points == fault_points[FAULT_CALL_fail]);
+    assert_true(rule.points == (POINTS_FILE | POINTS_SOCKET));
     assert_int_equal(rule.selector.probability_ppm, PPM);
     assert_int_equal(rule.selector.fd, -1);
     assert_true(rule.selector.size_max == UINT64_MAX);

@@ -78,6 +78,12 @@ static void set_random_keys(struct cases *cases, struct fault_spec *spec)
 
         if (!param->required && cases_below(cases, 2))
             continue;
+        if (param->unit == UNIT_ERRNO && cases_below(cases, 2)) {
+            static const char *const lists[] = { "any", "EIO+ENOSPC", "EIO:3+EINTR", "EAGAIN:65535+EPIPE:2+ENOMEM+EMFILE" };
+
+            set_or_fail(spec, param->name, OP_EQ, lists[cases_below(cases, ARRAY_SIZE(lists))]);
+            continue;
+        }
         while (param->unit == UNIT_ERRNO && !strerrorname_np((int)value))
             value = 1 + (int64_t)cases_below(cases, 130);
         set_or_fail(spec, param->name, OP_EQ, value_print(param->unit, param->words, value, text, sizeof(text)));

@@ -26,7 +26,7 @@ static void dns_fail_act(const struct call_firing *firing, struct ruling *ruling
     int64_t delay_ns = params->answer == ANSWER_TIMEOUT && !params->delay ? TIMEOUT_NS : params->delay;
 
     if (delay_ns)
-        call_sleep(firing, delay_ns, 0, ruling);
+        call_sleep(firing, &(struct shape){ .mean_ns = delay_ns }, 0, ruling);
     switch (params->answer) {
     case ANSWER_NXDOMAIN:
         ruling->error = ENOENT;
