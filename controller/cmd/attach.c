@@ -204,7 +204,9 @@ static int detach_main(int argc, char **argv)
             errs_add(&errs, ERR_WORLD, argv[1], "nothing is attached to it; `perturb ps` lists what is");
         else if (!search.way_out)
             errs_add(&errs, ERR_WORLD, argv[1], "it was started with the shim, which ends with it; `perturb disarm` ends faults");
-        else if (!pages_find(&registry, search.name, &page, &errs))
+        else if (page_open(&registry, search.name, &page) < 0)
+            errs_add(&errs, ERR_WORLD, argv[1], "its control page has gone");
+        else
             (void)detach_all(page, &errs);
     }
     page_close(page);

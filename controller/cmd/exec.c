@@ -45,6 +45,7 @@ struct exec {
     int signals_fd;
     sigset_t old_mask;
     bool taken_over; /* somebody else has armed or disarmed our page */
+    struct exec_unseen unseen;
 };
 
 /* ---- options ---------------------------------------------------------------------------------------------------------- */
@@ -321,6 +322,7 @@ static int wait_program(struct exec *exec)
             forward_signal(exec);
         if (fds[0].revents)
             break;
+        exec_unseen_look(&exec->unseen, exec->page);
         renew(exec);
     }
     while (waitpid(exec->pid, &status, 0) < 0 && errno == EINTR)
@@ -355,6 +357,7 @@ static size_t collect(struct exec *exec, struct rule_status *list, size_t max)
 static void summarise(struct exec *exec, int status)
 {
     static struct rule_status list[EXEC_FAULTS_MAX];
+    size_t page_count = page_status(exec->page, list, EXEC_FAULTS_MAX);
     size_t count = collect(exec, list, EXEC_FAULTS_MAX);
     struct page_state state;
 
@@ -367,6 +370,8 @@ static void summarise(struct exec *exec, int status)
     if (!count)
         return;
     counts_print(stderr, list, count, exec->begin_ns);
+    counts_print_shares(stderr, exec->page, list, page_count);
+    exec_unseen_tell(&exec->unseen, stderr);
     page_state(exec->page, &state);
     if (exec->taken_over)
         fprintf(stderr, "  the faults ended before the program did: disarmed,"

@@ -226,20 +226,31 @@ static void repeat_steps(const struct checker *checker)
     *method = grown;
 }
 
+static int check_number(const struct checker *checker)
+{
+    const struct section_list *method = &checker->playbook->method;
+    char found[32], expected[32];
+
+    if (method->count <= PLAN_RULES_MAX)
+        return 0;
+    snprintf(found, sizeof(found), "%zu", method->count);
+    snprintf(expected, sizeof(expected), "%d", PLAN_RULES_MAX);
+    return check_refuse(checker, ((const struct step *)method->items)[PLAN_RULES_MAX].node,
+                        "the method has %s faults, repetitions included; a plan holds %s", found, expected);
+}
+
 void check_method(const struct checker *checker)
 {
     struct step *steps = checker->playbook->method.items;
-    size_t errors_before = checker->errs->count, calls = 0;
+    size_t errors_before = checker->errs->count;
 
     for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_repeat(checker, &steps[i]);
     if (checker->errs->count == errors_before)
         repeat_steps(checker);
     steps = checker->playbook->method.items;
-    for (size_t i = 0; i < checker->playbook->method.count; i++) {
+    if (check_number(checker) < 0)
+        return;
+    for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_step(checker, &steps[i], i);
-        calls += steps[i].fault && steps[i].layer == LAYER_CALL;
-    }
-    if (calls > PLAN_RULES_MAX)
-        check_refuse(checker, checker->playbook->document.root, "more than %s call faults, repetitions counted%s", "1,024", "");
 }

@@ -1,5 +1,5 @@
 /* Control pages, the writer's side. Control plane; the reader's side is shims/preload/rule.c. */
-#include "shims/host/page.h"
+#include "shims/host/page_priv.h"
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
@@ -17,27 +17,6 @@
 #include <sys/param.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-
-struct page {
-    int fd;
-    int folder; /* REGISTRY/pages */
-    struct control_rules *rules;
-    struct control_counters *counters; /* part of the same mapping */
-    char name[CONTROL_NAME_MAX];
-    char path[REGISTRY_FILE_MAX];
-    uint64_t told_epoch; /* what `told` is about */
-    bool told[PLAN_RULES_MAX];
-};
-
-static bool process_lives(pid_t pid, uint64_t start_ticks)
-{
-    struct process_id id;
-    int result = pid > 0 ? process_identify(pid, &id) : -ESRCH;
-
-    if (result < 0)
-        return result != -ESRCH; /* what cannot be told counts as alive */
-    return id.start_ticks == start_ticks && process_is_alive(&id);
-}
 
 static bool name_is_sound(const char *name)
 {
@@ -260,6 +239,14 @@ static uint32_t fill_image(struct control_image *image, const struct plan *plan,
     return armed;
 }
 
+/* Of the processes that are there; whoever enters later clears its own. */
+static void clear_shares(struct page *page, uint32_t image)
+{
+    for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++)
+        if (__atomic_load_n(&page->counters->processes[i].pid, __ATOMIC_ACQUIRE))
+            memset(page->counters->processes[i].shares[image], 0, sizeof(page->counters->processes[i].shares[image]));
+}
+
 int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
                  uint64_t ttl_ns)
 {
@@ -280,6 +267,7 @@ int page_publish(struct page *page, const struct plan *plan, const struct contro
         armed = fill_image(&rules->image[next], plan, redirects, redirect_count);
         memset(page->counters->counts[next], 0, rules->image[next].rule_count * sizeof(struct control_count));
         memset(page->counters->readings[next], 0, sizeof(page->counters->readings[next]));
+        clear_shares(page, next);
         rules->image[next].armed_ns = clock_now_ns();
         publish_image(page, armed, rules->image[next].armed_ns + ttl_ns);
     }
@@ -379,7 +367,7 @@ void page_state(const struct page *page, struct page_state *ret_state)
         .supervised = (rules->supervised & CONTROL_SUPERVISED) != 0,
         .points = rules->supervised & ~CONTROL_SUPERVISED,
         .armed = page_verify(page) < 0,
-        .owner_alive = process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
+        .owner_alive = page_process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
         .refused = page->counters->refused,
         .unlisted = page->counters->unlisted,
         .lost = page->counters->lost,
@@ -491,37 +479,4 @@ size_t page_events(struct page *page, struct page_event *list, size_t max)
         told++;
     }
     return told;
-}
-
-/* A supervisor does not see an exec as the shim does: the name is asked for when somebody wants it. */
-static void name_now(pid_t pid, char comm[16])
-{
-    char path[40];
-    AUTO_CLOSE int fd = -1;
-    ssize_t length;
-
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    length = fd < 0 ? -1 : read(fd, comm, 16);
-    if (length > 0)
-        comm[length - 1] = '\0';
-}
-
-size_t page_processes(const struct page *page, struct page_process *list, size_t max)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < CONTROL_PROCESSES_MAX && count < max; i++) {
-        struct control_process process = page->counters->processes[i];
-
-        if (!process_lives((pid_t)process.pid, process.start_ticks))
-            continue;
-        process.comm[sizeof(process.comm) - 1] = '\0';
-        list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, process.way_out, "" };
-        if (page->rules->supervised & CONTROL_SUPERVISED)
-            name_now((pid_t)process.pid, process.comm);
-        memcpy(list[count].comm, process.comm, sizeof(process.comm));
-        count++;
-    }
-    return count;
 }

@@ -4,6 +4,7 @@
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/err.h"
+#include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
 #include <dirent.h>
@@ -82,6 +83,26 @@ int process_identify(pid_t pid, struct process_id *ret_id)
     if (!result)
         *ret_id = id;
     return result;
+}
+
+pid_t process_parent(pid_t pid)
+{
+    uint64_t start_ticks;
+    pid_t parent;
+    char state;
+
+    return read_stat(pid, &state, &parent, &start_ticks) < 0 ? 0 : parent;
+}
+
+uint64_t process_age_ns(const struct process_id *id)
+{
+    uint64_t start_ns = id->start_ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
+    struct timespec now;
+    uint64_t now_ns;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    now_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    return now_ns > start_ns ? now_ns - start_ns : 0;
 }
 
 /* The letter of /proc/PID/stat; -ESRCH when that very process has gone, another error when that cannot be told. */

@@ -19,6 +19,9 @@ struct process_id {
 /* 0; -ESRCH when there is none; -EMFILE and the like when it cannot be told. */
 int process_identify(pid_t pid, struct process_id *ret_id);
 
+pid_t process_parent(pid_t pid);                        /* 0 when it has gone, or has none here */
+uint64_t process_age_ns(const struct process_id *id);   /* since its start; to a clock tick */
+
 /* True while that very process exists; a zombie does not count. What cannot be told counts as alive: nothing of a process that may
  * live is undone or swept away. */
 bool process_is_alive(const struct process_id *id);

@@ -7,6 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool is_mounted_apart(pid_t pid)
+{
+    char path[40], own[64], its[64];
+    ssize_t own_length = readlink("/proc/self/ns/mnt", own, sizeof(own)), its_length;
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+    its_length = readlink(path, its, sizeof(its));
+    return own_length > 0 && its_length > 0 && (own_length != its_length || memcmp(own, its, (size_t)own_length) != 0);
+}
+
 const char *inspect_unreachable(struct inspection *inspection)
 {
     const char *text = NULL;
@@ -26,8 +36,11 @@ const char *inspect_unreachable(struct inspection *inspection)
     else if (inspection->pid && !inspection->has_shim)
         text = "it runs without the shim: `perturb attach PID` brings it in, or start it with `perturb exec -- CMD`. Proxies of a playbook and host "
                "faults reach it as it is";
+    else if (inspection->pid && !inspection->has_page && is_mounted_apart(inspection->pid))
+        text = "the shim is loaded, but it was started in another mount namespace, where the path of the control page is not to be seen. "
+               "Faults on processes outside of it, proxies of a playbook and host faults reach the program; so would a bind mount of the registry";
     else if (inspection->pid && !inspection->has_page)
-        text = "the shim is loaded but found no control page it could use";
+        text = "the shim is loaded but found no control page it could use: another user's, one that is gone, or of another version";
     if (!text)
         return NULL;
     snprintf(inspection->reason, sizeof(inspection->reason), "%s", text);

@@ -32,6 +32,7 @@ enum {
     CONTROL_READERS = 64,
     CONTROL_SITES_MAX = 4096,
     CONTROL_MODULE_MAX = 40,
+    CONTROL_SHARES_MAX = 32, /* the first so many rules are counted by process, too */
 };
 
 #define CONTROL_ENV "PERTURB_PAGE"
@@ -80,14 +81,22 @@ struct control_count {
     int64_t in_flight;                     /* sleepers; a process killed asleep never takes itself off */
 };
 
-/* A process under the shim. A slot whose process has gone is taken over. */
+/* What one process has of a rule's counts. */
+struct control_share {
+    uint64_t matched, fired;
+};
+
+/* A process under the shim. A slot whose process has gone is taken over, and its shares begin anew. */
 struct control_process {
-    _Alignas(64) uint32_t pid; /* 0: free */
+    _Alignas(64) uint32_t pid; /* 0: free; as the process itself knows it, in its pid namespace */
     uint32_t forks;            /* children so far; their streams derive from it */
     uint64_t start_ticks;
     uint64_t stream; /* of its main thread */
     uint64_t way_out; /* attached: the address in it to call for a detach; 0: it was started with the shim */
+    uint64_t pid_namespace; /* inode of /proc/self/ns/pid; 0: unknown, taken for the controller's */
+    int64_t asleep;  /* its calls that a fault holds now */
     char comm[16];
+    _Alignas(64) struct control_share shares[2][CONTROL_SHARES_MAX]; /* beside counts[2], of its first rules */
 };
 
 /* Readings of a clock, of the first so many clock rules of the plan: too many to be counted in one place by all threads. Each

@@ -258,6 +258,14 @@ static void count_one(uint64_t *counter)
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
+/* The part of a rule's counts that is this process's. */
+static struct control_share *share_of(const struct view *view, uint32_t index)
+{
+    struct control_process *process = view->judge->process;
+
+    return process && index < CONTROL_SHARES_MAX ? &process->shares[view->generation & 1][index] : NULL;
+}
+
 /* The one that claims first_position tells where; first_ns comes last, so that whoever reads it finds the rest. */
 static void stamp(struct control_count *count, const struct decide_event *event, uint64_t now_ns)
 {
@@ -305,6 +313,7 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
 {
     const struct judge_facts *facts = view->judge->facts;
     struct control_count *count = &view->counts[index];
+    struct control_share *share = share_of(view, index);
     struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
     enum decision decision;
 
@@ -314,6 +323,8 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
     if (!take_position(view, index, rule, &event))
         return;
     count_one(&count->matched);
+    if (share)
+        count_one(&share->matched);
     decision = decide_fires(rule, view->seed, &event, event.position);
     if (decision == DECIDE_NOT_ELIGIBLE)
         return;
@@ -325,9 +336,13 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
         count_one(&count->skipped); /* another rule has ended the call already, the site has had its turn, or the budget is spent */
         return;
     }
+    if (share)
+        count_one(&share->fired);
     stamp(count, &event, view->now_ns);
     if (!rule->selector.observe)
         call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
+    if (ruling->acting == count)
+        ruling->acting_share = share;
 }
 
 /* The first rule that may match is where the clock is looked at: a call that no rule is about does not pay for that. False when
@@ -419,5 +434,7 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
 void judge_take_back(const struct ruling *ruling)
 {
     __atomic_fetch_sub(&ruling->acting->fired, 1, __ATOMIC_RELAXED);
+    if (ruling->acting_share)
+        __atomic_fetch_sub(&ruling->acting_share->fired, 1, __ATOMIC_RELAXED);
     count_one(&ruling->acting->skipped);
 }

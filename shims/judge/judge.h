@@ -60,6 +60,7 @@ struct ruling {
     enum { RULING_NONE, RULING_WRONG, RULING_STALE } answer; /* of a look-up */
     uint32_t address;  /* the wrong one, host order */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
+    struct control_share *acting_share; /* and its process's; NULL: none */
     uint32_t generation;
     uint32_t sleeping_count;
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
@@ -90,6 +91,7 @@ struct judge {
     const struct control_rules *rules;
     struct control_counters *counters;
     const struct judge_facts *facts;
+    struct control_process *process; /* whose call it is; NULL: the table is full */
 };
 
 /* For backends inside the target, whose pointers it follows: could a rule be about this call, as far as that can be told without a

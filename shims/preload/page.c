@@ -20,8 +20,10 @@ struct control_counters *shim_counters;
 
 #define COUNTERS_SIZE (CONTROL_SIZE - CONTROL_COUNTERS_OFFSET)
 
-static struct control_process *process; /* our slot; NULL when the table is full */
+struct control_process *shim_process;
+
 static uint64_t way_out; /* address of perturb_detach when this library was attached, else 0 */
+static uint64_t own_namespace; /* of pids: inode, 0 when unknown */
 static uint64_t process_stream = 1;
 static uint64_t fork_ordinal; /* set before a fork for its child */
 
@@ -65,15 +67,33 @@ static uint64_t own_start_ticks(void)
     return ticks;
 }
 
-static bool pid_is_gone(uint32_t pid)
+/* The number of "pid:[4026531836]": the same numbers mean other processes in another namespace. 0 without /proc. */
+static uint64_t namespace_of_pids(void)
 {
-    return syscall(SYS_kill, (pid_t)pid, 0) < 0 && errno == ESRCH;
+    char link[64];
+    ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", link, sizeof(link) - 1);
+    const char *place;
+    uint64_t number = 0;
+
+    link[length > 0 ? length : 0] = '\0';
+    place = strchr(link, '[');
+    while (place && *++place >= '0' && *place <= '9')
+        number = number * 10 + (uint64_t)(*place - '0');
+    return number;
+}
+
+/* Of a process of another namespace we cannot tell. */
+static bool is_gone(const struct control_process *slot, uint32_t pid)
+{
+    return __atomic_load_n(&slot->pid_namespace, __ATOMIC_RELAXED) == own_namespace && syscall(SYS_kill, (pid_t)pid, 0) < 0 &&
+           errno == ESRCH;
 }
 
 static struct control_process *slot_of(uint32_t pid)
 {
     for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++)
-        if (__atomic_load_n(&shim_counters->processes[i].pid, __ATOMIC_ACQUIRE) == pid)
+        if (__atomic_load_n(&shim_counters->processes[i].pid, __ATOMIC_ACQUIRE) == pid &&
+            __atomic_load_n(&shim_counters->processes[i].pid_namespace, __ATOMIC_RELAXED) == own_namespace)
             return &shim_counters->processes[i];
     return NULL;
 }
@@ -85,7 +105,7 @@ static struct control_process *slot_take(uint32_t pid)
             struct control_process *slot = &shim_counters->processes[i];
             uint32_t old = __atomic_load_n(&slot->pid, __ATOMIC_RELAXED);
 
-            if ((!old || (round && pid_is_gone(old))) &&
+            if ((!old || (round && is_gone(slot, old))) &&
                 __atomic_compare_exchange_n(&slot->pid, &old, pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
                 return slot;
         }
@@ -96,13 +116,16 @@ static struct control_process *slot_take(uint32_t pid)
 static void process_enter(uint64_t stream)
 {
     process_stream = stream;
-    process = slot_take((uint32_t)getpid());
-    if (process) {
-        process->start_ticks = own_start_ticks();
-        process->stream = stream;
-        process->way_out = way_out;
-        __atomic_store_n(&process->forks, 0, __ATOMIC_RELAXED);
-        prctl(PR_GET_NAME, process->comm);
+    shim_process = slot_take((uint32_t)getpid());
+    if (shim_process) {
+        __atomic_store_n(&shim_process->pid_namespace, own_namespace, __ATOMIC_RELAXED);
+        __atomic_store_n(&shim_process->asleep, 0, __ATOMIC_RELAXED);
+        memset(shim_process->shares, 0, sizeof(shim_process->shares));
+        shim_process->start_ticks = own_start_ticks();
+        shim_process->stream = stream;
+        shim_process->way_out = way_out;
+        __atomic_store_n(&shim_process->forks, 0, __ATOMIC_RELAXED);
+        prctl(PR_GET_NAME, shim_process->comm);
     }
     shim_stream_start(stream);
 }
@@ -112,14 +135,19 @@ static uint64_t next_fork(struct control_process *parent)
     return parent ? __atomic_add_fetch(&parent->forks, 1, __ATOMIC_RELAXED) : ++fork_ordinal;
 }
 
-/* A process that began by exec: after fork() it is known by its pid; after vfork or posix_spawn only its parent is. */
+/* A process that began by exec: after fork() it is known by its pid; after vfork or posix_spawn only its parent is. The first of
+ * another pid namespace has a parent that cannot be named there. */
 static void process_begin(void)
 {
-    struct control_process *own = slot_of((uint32_t)getpid()), *parent;
-    uint64_t ticks = own ? own_start_ticks() : 0;
+    struct control_process *own, *parent;
+    uint64_t ticks, orphan;
 
+    own_namespace = namespace_of_pids();
+    own = slot_of((uint32_t)getpid());
+    ticks = own ? own_start_ticks() : 0;
     if (own && own->start_ticks == ticks) {
-        process = own;
+        __atomic_store_n(&own->asleep, 0, __ATOMIC_RELAXED); /* exec has ended the other threads */
+        shim_process = own;
         own->way_out = way_out;
         process_stream = own->stream;
         prctl(PR_GET_NAME, own->comm);
@@ -129,12 +157,13 @@ static void process_begin(void)
     if (own)
         __atomic_store_n(&own->pid, 0, __ATOMIC_RELEASE); /* of a dead process that had our pid */
     parent = slot_of((uint32_t)getppid());
-    process_enter(parent ? rng_mix(parent->stream, next_fork(parent)) : 1);
+    orphan = shim_counters->processes[0].pid && shim_counters->processes[0].pid_namespace != own_namespace ? rng_mix(1, (uint64_t)getpid()) : 1;
+    process_enter(parent ? rng_mix(parent->stream, next_fork(parent)) : orphan);
 }
 
 static void before_fork(void)
 {
-    fork_ordinal = next_fork(process);
+    fork_ordinal = next_fork(shim_process);
 }
 
 static void in_child(void)
@@ -143,6 +172,7 @@ static void in_child(void)
 
     shim_self.depth = 0;
     shim_clock_in_child();
+    own_namespace = namespace_of_pids();
     process_enter(rng_mix(process_stream, fork_ordinal));
     errno = saved;
 }
@@ -228,12 +258,12 @@ void shim_page_leave(void)
 {
     if (!shim_counters)
         return;
-    if (process)
-        __atomic_store_n(&process->pid, 0, __ATOMIC_RELEASE);
-    process = NULL;
+    if (shim_process)
+        __atomic_store_n(&shim_process->pid, 0, __ATOMIC_RELEASE);
+    shim_process = NULL;
     shim_stream_forget();
-    (void)mmap(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    (void)mmap(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)raw_map(&shim_page, CONTROL_COUNTERS_OFFSET, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)raw_map(shim_counters, COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 void shim_page_map(void)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #pragma weak dlvsym /* musl has none */
@@ -245,11 +246,11 @@ static bool write_slot(const struct object *object, uintptr_t place, uintptr_t v
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = place / page * page;
     bool sealed = place >= object->sealed && place < object->sealed_end;
 
-    if (sealed && mprotect((void *)first, page, PROT_READ | PROT_WRITE) < 0)
+    if (sealed && syscall(SYS_mprotect, first, page, PROT_READ | PROT_WRITE) < 0)
         return false;
     __atomic_store_n((uintptr_t *)place, value, __ATOMIC_RELEASE);
     if (sealed)
-        (void)mprotect((void *)first, page, PROT_READ);
+        (void)syscall(SYS_mprotect, first, page, PROT_READ);
     return true;
 }
 

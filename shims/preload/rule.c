@@ -55,18 +55,23 @@ static const struct judge_facts facts = {
 
 struct judge shim_judge(void)
 {
-    return (struct judge){ &shim_page.rules, shim_counters, &facts };
+    return (struct judge){ &shim_page.rules, shim_counters, &facts, shim_process };
 }
 
 static void sleep_through(const struct occasion *occasion, struct ruling *ruling)
 {
+    struct control_process *process = shim_process;
     bool interrupted;
 
+    if (process)
+        __atomic_fetch_add(&process->asleep, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < ruling->sleeping_count; i++)
         __atomic_fetch_add(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
     interrupted = shim_sleep(ruling->sleep_ns, ruling->generation, occasion->points);
     for (uint32_t i = 0; i < ruling->sleeping_count; i++)
         __atomic_fetch_sub(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
+    if (process)
+        __atomic_fetch_sub(&process->asleep, 1, __ATOMIC_RELAXED);
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;

@@ -20,6 +20,7 @@ union shim_rules {
 };
 extern union shim_rules shim_page __attribute__((aligned(65536), visibility("hidden"))); /* so that it is read without a detour */
 extern struct control_counters *shim_counters; /* NULL: nothing mapped */
+extern struct control_process *shim_process;   /* our slot; NULL: nothing mapped, or the table is full */
 
 /* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
 #define SHIM_ARMED(mask)                                                                                                     \

@@ -18,4 +18,7 @@ struct filter {
  * that a thread is known before it has gone (streams). 0; -E2BIG. */
 int filter_build(const struct supervise_spec *spec, struct filter *ret_filter);
 
+/* These calls by number, and no others. 0; -E2BIG. */
+int filter_watch(const long *numbers, size_t count, struct filter *ret_filter);
+
 #endif

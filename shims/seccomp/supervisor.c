@@ -119,6 +119,7 @@ static void take_exit(const struct seccomp_notif *notification)
 static void take_call(const struct seccomp_notif *notification)
 {
     struct call call = { .id = notification->id, .data = notification->data, .fd = -1 };
+    struct judge judge = self.judge;
 
     call.thread = tasks_thread(&self.tasks, (pid_t)notification->pid);
     if (!call.thread || held_resume(&self, call.thread, notification)) {
@@ -128,7 +129,8 @@ static void take_call(const struct seccomp_notif *notification)
     }
     native_occasion(&notification->data, call.thread->process->pid, &call.occasion);
     call.occasion.context = &call;
-    judge_call(&self.judge, &call.occasion, &call.ruling);
+    judge.process = call.thread->process->slot;
+    judge_call(&judge, &call.occasion, &call.ruling);
     if (call.ruling.sleep_ns)
         held_sleep(&self, &call);
     else
@@ -209,7 +211,7 @@ static int map_page(const char *path)
         return -errno;
     if (rules->magic != CONTROL_MAGIC || rules->version != CONTROL_VERSION || rules->rule_size != sizeof(struct plan_rule))
         return -EPROTO;
-    self.judge = (struct judge){ rules, counters, &facts };
+    self.judge = (struct judge){ rules, counters, &facts, NULL };
     self.tasks.counters = counters;
     return 0;
 }

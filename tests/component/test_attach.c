@@ -61,7 +61,7 @@ static void faults_act_and_slots_come_back(void **state)
         assert_int_equal(perturb(bench, "arm", number(victim.pid), "fail@write:EIO,path=/dev/null,first=3,last=5", "--for", "60s", seed, one), 0);
         assert_string_equal(ask(&victim, "w"), "0011100000\n");
         assert_int_equal(perturb(bench, "ps"), 0);
-        expect_heard("victim_attach (attached)");
+        expect_heard(", asleep 0, attached");
         assert_int_equal(perturb(bench, "disarm", number(victim.pid)), 0);
         expect_heard("        10          3          3          0");
         assert_string_equal(ask(&victim, "w"), "0000000000\n");

@@ -96,7 +96,7 @@ static const struct judge_facts facts = {
 
 static struct control_rules rules;
 static struct control_counters counters;
-static const struct judge judge = { &rules, &counters, &facts };
+static const struct judge judge = { &rules, &counters, &facts, &counters.processes[0] };
 static uint64_t draws;
 
 static uint64_t draw(uint64_t below)
@@ -195,6 +195,7 @@ static void matches_what_the_whole_rule_matches(void **state)
             bool expected = oracle_matches(&rules.image[0].rules[i], &occasion);
 
             assert_int_equal(counters.counts[0][i].matched, expected);
+            assert_int_equal(counters.processes[0].shares[0][i].matched, expected);
             any |= expected;
         }
         assert_true(concerns || !any);
@@ -254,7 +255,7 @@ static void does_nothing_past_the_lease(void **state)
 static void bears_a_page_of_rubbish(void **state)
 {
     static struct control_rules rubbish;
-    const struct judge judge_of_rubbish = { &rubbish, &counters, &facts };
+    const struct judge judge_of_rubbish = { &rubbish, &counters, &facts, NULL };
     static char long_path[4096];
     struct occasion occasion = { .points = UINT32_MAX, .fd = -1, .size = 1, .path = long_path, .length = 4 };
     struct sockaddr_in address = { .sin_family = AF_INET };
