@@ -36,7 +36,7 @@ include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk contro
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
 PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev openssl:libssl-dev libdw:libdw-dev
+            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
@@ -101,7 +101,7 @@ $(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(sr
 
 # Two of them, which differ in what they wrap (shims/README.md).
 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so: $(BUILD)/%.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/%.map
-	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=$(filter %.map,$^) -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
+	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=$(filter %.map,$^) -Wl,--wrap=syscall -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
 	  -o $@ $(filter %.o,$^) -ldl -lpthread
 
 define program_rule
@@ -127,6 +127,8 @@ $(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 $(BUILD)/tests/fixtures/%: tests/fixtures/%.cc $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)$(CXX) -std=c++17 -O2 -g $(LDFLAGS) -o $@ $< -lpthread
+
+$(BUILD)/tests/fixtures/victim_sites: LDFLAGS += -rdynamic # its functions are asked for by name
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 	@mkdir -p $(@D)

@@ -22,7 +22,6 @@ srcs-injector += \
     injector/resolver.c \
     injector/ring.c \
     injector/serve.c \
-    injector/shape.c \
     injector/timer.c \
     $(wildcard injector/datagram/*.c) \
     $(wildcard injector/datagram/faults/*.c) \

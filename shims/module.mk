@@ -2,8 +2,9 @@ srcs-host += shims/host/registry.c shims/host/page.c shims/host/page_list.c shim
              shims/host/elf.c shims/host/inspect.c shims/host/reach.c \
              shims/host/lockwatch.c shims/host/symbols.c shims/host/stacks.c
 
-# passthrough: what the shim's idle cost is measured against. clock_ahead: another library that fakes clocks.
-check_binaries: $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/libclock_ahead.so
+# passthrough: what the shim's idle cost is measured against. clock_ahead: another library that fakes clocks. names: a name service
+# whose answers change.
+check_binaries: $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/libclock_ahead.so $(BUILD)/tests/libnames.so
 $(BUILD)/tests/lib%.so: $(BUILD)/pic/tests/fixtures/preload/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -shared $(LDFLAGS) -o $@ $< -ldl

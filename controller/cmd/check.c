@@ -1,17 +1,29 @@
 /* perturb check: read playbooks, tell every error of each, change nothing. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/experiment.h"
 #include "controller/cmd/options.h"
 
 static int check_file(const char *file, const struct run_options *options, struct errs *errs)
 {
     const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
     struct playbook playbook;
-    int result = playbook_read(&playbook, file, &playbook_options, errs);
+    struct document document;
+    int result;
+
+    if (experiment_read(file, &document)) {
+        result = ctk_check(&document, errs, NULL);
+        if (result == 0)
+            printf("%s: sound: an experiment of the Chaos Toolkit\n", file);
+        document_done(&document);
+        return result;
+    }
+    result = playbook_read(&playbook, file, &playbook_options, errs);
 
     if (result == 0)
         printf("%s: sound: %zu target%s, %zu prox%s, %zu load%s, %zu fault%s\n", file, playbook.targets.count,
                playbook.targets.count == 1 ? "" : "s", playbook.proxies.count, playbook.proxies.count == 1 ? "y" : "ies",
                playbook.loads.count, playbook.loads.count == 1 ? "" : "s", playbook.method.count, playbook.method.count == 1 ? "" : "s");
+    errs_print_warnings(errs, stderr);
     playbook_done(&playbook);
     return result;
 }

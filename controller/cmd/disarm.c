@@ -19,32 +19,30 @@ static int release(struct page *page, struct errs *errs)
     if (result < 0)
         return errs_add(errs, ERR_WORLD, page_name(page), "%s", strerror(-result));
     printf("disarmed %s%s\n", page_name(page), state.armed ? "" : " (nothing was armed)");
-    if (count)
+    if (count) {
         counts_print(stdout, list, count, state.armed_ns);
+        counts_print_shares(stdout, page, list, count);
+    }
     return 0;
 }
 
-static int release_each(struct page *page, void *context)
-{
-    (void)release(page, context);
-    return 0;
-}
-
+/* One that resists does not keep the others from being disarmed. */
 static int disarm_main(int argc, char **argv)
 {
     struct registry registry = { .fd = -1 };
-    struct page *page = NULL;
+    static struct pages pages;
     static struct errs errs;
+    bool all = argc == 2 && !strcmp(argv[1], "--all");
 
-    if (argc != 2 || (argv[1][0] == '-' && strcmp(argv[1], "--all") != 0))
+    if (argc != 2 || (argv[1][0] == '-' && !all))
         errs_add(&errs, ERR_USAGE, "disarm", "expected TARGET or --all");
-    else if (!pages_registry("disarm", &registry, &errs)) {
-        if (!strcmp(argv[1], "--all"))
-            (void)page_each(&registry, release_each, &errs);
-        else if (!pages_find(&registry, argv[1], &page, &errs))
-            (void)release(page, &errs);
+    else if (!pages_registry("disarm", &registry, &errs) && !pages_select(&registry, all ? NULL : argv[1], &pages, &errs)) {
+        for (size_t i = 0; i < pages.count; i++)
+            (void)release(pages.list[i], &errs);
+        if (!pages.count)
+            printf("nothing runs under the shim\n");
     }
-    page_close(page);
+    pages_close(&pages);
     registry_close(&registry);
     return errs.count ? command_fail(&errs) : 0;
 }
@@ -53,7 +51,7 @@ const struct command command_disarm = {
     .name = "disarm",
     .synopsis = "TARGET|--all",
     .summary = "end call faults at once and tell what fired",
-    .help = "TARGET is a process id or a page's name as `perturb ps` lists them.\n"
+    .help = "TARGET is a process id, or the name of a page or a process as `perturb ps` lists them, or a pattern ('nginx*') of several.\n"
             "\n"
             "  perturb disarm --all\n",
     .run = disarm_main,

@@ -1,13 +1,15 @@
 /* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/doctor.h"
 
 #include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
-#include "shims/host/inspect.h"
+#include "shims/host/attach.h"
 #include "shims/include/calls.h"
 #include "shims/seccomp/supervise.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <string.h>
 
@@ -20,6 +22,30 @@ static const char *linkage_words(const struct inspection *inspection)
     if (inspection->is_go)
         return "dynamic, Go: only its C parts call libc";
     return inspection->is_musl ? "dynamic, musl" : "dynamic, glibc";
+}
+
+/* What /proc says of a running one, and whether `perturb attach` would work. */
+static void print_process(const struct inspection *inspection)
+{
+    static const char *const modes[] = { "none", "strict", "a filter" };
+    struct process_facts facts;
+    char why[ATTACH_WHY_MAX];
+    const char *refusal;
+
+    if (process_facts_read(inspection->pid, &facts) < 0)
+        return;
+    refusal = attach_refusal(inspection->pid, &facts, inspection, why);
+    printf("threads    %u\n", facts.threads);
+    printf("sandbox    seccomp: %s%s\n", facts.seccomp >= 0 && facts.seccomp <= 2 ? modes[facts.seccomp] : "unknown",
+           facts.no_new_privs ? "; no_new_privs is set" : "");
+    if (facts.other_mounts || facts.other_pids || facts.other_network)
+        printf("namespaces not ours:%s%s%s\n", facts.other_mounts ? " mount" : "", facts.other_pids ? " pid" : "", facts.other_network ? " network" : "");
+    if (facts.tracer)
+        printf("ptrace     traced by %d (%s)\n", (int)facts.tracer, facts.tracer_name);
+    if (facts.rings)
+        printf("io_uring   %u open: what goes through them passes no libc call\n", facts.rings);
+    if (!inspection->has_shim)
+        printf("attach     %s%s\n", refusal ? "no: " : "would work", refusal ? refusal : facts.seccomp == 2 ? ", if the filter lets the loader's calls pass" : "");
 }
 
 static void print_facts(const struct inspection *inspection)
@@ -36,10 +62,14 @@ static void print_facts(const struct inspection *inspection)
     if (inspection->pid)
         printf("shim       %s\n",
                !inspection->has_shim ? "not loaded" : inspection->has_page ? "loaded, with a control page" : "loaded, without a page");
+    if (inspection->pid)
+        print_process(inspection);
     if (inspection->uses_io_uring)
         printf("io_uring   used: what goes through rings passes no libc call; a proxy still sees its connections\n");
     if (inspection->loads_more && !inspection->pid)
         printf("dlopen     used: libraries that it loads while running may import more than is listed here\n");
+    if (inspection->uses_syscall)
+        printf("syscall    used: a call that it makes by number (node closes so) passes the shim by\n");
     if (inspection->uses_stdio)
         printf("stdio      used: fopen is wrapped, the reads and writes behind fread and fwrite are inside libc and are not\n");
 }
@@ -79,18 +109,18 @@ static void print_backends(struct inspection *inspection)
         printf("auto       takes %s\n", backend ? "preload" : "neither");
 }
 
-/* Why a backend cannot carry a fault out on it; NULL when it can. */
-static const char *beyond_preload(struct inspection *inspection, const struct fault_desc *fault, char *room, size_t size)
+const char *doctor_beyond_preload(struct inspection *inspection, const struct fault_desc *fault, uint64_t points, char *room, size_t size)
 {
-    return inspect_unreachable(inspection) ? "see above" :
-                                             inspect_obstacle(inspection, fault->id, fault_points[fault->id], room, size);
+    const char *unreachable = inspect_unreachable(inspection);
+
+    return unreachable ? unreachable : inspect_obstacle(inspection, fault->id, points, room, size);
 }
 
-static const char *beyond_seccomp(const struct inspection *inspection, const struct fault_desc *fault)
+const char *doctor_beyond_seccomp(const struct inspection *inspection, const struct fault_desc *fault, uint64_t points)
 {
     const char *why = inspect_unsupervisable(inspection);
 
-    return why ? why : inspect_beyond_supervisor(fault->id, fault_points[fault->id]);
+    return why ? why : inspect_beyond_supervisor(fault->id, points);
 }
 
 static void print_faults(struct inspection *inspection)
@@ -104,10 +134,10 @@ static void print_faults(struct inspection *inspection)
 
         if (fault_descs[i].layer != LAYER_CALL)
             continue;
-        shim = beyond_preload(inspection, &fault_descs[i], room, sizeof(room));
-        supervisor = beyond_seccomp(inspection, &fault_descs[i]);
+        shim = doctor_beyond_preload(inspection, &fault_descs[i], fault_points[i], room, sizeof(room));
+        supervisor = doctor_beyond_seccomp(inspection, &fault_descs[i], fault_points[i]);
         printf("  %-16s %-8s %s\n", fault_descs[i].name, shim ? "no" : "yes", supervisor ? "no" : "yes");
-        if (shim && strcmp(shim, "see above") != 0)
+        if (shim && !unreachable)
             printf("    preload: %s\n", shim);
         if (supervisor && !inspect_unsupervisable(inspection))
             printf("    seccomp: %s\n", supervisor);
@@ -144,19 +174,12 @@ static int inspect_argument(const char *argument, struct inspection **ret_inspec
     return 0;
 }
 
-static int doctor_main(int argc, char **argv)
+static void print_text(struct inspection *inspection)
 {
-    struct inspection *inspection = NULL;
-    static struct errs errs;
-    const char *reason;
+    const char *reason = inspect_unreachable(inspection);
 
-    if (argc != 2)
-        errs_add(&errs, ERR_USAGE, "doctor", "expected PID or EXE");
-    if (errs.count || inspect_argument(argv[1], &inspection, &errs) < 0)
-        return command_fail(&errs);
     print_facts(inspection);
     print_backends(inspection);
-    reason = inspect_unreachable(inspection);
     if (reason) {
         printf("\nThe shim cannot reach it: %s.\n", reason);
     } else {
@@ -165,15 +188,43 @@ static int doctor_main(int argc, char **argv)
             print_point(inspection, (enum point)point);
     }
     print_faults(inspection);
+}
+
+static int doctor_main(int argc, char **argv)
+{
+    static const struct option longs[] = { { "format", required_argument, NULL, 'f' }, { 0 } };
+    struct inspection *inspection = NULL;
+    static struct errs errs;
+    bool json = false;
+    int letter;
+
+    opterr = 0;
+    optind = 0;
+    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        json = letter == 'f' && !strcmp(optarg, "json");
+        if (letter == '?')
+            errs_add(&errs, ERR_USAGE, "doctor", "unknown option, or one that wants a value");
+        else if (!json && strcmp(optarg, "text") != 0)
+            errs_add(&errs, ERR_USAGE, "--format", "'%s' is none of: text json", optarg);
+    }
+    if (!errs.count && argc - optind != 1)
+        errs_add(&errs, ERR_USAGE, "doctor", "expected PID or EXE");
+    if (errs.count || inspect_argument(argv[optind], &inspection, &errs) < 0)
+        return command_fail(&errs);
+    if (!json)
+        print_text(inspection);
+    else if (doctor_print_json(inspection, stdout) < 0)
+        errs_add(&errs, ERR_INTERNAL, "doctor", "out of memory");
     inspection_free(inspection);
-    return 0;
+    return command_fail(&errs);
 }
 
 const struct command command_doctor = {
     .name = "doctor",
-    .synopsis = "PID|EXE",
+    .synopsis = "PID|EXE [--format text|json]",
     .summary = "tell which faults can take effect on a program, and why others cannot",
     .help = "Reads the program's file, its libraries and /proc; runs nothing of it.\n"
+            "  --format FORMAT   text (default), or json: every call fault point by point, null where it can act, else the reason\n"
             "\n"
             "  perturb doctor redis-server\n",
     .run = doctor_main,

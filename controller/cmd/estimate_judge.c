@@ -21,11 +21,13 @@ static int compare(const void *a, const void *b)
 }
 
 /* The median distance of neighbouring stamps; NaN when there are fewer than two. */
-static double usual_step(const struct sample_column *column)
+static double usual_step(const struct sample_column *column, struct errs *errs)
 {
     AUTO_FREE double *at_s = malloc((column->count + 1) * sizeof(double));
     size_t steps = 0;
 
+    if (!at_s)
+        errs_add(errs, ERR_INTERNAL, column->name, "out of memory");
     if (!at_s || column->count < 2)
         return NAN;
     memcpy(at_s, column->at_s, column->count * sizeof(double));
@@ -240,8 +242,8 @@ static int complete(struct estimate_options *options, const struct samples *samp
 
         if (find_source(samples, &options->signal[i], &source, errs) < 0)
             continue;
-        options->signal[i].bin_s = options->bin_s > 0 ? options->bin_s : usual_step(source.value);
-        if (!(options->signal[i].bin_s > 0))
+        options->signal[i].bin_s = options->bin_s > 0 ? options->bin_s : usual_step(source.value, errs);
+        if (!(options->signal[i].bin_s > 0) && errs_status(errs) != ERR_INTERNAL)
             errs_add(errs, ERR_INPUT, options->signal[i].name, "has fewer than two stamps: nothing can be judged");
     }
     return errs->count ? -EINVAL : 0;

@@ -9,6 +9,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "shims/host/preload.h"
 
@@ -45,6 +46,7 @@ struct exec {
     int signals_fd;
     sigset_t old_mask;
     bool taken_over; /* somebody else has armed or disarmed our page */
+    struct exec_unseen unseen;
 };
 
 /* ---- options ---------------------------------------------------------------------------------------------------------- */
@@ -86,6 +88,7 @@ static bool lacks_destination(const char *text)
 static int add_fault(struct exec_options *options, const char *text, struct errs *errs)
 {
     struct fault_spec *spec = &options->specs[options->spec_count];
+    const struct plan_rule *rules[EXEC_FAULTS_MAX];
     int result;
 
     if (options->spec_count == EXEC_FAULTS_MAX)
@@ -96,9 +99,13 @@ static int add_fault(struct exec_options *options, const char *text, struct errs
     if (result < 0)
         return result;
     result = name_apart(options, spec, "-f", errs);
-    if (!result)
-        options->spec_count++;
-    return result;
+    if (result)
+        return result;
+    for (size_t i = 0; i <= options->spec_count; i++)
+        rules[i] = &options->specs[i].rule;
+    spec_rules_warn(rules, options->spec_count + 1, options->spec_count, "-f", errs);
+    options->spec_count++;
+    return 0;
 }
 
 static int set_backend(struct exec_options *options, const char *text, struct errs *errs)
@@ -216,9 +223,12 @@ static int arm(struct exec *exec, struct errs *errs)
 static int choose_backend(struct exec *exec, struct errs *errs)
 {
     char path[PATH_MAX];
+    int result = 0;
 
     if (!inspect_find_program(exec->options.argv[0], path, sizeof(path)))
-        (void)inspect_file(path, &exec->inspection); /* exec itself will say what is wrong with it */
+        result = inspect_file(path, &exec->inspection);
+    if (err_is_shortage(result)) /* of other errors, exec itself will say what is wrong with it */
+        return errs_add(errs, ERR_WORLD, exec->options.argv[0], "cannot be looked at: %s", strerror(-result));
     return exec_backend_choose(&exec->backend, &exec->options, exec->inspection, errs);
 }
 
@@ -321,6 +331,7 @@ static int wait_program(struct exec *exec)
             forward_signal(exec);
         if (fds[0].revents)
             break;
+        exec_unseen_look(&exec->unseen, exec->page);
         renew(exec);
         if (exec->locks)
             exec_locks_look(&exec->options, exec->locks, exec->pid);
@@ -357,6 +368,7 @@ static size_t collect(struct exec *exec, struct rule_status *list, size_t max)
 static void summarise(struct exec *exec, int status)
 {
     static struct rule_status list[EXEC_FAULTS_MAX];
+    size_t page_count = page_status(exec->page, list, EXEC_FAULTS_MAX);
     size_t count = collect(exec, list, EXEC_FAULTS_MAX);
     struct page_state state;
 
@@ -371,6 +383,8 @@ static void summarise(struct exec *exec, int status)
     if (!count)
         return;
     counts_print(stderr, list, count, exec->begin_ns);
+    counts_print_shares(stderr, exec->page, list, page_count);
+    exec_unseen_tell(&exec->unseen, stderr);
     page_state(exec->page, &state);
     if (exec->taken_over)
         fprintf(stderr, "  the faults ended before the program did: disarmed,"
@@ -423,6 +437,7 @@ static int exec_main(int argc, char **argv)
         (void)command_fail(&errs);
         return EXEC_FAILED; /* whatever its class: the smaller numbers are the program's */
     }
+    errs_print_warnings(&errs, stderr);
     status = run_program(&exec, &errs);
     errs_print(&errs, stderr);
     locks_close(exec.locks);

@@ -9,7 +9,7 @@
 #include "shims/host/page.h"
 #include "shims/seccomp/supervise.h"
 
-enum { EXEC_FAULTS_MAX = 64, EXEC_WIRES_MAX = CONTROL_REDIRECTS_MAX, EXEC_FAILED = 125 };
+enum { EXEC_FAULTS_MAX = 64, EXEC_WIRES_MAX = CONTROL_REDIRECTS_MAX, EXEC_FAILED = 125, EXEC_UNSEEN_MAX = 64 };
 
 #define EXEC_TTL_NS UINT64_C(5000000000) /* what is armed outlives us by this at most; renewed at a third of it */
 
@@ -37,6 +37,15 @@ struct exec_wire {
     size_t redirect_count;
     struct control_redirect redirects[EXEC_WIRES_MAX];
 };
+
+/* Processes below the program that run without the page, as far as looks from time to time found them. */
+struct exec_unseen {
+    size_t candidate_count, count;
+    struct page_process candidates[EXEC_UNSEEN_MAX]; /* of the last look: one that only begins has no page yet, either */
+    struct page_process list[EXEC_UNSEEN_MAX];       /* those of two looks */
+};
+void exec_unseen_look(struct exec_unseen *unseen, const struct page *page);
+void exec_unseen_tell(const struct exec_unseen *unseen, FILE *out);
 
 /* Chooses the backend, says so on stderr when it is not the shim and nobody asked for it, and refuses faults that could never
  * act. `inspection` may be NULL: exec itself will say what is wrong with the program. 0 or a negative errno, told. */

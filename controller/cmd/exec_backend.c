@@ -14,8 +14,9 @@ static int check_faults(const struct exec_options *options, struct errs *errs)
         if (options->specs[i].to[0])
             continue;
         why = inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
-        if (!why && rule->selector.caller[0])
-            why = "the selector caller needs the shim: a supervisor does not know who called";
+        if (!why && selector_asks_caller(&rule->selector))
+            why = rule->selector.each_site ? "the selector each_site needs the shim: a supervisor does not know who called" :
+                                            "the selector caller needs the shim: a supervisor does not know who called";
         if (why)
             errs_add(errs, ERR_WORLD, rule->name, "not by --backend seccomp: %s", why);
     }

@@ -76,7 +76,22 @@ static int take_option(struct run_options *options, const char *name, char *valu
             errs->list[errs->count - 1].class = ERR_USAGE;
         return result;
     }
-    if (!strcmp(name, "seed"))
+    if (!strcmp(name, "rate")) {
+        int result = value_parse("rate", UNIT_FREQUENCY, NULL, 1000, 1000000000, value, "--rate", errs, &options->rate);
+
+        if (result < 0)
+            errs->list[errs->count - 1].class = ERR_USAGE;
+        return result;
+    }
+    if (!strcmp(name, "journal"))
+        options->journal_path = value;
+    else if (!strcmp(name, "rollbacks"))
+        options->rollbacks = value;
+    else if (!strcmp(name, "load"))
+        options->load_url = value;
+    else if (!strcmp(name, "delegate"))
+        options->delegate = true;
+    else if (!strcmp(name, "seed"))
         options->seed_text = value;
     else if (!strcmp(name, "out"))
         options->out_directory = value;
@@ -90,13 +105,14 @@ int options_parse(int argc, char **argv, const char *allowed, struct run_options
     static const struct option all[] = {
         { "var", required_argument, NULL, 0 },    { "seed", required_argument, NULL, 0 }, { "out", required_argument, NULL, 0 },
         { "repeat", required_argument, NULL, 0 }, { "dry-run", no_argument, NULL, 0 },    { "format", required_argument, NULL, 0 },
-        { "backend", required_argument, NULL, 0 },
+        { "backend", required_argument, NULL, 0 }, { "journal", required_argument, NULL, 0 }, { "rollbacks", required_argument, NULL, 0 },
+        { "delegate", no_argument, NULL, 0 },      { "load", required_argument, NULL, 0 },    { "rate", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
     size_t errors_before = errs->count;
     int index, result;
 
-    *ret_options = (struct run_options){ .repeat = 1 };
+    *ret_options = (struct run_options){ .repeat = 1, .rate = 50000 };
     optind = 1;
     opterr = 0;
     while ((result = getopt_long(argc, argv, ":", all, &index)) != -1) {

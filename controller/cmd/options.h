@@ -12,7 +12,9 @@ struct run_options {
     size_t override_count;
     const char *seed_text, *out_directory;
     int64_t repeat;
-    bool dry_run, json;
+    bool dry_run, json, delegate;
+    const char *journal_path, *rollbacks, *load_url; /* experiments of the Chaos Toolkit */
+    int64_t rate;                                    /* of load_url, millihertz */
     enum wire_backend backend;
 };
 

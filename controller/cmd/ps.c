@@ -1,112 +1,96 @@
 /* perturb ps: runs, control pages, the processes under them, what is armed, what fired. */
+#include "controller/cmd/ps.h"
+
 #include "controller/cmd/cmd.h"
-#include "controller/cmd/counts.h"
 #include "controller/cmd/pages.h"
 #include "controller/cmd/proxies.h"
-
 #include "controller/run/locks.h"
 #include "controller/run/recover.h"
-#include "scenarios/base/clock.h"
-#include "scenarios/playbook/spec.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-static void print_redirects(const struct page *page)
+static bool wants_json(int argc, char **argv, struct errs *errs)
 {
-    size_t count = page_redirects(page);
+    const char *format = NULL;
 
-    if (count)
-        printf("  %zu of its destinations go through a proxy\n", count);
+    if (argc == 3 && !strcmp(argv[1], "--format"))
+        format = argv[2];
+    else if (argc == 2 && !strncmp(argv[1], "--format=", 9))
+        format = argv[1] + 9;
+    else if (argc > 1)
+        errs_add(errs, ERR_USAGE, "ps", "takes no arguments but --format text|json or --locks");
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+        errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json", format);
+    return format && !strcmp(format, "json");
 }
 
-static void print_rules(const struct page *page)
+static void print_locks(const struct pages *pages)
 {
-    struct plan_rule rule;
-
-    for (size_t i = 0; !page_rule(page, i, &rule); i++) {
-        struct fault_spec spec = { .rule = rule };
-        char line[512];
-
-        if (!fault_spec_print(&spec, line, sizeof(line)))
-            printf("  %s = %s\n", rule.name, line);
+    for (size_t i = 0; i < pages->count; i++) {
+        printf("%s\n", page_name(pages->list[i]));
+        locks_print(pages->list[i], stdout, SIZE_MAX);
     }
 }
 
-static int print_locks(struct page *page, void *context)
+static void print_pages(const struct pages *pages, bool json, struct errs *errs)
 {
-    (void)context;
-    printf("%s\n", page_name(page));
-    locks_print(page, stdout, SIZE_MAX);
-    return 0;
-}
+    static struct ps_page ps;
 
-static int print_page(struct page *page, void *context)
-{
-    static struct page_process processes[CONTROL_PROCESSES_MAX];
-    static struct rule_status list[PLAN_RULES_MAX];
-    size_t process_count = page_processes(page, processes, CONTROL_PROCESSES_MAX);
-    size_t rule_count = page_status(page, list, PLAN_RULES_MAX);
-    uint64_t now_ns = clock_now_ns();
-    size_t *pages = context;
-    struct page_state state;
-
-    page_state(page, &state);
-    printf("%s%s  by %" PRIu32 "%s  ", *pages ? "\n" : "", page_name(page), state.owner_pid, state.owner_alive ? "" : " (gone)");
-    if (state.armed && state.lease_ns > now_ns)
-        printf("armed, epoch %" PRIu64 ", %.1f s of lease\n", state.epoch, (double)(state.lease_ns - now_ns) / (double)NS_PER_S);
-    else
-        printf("nothing armed\n");
-    if (state.supervised)
-        printf("  supervised (seccomp)\n");
-    for (size_t i = 0; i < process_count; i++)
-        printf("  %7d %s\n", (int)processes[i].pid, processes[i].comm);
-    if (state.refused)
-        printf("  %" PRIu64 " processes could not read this page's version\n", state.refused);
-    if (state.armed) {
-        print_rules(page);
-        print_redirects(page);
+    for (size_t i = 0; i < pages->count; i++) {
+        ps_look(pages->list[i], &ps);
+        if (json && ps_print_json(&ps) < 0)
+            errs_add(errs, ERR_INTERNAL, page_name(pages->list[i]), "no memory for its JSON");
+        if (json)
+            continue;
+        if (i)
+            putchar('\n');
+        ps_print_text(&ps);
     }
-    if (rule_count)
-        counts_print(stdout, list, rule_count, state.armed_ns);
-    (*pages)++;
-    return 0;
 }
 
 static int ps_main(int argc, char **argv)
 {
     struct registry registry = { .fd = -1 };
+    static struct pages pages;
     static struct errs errs;
-    bool halted = false;
-    size_t pages = 0, runs = 0;
+    bool halted = false, locks = argc == 2 && !strcmp(argv[1], "--locks"), json = !locks && wants_json(argc, argv, &errs);
+    size_t runs = 0;
+    int result;
 
-    if (argc > 2 || (argc == 2 && strcmp(argv[1], "--locks") != 0)) {
-        errs_add(&errs, ERR_USAGE, "ps", "takes no arguments but --locks");
-        return command_fail(&errs);
-    }
-    if (pages_registry("ps", &registry, &errs) < 0)
+    if (errs.count || pages_registry("ps", &registry, &errs) < 0)
         return command_fail(&errs);
     (void)page_sweep(&registry);
-    if (argc == 2) {
-        (void)page_each(&registry, print_locks, NULL);
+    if (locks) {
+        if (!pages_select(&registry, NULL, &pages, &errs))
+            print_locks(&pages);
+        pages_close(&pages);
         registry_close(&registry);
-        return 0;
+        return errs.count ? command_fail(&errs) : 0;
     }
-    (void)list_runs(stdout, &runs);
-    (void)page_each(&registry, print_page, &pages);
-    if (!(pages + proxies_print(&registry, !pages)))
+    if (!json) {
+        result = list_runs(stdout, &runs);
+        if (result < 0)
+            errs_add(&errs, ERR_WORLD, "ps", "not every run could be read: %s", strerror(-result));
+    }
+    if (!pages_select(&registry, NULL, &pages, &errs))
+        print_pages(&pages, json, &errs);
+    if (!json && !(pages.count + proxies_print(&registry, !pages.count)))
         printf("nothing runs under the shim and no proxy; `perturb exec -- CMD` starts a program with it\n");
-    if (!lever_read(&registry, &halted) && halted)
+    if (!json && !lever_read(&registry, &halted) && halted)
         printf("halted: nothing may be armed until `perturb resume`\n");
+    pages_close(&pages);
     registry_close(&registry);
-    return 0;
+    return errs.count ? command_fail(&errs) : 0;
 }
 
 const struct command command_ps = {
     .name = "ps",
-    .synopsis = "[--locks]",
+    .synopsis = "[--format text|json | --locks]",
     .summary = "list programs under the shim and proxies, what is armed, what fired",
-    .help = "  --locks   what lock contention cost so far by call site, and orders that could deadlock, of each page\n"
+    .help = "Each page with its processes as a tree: what each has matched, fired and holds asleep now, by rule; those that have ended;\n"
+            "and those that started without the shim and why. JSON is one page a line (pages only).\n"
+            "\n"
+            "  --locks   what lock contention cost so far by call site, and orders that could deadlock, of each page\n"
             "\n"
             "Example: perturb ps\n",
     .run = ps_main,

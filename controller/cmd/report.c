@@ -128,6 +128,10 @@ static int render_html(const char *directory, const cJSON *document, struct buf 
     }
     buf_init(&events, EVENTS_BYTES_MAX);
     result = buf_read_file(&events, path);
+    if (err_is_shortage(result)) {
+        buf_done(&events);
+        return errs_add(errs, ERR_WORLD, path, "cannot be read: %s", strerror(-result));
+    }
     result = report_html(document, result == 0 ? &events : NULL, ret_page);
     buf_done(&events);
     return result < 0 ? errs_add(errs, ERR_INTERNAL, directory, "cannot render the page: %s", strerror(-result)) : 0;

@@ -1,5 +1,6 @@
 /* perturb run: playbooks, one after the other; the worst status of all in the documented order. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/experiment.h"
 #include "controller/cmd/options.h"
 #include "controller/run/run.h"
 
@@ -23,8 +24,17 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
                                          .out_directory = options->out_directory, .backend = options->backend,
                                          .batch = batch, .json = options->json };
     struct errs errs = { .count = 0 };
-    int status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
+    struct document document;
+    int status;
 
+    if (experiment_read(file, &document)) {
+        status = experiment_run(&document, options);
+        document_done(&document);
+        return status;
+    }
+    status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
+
+    errs_print_warnings(&errs, stderr);
     errs_print(&errs, stderr);
     return status;
 }
@@ -36,7 +46,7 @@ static int run_main(int argc, char **argv)
     AUTO_FREE char (*batches)[RUN_ID_MAX] = NULL; /* of each playbook, so that its runs can be compared as a group */
     int count, status = 0;
 
-    if (options_parse(argc, argv, "var seed out repeat dry-run format backend", &options, &count, &errs) < 0)
+    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate", &options, &count, &errs) < 0)
         return command_fail(&errs);
     if (!count)
         errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
@@ -45,8 +55,10 @@ static int run_main(int argc, char **argv)
     if (errs.count)
         return command_fail(&errs);
     batches = calloc((size_t)count, sizeof(*batches));
-    if (!batches)
-        return ERR_INTERNAL;
+    if (!batches) {
+        errs_add(&errs, ERR_INTERNAL, "run", "out of memory");
+        return command_fail(&errs);
+    }
     for (int64_t repeat = 0; repeat < options.repeat; repeat++)
         for (int i = 1; i <= count; i++)
             status = worse(status, run_one(argv[i], batches[i - 1], &options));
@@ -64,6 +76,11 @@ const struct command command_run = {
             "  --dry-run            print exact targets and the undo plan; start nothing\n"
             "  --backend B          what moves the proxies' bytes: io_uring, or epoll where that is refused; B forces one\n"
             "  --format text|json   text for people; json is one event a line\n\n"
+            "An experiment of the Chaos Toolkit runs too (docs/chaostoolkit.md), with these:\n"
+            "  --load URL, --rate R request this beside it and measure its convergence (default 50/s)\n"
+            "  --journal FILE       default journal.json\n"
+            "  --rollbacks WHEN     default, always, never or deviated; else the file's word, else always\n"
+            "  --delegate           hand the file to the installed `chaos` command\n\n"
             "Exit status: 0 passed, 1 failed, 2 not decided, 3 aborted, 4 undo not proven,\n"
             "64 usage, 65 bad playbook, 69 port, program or permission, 70 internal.\n"
             "Ctrl-C releases every fault, undoes everything and reports; twice does not wait.\n"

@@ -77,6 +77,8 @@ static int read_matrix(const char *file, const cJSON *result, struct samples *sa
 
         name_of(cJSON_GetObjectItem(entry, "metric"), name, sizeof(name));
         column = samples_new_column(samples, name);
+        if (!column && !samples->column)
+            return errs_add(errs, ERR_INTERNAL, file, "out of memory");
         if (!column)
             return errs_add(errs, ERR_INPUT, file, "more than 64 series; narrow the query");
         cJSON_ArrayForEach(pair, cJSON_GetObjectItem(entry, "values")) {
@@ -92,12 +94,17 @@ static int read_matrix(const char *file, const cJSON *result, struct samples *sa
 
 int samples_read_prometheus(const char *file, const char *text, size_t length, struct samples *samples, struct errs *errs)
 {
-    const char *stopped = NULL;
-    cJSON *reply = cJSON_ParseWithLengthOpts(text, length + 1, &stopped, 1);
-    const cJSON *data = cJSON_GetObjectItem(reply, "data");
-    const char *type = text_of(data, "resultType");
+    const char *stopped = NULL, *type;
+    const cJSON *data;
+    cJSON *reply;
     int result;
 
+    errno = 0;
+    reply = cJSON_ParseWithLengthOpts(text, length + 1, &stopped, 1);
+    if (!reply && errno == ENOMEM)
+        return errs_add(errs, ERR_INTERNAL, file, "out of memory");
+    data = cJSON_GetObjectItem(reply, "data");
+    type = text_of(data, "resultType");
     if (!reply)
         return syntax_error(file, text, stopped, errs);
     if (!strcmp(text_of(reply, "status"), "error"))

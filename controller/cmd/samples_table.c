@@ -88,7 +88,9 @@ static int open_columns(struct table *table, struct cursor cursor, bool is_head)
             continue;
         if (!is_head || !text[0])
             snprintf(text, sizeof(text), "column%zu", table->fields + 1);
-        if (!samples_new_column(table->samples, text))
+        if (!samples_new_column(table->samples, text) && !table->samples->column)
+            return errs_add(table->errs, ERR_INTERNAL, table->file, "out of memory");
+        if (table->samples->columns != table->fields)
             return complain(table, &cursor, field, "column '%s' is one too many: at most 64 are read", text);
     }
     if (table->fields < 2)

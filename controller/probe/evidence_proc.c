@@ -4,6 +4,7 @@
 #include "shims/host/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +66,10 @@ int evidence_proc(struct reading *reading, const char *target, struct buf *conte
     static const char *const files[] = { "status", "limits", "cgroup", "io", "sched", "smaps_rollup", "net/sockstat" };
     pid_t pid = reading->world->target_pid(reading->world->context, target);
     struct process_id *list = calloc(PROCESS_LIST_MAX, sizeof(*list));
-    size_t count = pid && list ? process_tree(pid, list, PROCESS_LIST_MAX) : 0;
+    int count = !list ? -ENOMEM : pid ? process_tree(pid, list, PROCESS_LIST_MAX) : 0;
     char path[64];
 
-    for (size_t i = 0; i < count && !reading_is_over(reading); i++) {
+    for (int i = 0; i < count && !reading_is_over(reading); i++) {
         for (size_t j = 0; j < sizeof(files) / sizeof(files[0]); j++) {
             snprintf(path, sizeof(path), "/proc/%d/%s", (int)list[i].pid, files[j]);
             put_file(content, path);
@@ -77,5 +78,7 @@ int evidence_proc(struct reading *reading, const char *target, struct buf *conte
         put_tasks(content, list[i].pid);
     }
     free(list);
+    if (count < 0)
+        return reading_fail(reading, "the processes cannot be read: %s", strerror(-count));
     return count ? 0 : reading_fail(reading, "target '%s' does not run", target);
 }

@@ -106,12 +106,14 @@ static int proc_read(struct reading *reading)
     const struct proc_probe *proc = &reading->probe->proc;
     pid_t pid = reading->world->target_pid(reading->world->context, proc->target);
     struct process_id list[PROCESS_LIST_MAX];
-    size_t count = pid ? process_tree(pid, list, PROCESS_LIST_MAX) : 0;
+    int count = pid ? process_tree(pid, list, PROCESS_LIST_MAX) : 0;
     double sum = 0;
 
+    if (count < 0)
+        return reading_fail(reading, "the processes cannot be read: %s", strerror(-count));
     if (!count)
         return reading_fail(reading, "target '%s' does not run", proc->target);
-    for (size_t i = 0; i < count; i++)
+    for (int i = 0; i < count; i++)
         sum += value_of(list[i].pid, (enum proc_field)proc->field);
     if (proc->field == PROC_CPU)
         put_cpu(reading, pid, sum);

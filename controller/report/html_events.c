@@ -5,6 +5,7 @@
 #include "controller/report/doc.h"
 #include "controller/report/format.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,17 @@ static double event_ns(const cJSON *event)
     return cJSON_IsString(ns) ? strtod(ns->valuestring, NULL) : doc_value(ns);
 }
 
-/* The line at `*text`, up to `end`; moves on to the next. NULL when it is no JSON object. Returns new. */
-static cJSON *next_event(const char **text, const char *end)
+/* The line at `*text`, up to `end`; moves on to the next. NULL when it is no JSON object; `out` has
+ * failed when that was for want of memory. Returns new. */
+static cJSON *next_event(struct buf *out, const char **text, const char *end)
 {
     const char *line = *text, *stop = memchr(line, '\n', (size_t)(end - line));
     size_t length = (size_t)((stop ? stop : end) - line);
-    cJSON *event = cJSON_ParseWithLength(line, length);
+    cJSON *event;
 
+    errno = 0;
+    event = cJSON_ParseWithLength(line, length);
+    out->failed |= !event && errno == ENOMEM;
     *text = stop ? stop + 1 : end;
     if (cJSON_IsObject(event))
         return event;
@@ -34,13 +39,13 @@ static cJSON *next_event(const char **text, const char *end)
 }
 
 /* The run's zero: the load's start; without a load, the first event. */
-static double find_origin_ns(const struct buf *events)
+static double find_origin_ns(struct buf *out, const struct buf *events)
 {
     const char *text = events->data, *end = events->data + events->length;
     double first_ns = (double)NAN, found_ns = (double)NAN;
 
     while (text < end && isnan(found_ns)) {
-        cJSON *event = next_event(&text, end);
+        cJSON *event = next_event(out, &text, end);
 
         if (isnan(first_ns))
             first_ns = event_ns(event);
@@ -94,7 +99,7 @@ void html_events(struct buf *out, const struct buf *events)
 
     if (!events || events->length == 0)
         return;
-    origin_ns = find_origin_ns(events);
+    origin_ns = find_origin_ns(out, events);
     text = events->data;
     end = events->data + events->length;
     buf_puts(out,
@@ -102,7 +107,7 @@ void html_events(struct buf *out, const struct buf *events)
              "<th scope=\"col\" class=\"number\">at</th><th scope=\"col\">source</th><th scope=\"col\">event</th>"
              "<th scope=\"col\"></th></tr></thead><tbody>\n");
     while (text < end) {
-        cJSON *event = next_event(&text, end);
+        cJSON *event = next_event(out, &text, end);
 
         if (!event) {
             unread++;

@@ -33,7 +33,7 @@ static int check_steps(struct run *run, const struct target *target, const char 
         const char *why = NULL;
 
         if (is_call_step(run, i, target))
-            why = rule->selector.caller[0] ? "a supervisor does not know who called" :
+            why = selector_asks_caller(&rule->selector) ? "a supervisor does not know who called" :
                                              inspect_beyond_supervisor((enum fault_id)rule->fault, rule->points);
         if (why)
             result = errs_add(run->errs, ERR_WORLD, where, "the fault '%s' cannot act by backend seccomp: %s", rule->name, why);

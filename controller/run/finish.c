@@ -128,7 +128,8 @@ int run_write_reports(struct run *run, const cJSON *document)
 
     buf_init(&events, 64 << 20);
     snprintf(path, sizeof(path), "%s/events.jsonl", run->directory);
-    buf_read_file(&events, path);
+    if (err_is_shortage(buf_read_file(&events, path)))
+        errs_add(run->errs, ERR_WORLD, path, "cannot be read: report.html is without it");
     if (result == 0) {
         result = report_html(document, &events, &html);
         if (result < 0)

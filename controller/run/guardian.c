@@ -209,8 +209,10 @@ int guardian_run(const struct guardian_spec *spec, struct errs *errs)
     struct guardian *guardian = calloc(1, sizeof(*guardian));
     int engine_wire_fd = -1, status = ERR_INTERNAL;
 
-    if (!guardian)
+    if (!guardian) {
+        errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
         return ERR_INTERNAL;
+    }
     guardian->spec = spec;
     guardian->wire_fd = guardian->runner_fd = guardian->signal_fd = -1;
     if (guardian_set_up(guardian, errs) == 0) {

@@ -251,8 +251,11 @@ size_t guarded_processes(const struct guarded_target *target, struct process_id 
     pid_t pids[PROCESS_LIST_MAX];
     size_t found, count = 0;
 
-    if (!target->adopted || !target->place[0])
-        return process_is_alive(&target->id) ? process_tree(target->id.pid, list, max) : 0;
+    if (!target->adopted || !target->place[0]) {
+        int kin = process_is_alive(&target->id) ? process_tree(target->id.pid, list, max) : 0;
+
+        return kin > 0 ? (size_t)kin : 0;
+    }
     found = group_pids(target->place, pids, ARRAY_SIZE(pids));
     for (size_t i = 0; i < found && count < max; i++)
         if (process_identify(pids[i], &list[count]) == 0)

@@ -55,20 +55,21 @@ static int read_registration(const struct registry *registry, const char *name, 
 typedef void each_run(const struct registration *registration, void *context);
 typedef void each_unreadable(const char *name, int error, void *context);
 
-/* `unreadable` may be NULL. */
+/* `unreadable` may be NULL. 0, or -errno when not every registration could be read; the others were passed on. */
 static int each_registration(each_run *each, each_unreadable *unreadable, void *context)
 {
     struct registry registry;
     char path[REGISTRY_FILE_MAX];
     struct dirent *entry;
     DIR *directory;
-    int result = registry_open(&registry);
+    int result = registry_open(&registry), missed;
 
     if (result < 0)
         return result;
     registry_path(&registry, "runs", path, sizeof(path));
     directory = opendir(path);
-    while (directory && (entry = readdir(directory))) {
+    missed = directory || errno == ENOENT ? 0 : -errno;
+    while (directory && (errno = 0, entry = readdir(directory))) {
         struct registration registration;
 
         if (entry->d_name[0] == '.')
@@ -78,11 +79,15 @@ static int each_registration(each_run *each, each_unreadable *unreadable, void *
             each(&registration, context);
         else if (result != -ENOENT && unreadable)
             unreadable(entry->d_name, result, context);
+        else if (err_is_shortage(result))
+            missed = result;
     }
-    if (directory)
+    if (directory) {
+        missed = errno ? -errno : missed;
         closedir(directory);
+    }
     registry_close(&registry);
-    return 0;
+    return missed;
 }
 
 /* ---- recover ----------------------------------------------------------------------------------------------------------------- */

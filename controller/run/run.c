@@ -260,8 +260,10 @@ static int engine(void *context, int guardian_fd, int wire_fd, int wire_pid)
     struct judgement *judgement = calloc(1, sizeof(*judgement));
     int result, status;
 
-    if (!judgement)
+    if (!judgement) {
+        fprintf(stderr, "perturb: run %s: out of memory\n", run->id);
         return ERR_INTERNAL;
+    }
     run->guardian = (struct executor){ .fd = guardian_fd, .on_event = run_take_event, .context = run };
     run->wire = (struct executor){ .fd = wire_fd, .on_event = run_take_event, .context = run };
     run->wire_pid = (pid_t)wire_pid;
@@ -356,8 +358,12 @@ int run_execute(const struct run_request *request, struct errs *errs)
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     int status = ERR_INTERNAL;
 
-    if (!run || !playbook)
+    if (!run || !playbook) {
+        free(run);
+        free(playbook);
+        errs_add(errs, ERR_INTERNAL, request->file, "out of memory");
         return ERR_INTERNAL;
+    }
     run->request = request;
     run->playbook = playbook;
     run->errs = errs;
@@ -430,8 +436,10 @@ int run_preview(const struct run_request *request, struct errs *errs)
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     struct run run = { .request = request, .playbook = playbook };
 
-    if (!playbook)
+    if (!playbook) {
+        errs_add(errs, ERR_INTERNAL, request->file, "out of memory");
         return ERR_INTERNAL;
+    }
     if (playbook_read(playbook, request->file, request->options, errs) == 0) {
         printf("%s: %s\n", request->file, playbook->title);
         preview_targets(playbook);

@@ -36,13 +36,16 @@ static int undo_group(const char *argument)
     return result < 0 ? result : group_remove(argument);
 }
 
-static int kill_listed(const struct process_id *list, size_t count)
+/* `count` may be the error of what made the list. */
+static int kill_listed(const struct process_id *list, int count)
 {
     int result = 0;
 
-    for (size_t i = 0; i < count; i++)
+    if (count < 0)
+        return count;
+    for (int i = 0; i < count; i++)
         process_signal(&list[i], SIGKILL);
-    for (size_t i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         waitpid(list[i].pid, NULL, WNOHANG);
         if (process_wait_gone(&list[i], GONE_TIMEOUT_MS) < 0)
             result = -EBUSY;

@@ -211,10 +211,14 @@ int store_read_result(const char *directory, cJSON **ret_result, struct errs *er
         return fail_errno(errs, path,
                           result == -ENOENT ? "this run left no result (cut off, or still running)" : "cannot be read", -result);
     }
+    errno = 0;
     document = cJSON_ParseWithLength(text.data, text.length);
+    result = !document && errno == ENOMEM ? fail_errno(errs, path, "cannot be read", ENOMEM) : 0;
     buf_done(&text);
     schema = cJSON_GetObjectItemCaseSensitive(document, "schema");
-    if (!cJSON_IsObject(document))
+    if (result < 0)
+        document = NULL;
+    else if (!cJSON_IsObject(document))
         result = errs_add(errs, ERR_INPUT, path, "is no JSON object");
     else if (!cJSON_IsNumber(schema))
         result = errs_add(errs, ERR_INPUT, path, "is no result document: it has no number \"schema\"");

@@ -8,88 +8,43 @@
  * 4. A wave runs from when the rule's window opened: all connections feel it in step.
  * 5. When the parameters change, what is held gets the delay that it would have had from the start.
  * The shapes of the jitter are shape.h's, mean `latency`, spread `jitter`. A negative sum is no delay. */
-#include "injector/shape.h"
 #include "injector/stream.h"
 
-#include <math.h>
+#include "scenarios/base/shape.h"
+
 #include <sys/param.h>
 
-enum wave { WAVE_NONE, WAVE_SINE, WAVE_SQUARE, WAVE_TRIANGLE, WAVE_SAW };
-
-/* The cell whose draw the last cell asked about repeats. */
-struct latency {
-    uint64_t cell, origin; /* plus 1; 0 for none */
-};
-
-/* The wave's height at `ns` after its begin, -1 to 1. */
-static double wave_at(int64_t wave, uint64_t ns, uint64_t period_ns)
+static uint64_t draw_of(const void *context, uint64_t cell)
 {
-    double phase = (double)(ns % period_ns) / (double)period_ns;
-
-    switch (wave) {
-    case WAVE_SINE:
-        return sin(2.0 * M_PI * phase);
-    case WAVE_SQUARE:
-        return phase < 0.5 ? 1.0 : -1.0;
-    case WAVE_TRIANGLE:
-        return phase < 0.25 ? 4.0 * phase : phase < 0.75 ? 2.0 - 4.0 * phase : 4.0 * phase - 4.0;
-    case WAVE_SAW:
-        return 2.0 * phase - 1.0;
-    default:
-        return 0;
-    }
+    return stream_draw(context, cell);
 }
 
-/* The cell whose draw counts for `cell`: back over cells that repeat the one before, down to one that does not. */
-static uint64_t origin_of(const struct stream_view *view, uint64_t cell)
+static struct shape shape_of(const struct stream_view *view)
 {
-    uint32_t chance = (uint32_t)view->params->STREAM_latency.correlation;
-    struct latency *latency = view->state;
-    uint64_t origin = cell;
+    const struct params_STREAM_latency *params = &view->params->STREAM_latency;
 
-    if (!chance)
-        return cell;
-    while (origin && rng_chance(rng_mix(stream_draw(view, origin), 2), chance)) {
-        if (latency->cell == origin + 1) {
-            origin = latency->origin - 1;
-            break;
-        }
-        origin--;
-    }
-    *latency = (struct latency){ .cell = cell + 1, .origin = origin + 1 };
-    return origin;
-}
-
-static bool varies(const struct params_STREAM_latency *params)
-{
-    return params->jitter || params->distribution == SHAPE_TABLE;
+    return (struct shape){ SHAPE_JITTER(params), SHAPE_WAVE(params) };
 }
 
 static uint64_t delay_ns(const struct stream_view *view, uint64_t offset, uint64_t came_ns)
 {
-    const struct params_STREAM_latency *params = &view->params->STREAM_latency;
-    double delay = (double)params->latency;
+    const struct shape shape = shape_of(view);
+    uint64_t draw = 0;
 
-    if (!varies(params) && params->wave == WAVE_NONE)
-        return (uint64_t)params->latency;
-    if (varies(params)) {
-        uint64_t draw = stream_draw(view, origin_of(view, offset / GRID_CELL_BYTES));
+    if (shape_varies(&shape)) {
+        uint32_t chance = (uint32_t)view->params->STREAM_latency.correlation;
 
-        if (params->distribution == SHAPE_TABLE)
-            delay = shape_from_table((const int64_t[]){ params->p50, params->p90, params->p99, params->p999, params->p100 }, draw);
-        else
-            delay += (double)params->jitter * shape_spreads(params->distribution, draw);
+        draw = stream_draw(view, shape_origin(draw_of, view, chance, offset / GRID_CELL_BYTES, view->state));
     }
-    if (came_ns > view->began_ns)
-        delay += (double)params->amplitude * wave_at(params->wave, came_ns - view->began_ns, (uint64_t)params->period);
-    return delay > 0 ? (uint64_t)delay : 0;
+    return shape_delay_ns(&shape, draw, came_ns > view->began_ns ? came_ns - view->began_ns : 0);
 }
 
 static void on_bytes(const struct stream_view *view, const struct range *range, struct rulings *rulings)
 {
     uint64_t offset = range->offset, end = range->offset + range->size;
+    const struct shape shape = shape_of(view);
 
-    if (!varies(&view->params->STREAM_latency)) {
+    if (!shape_varies(&shape)) {
         rulings_add(rulings, RULING_HOLD, range->size, range->came_ns + delay_ns(view, offset, range->came_ns));
         return;
     }
@@ -110,12 +65,12 @@ static void on_eof(const struct stream_view *view, const struct range *range, st
 static void on_change(const struct stream_view *view, struct rulings *rulings)
 {
     (void)rulings;
-    *(struct latency *)view->state = (struct latency){ .cell = 0 };
+    *(struct shape_memory *)view->state = (struct shape_memory){ .at = 0 };
 }
 
 extern const struct stream_ops stream_latency;
 const struct stream_ops stream_latency = {
-    .state_size = sizeof(struct latency),
+    .state_size = sizeof(struct shape_memory),
     .on_bytes = on_bytes,
     .on_eof = on_eof,
     .on_change = on_change,

@@ -28,24 +28,48 @@ static int class_errno(enum err_class class)
     return -ENOTRECOVERABLE;
 }
 
+static void __attribute__((format(printf, 4, 0))) fill(struct err *err, enum err_class class, const char *where, const char *format, va_list args)
+{
+    err->class = class;
+    snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
+    vsnprintf(err->text, sizeof(err->text), format, args);
+    make_printable(err->where);
+    make_printable(err->text);
+}
+
 int errs_add(struct errs *errs, enum err_class class, const char *where, const char *format, ...)
 {
     va_list args;
-    struct err *err;
 
     if (errs->count == ERRS_MAX) {
         errs->dropped++;
         return class_errno(class);
     }
-    err = &errs->list[errs->count++];
-    err->class = class;
-    snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
     va_start(args, format);
-    vsnprintf(err->text, sizeof(err->text), format, args);
+    fill(&errs->list[errs->count++], class, where, format, args);
     va_end(args);
-    make_printable(err->where);
-    make_printable(err->text);
     return class_errno(class);
+}
+
+void errs_warn(struct errs *errs, const char *where, const char *format, ...)
+{
+    va_list args;
+
+    if (errs->warning_count == WARNINGS_MAX)
+        return;
+    va_start(args, format);
+    fill(&errs->warnings[errs->warning_count++], 0, where, format, args);
+    va_end(args);
+}
+
+void errs_print_warnings(struct errs *errs, FILE *out)
+{
+    for (size_t i = 0; i < errs->warning_count; i++) {
+        const struct err *err = &errs->warnings[i];
+
+        fprintf(out, "perturb: warning: %s%s%s\n", err->where, err->where[0] ? ": " : "", err->text);
+    }
+    errs->warning_count = 0;
 }
 
 void errs_print(const struct errs *errs, FILE *out)
@@ -107,4 +131,9 @@ int err_nearest(const char *name, const char *const *candidates, size_t count)
         }
     }
     return found;
+}
+
+bool err_is_shortage(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EIO;
 }

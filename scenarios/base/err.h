@@ -7,6 +7,7 @@
 #ifndef PERTURB_BASE_ERR_H
 #define PERTURB_BASE_ERR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -17,7 +18,7 @@ enum err_class {
     ERR_INTERNAL = 70, /* our own fault */
 };
 
-enum { ERR_TEXT_MAX = 480, ERR_WHERE_MAX = 288, ERRS_MAX = 64 };
+enum { ERR_TEXT_MAX = 480, ERR_WHERE_MAX = 288, ERRS_MAX = 64, WARNINGS_MAX = 16 };
 
 struct err {
     enum err_class class;
@@ -30,6 +31,8 @@ struct errs {
     size_t count; /* kept, 0..ERRS_MAX */
     size_t dropped;
     struct err list[ERRS_MAX];
+    size_t warning_count; /* told, but no failure: 0..WARNINGS_MAX, further ones are left out */
+    struct err warnings[WARNINGS_MAX];
 };
 
 /* Adds one finding. `where` may be NULL. Control characters of the text are shown as '?': it may quote hostile input.
@@ -37,8 +40,14 @@ struct errs {
 int errs_add(struct errs *errs, enum err_class class, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* One line a finding, "perturb: WHERE: TEXT". */
+/* Adds one warning: `count` and the status stay what they are. */
+void errs_warn(struct errs *errs, const char *where, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* One line a finding, "perturb: WHERE: TEXT". Warnings are not among them. */
 void errs_print(const struct errs *errs, FILE *out);
+
+/* One line a warning, "perturb: warning: WHERE: TEXT"; those are forgotten then. */
+void errs_print_warnings(struct errs *errs, FILE *out);
 
 /* The worst class of the list in the order 70, 69, 65, 64; 0 when the list is empty. */
 int errs_status(const struct errs *errs);
@@ -46,5 +55,9 @@ int errs_status(const struct errs *errs);
 /* Picks the candidate nearest to `name` by edit distance (a swap of neighbours is one edit), if near enough to be a slip of the
  * hand (at most 1/3 of its length, at least 1). Returns an index below `count`, or -1. `candidates[i]` may be NULL (skipped). */
 int err_nearest(const char *name, const char *const *candidates, size_t count);
+
+/* Is this negative errno a shortage of ours (memory, descriptors) or a failing device, which says nothing about what was asked
+ * for? Then "not there" would be a wrong answer. */
+bool err_is_shortage(int error);
 
 #endif

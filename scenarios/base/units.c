@@ -4,6 +4,7 @@
 #include "scenarios/base/bits.h"
 #include "scenarios/base/cleanup.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -77,6 +78,10 @@ const char *unit_example(enum unit unit)
         return "a ratio such as 1.5";
     case UNIT_COUNT:
         return "a whole number such as 100";
+    case UNIT_SHIFT:
+        return "a shift of time such as -90s or 1h";
+    case UNIT_IPV4:
+        return "an IPv4 address such as 192.0.2.1";
     case UNIT_BOOL:
         return "true or false";
     case UNIT_ENUM:
@@ -148,19 +153,20 @@ static int parse_bool(const char *text, int64_t *ret_value)
     return -EINVAL;
 }
 
-int unit_parse(enum unit unit, const char *text, int64_t *ret_value)
+static int parse_ipv4(const char *text, int64_t *ret_value)
+{
+    struct in_addr address;
+
+    if (inet_pton(AF_INET, text, &address) != 1)
+        return -EINVAL;
+    *ret_value = ntohl(address.s_addr);
+    return 0;
+}
+
+static int parse_sum(enum unit unit, const char *at, bool negative, int64_t *ret_value)
 {
     int64_t total = 0;
-    const char *at = text;
-    bool negative = unit == UNIT_COUNT && *at == '-';
 
-    if (unit == UNIT_BOOL)
-        return parse_bool(text, ret_value);
-    if (unit == UNIT_DURATION && !strcmp(text, "0")) {
-        *ret_value = 0;
-        return 0;
-    }
-    at += negative;
     do {
         const struct suffix *suffix;
         int64_t mantissa, part;
@@ -184,6 +190,23 @@ int unit_parse(enum unit unit, const char *text, int64_t *ret_value)
         return -EINVAL;
     *ret_value = negative ? -total : total;
     return 0;
+}
+
+int unit_parse(enum unit unit, const char *text, int64_t *ret_value)
+{
+    bool negative = (unit == UNIT_COUNT || unit == UNIT_SHIFT) && *text == '-';
+
+    if (unit == UNIT_BOOL)
+        return parse_bool(text, ret_value);
+    if (unit == UNIT_IPV4)
+        return parse_ipv4(text, ret_value);
+    if (unit == UNIT_SHIFT)
+        unit = UNIT_DURATION;
+    if (unit == UNIT_DURATION && !strcmp(text, "0")) {
+        *ret_value = 0;
+        return 0;
+    }
+    return parse_sum(unit, text + negative, negative, ret_value);
 }
 
 /* value / factor as a decimal with at most six places; false when that is not exact. */
@@ -223,6 +246,13 @@ char *unit_print(enum unit unit, int64_t value, char *text, size_t size)
         snprintf(text, size, "%s", value ? "true" : "false");
         return text;
     }
+    if (unit == UNIT_IPV4) {
+        snprintf(text, size, "%u.%u.%u.%u", (unsigned)(magnitude >> 24 & 255), (unsigned)(magnitude >> 16 & 255),
+                 (unsigned)(magnitude >> 8 & 255), (unsigned)(magnitude & 255));
+        return text;
+    }
+    if (unit == UNIT_SHIFT)
+        unit = UNIT_DURATION;
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         if (suffixes[i].unit != unit || !suffixes[i].print || !print_exact(magnitude, &suffixes[i], candidate, sizeof(candidate)))
             continue;

@@ -6,6 +6,8 @@
  *   UNIT_FREQUENCY millihertz  "200/s", "30/m", a bare number is per second
  *   UNIT_SHARE     ppm       "5%", "0.1%", or a fraction "0.05" (0..1); 100 % = 1,000,000
  *   UNIT_RATIO     thousandths  "1.5" or "1.5x"
+ *   UNIT_SHIFT     ns        a duration, or one with '-' before it
+ *   UNIT_IPV4      host order  "192.0.2.1"
  *   UNIT_COUNT     integer   a plain integer, k and M allowed ("20k")
  *   UNIT_BOOL      0 or 1    true false yes no on off
  *   UNIT_ENUM, UNIT_ERRNO, UNIT_TEXT are resolved by the vocabulary, which knows the words. */
@@ -23,6 +25,8 @@ enum unit {
     UNIT_SHARE,
     UNIT_RATIO,
     UNIT_COUNT,
+    UNIT_SHIFT,
+    UNIT_IPV4,
     UNIT_BOOL,
     UNIT_ENUM,
     UNIT_ERRNO,

@@ -4,6 +4,7 @@
 #include "scenarios/base/buf.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/section.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "scenarios/vocab/message.h"
 
@@ -11,6 +12,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* More than one errno: "[EIO, EINTR]" or "{EIO: 3, EINTR: 1}". */
+static bool is_errnos(const struct step *step, const struct node *item)
+{
+    const struct param_desc *param = fault_param(&fault_descs[step->spec.rule.fault], item->key);
+
+    return param && param->unit == UNIT_ERRNO && (item->kind == NODE_LIST || item->kind == NODE_MAP);
+}
+
+/* As the line has them. NULL with an error added. */
+static const char *errnos_text(const struct section_reader *reader, const struct node *item)
+{
+    char *copy = NULL;
+    struct buf text;
+
+    buf_init(&text, 512);
+    for (const struct node *one = item->first; one; one = one->next) {
+        const char *word = section_text(reader, one, item->key);
+
+        if (!word) {
+            buf_done(&text);
+            return NULL;
+        }
+        buf_printf(&text, "%s%s%s%s", text.length ? "+" : "", one->key ? one->key : "", one->key ? ":" : "", word);
+    }
+    if (!text.failed && text.data)
+        copy = document_alloc(reader->document, text.length + 1);
+    if (copy)
+        memcpy(copy, text.data, text.length + 1);
+    buf_done(&text);
+    return copy ? copy : "";
+}
 
 /* Keys that are not the step's own are the fault's; a value may open with its comparison (">=1MiB"). */
 static void set_fault_keys(const struct checker *checker, struct step *step)
@@ -25,7 +58,7 @@ static void set_fault_keys(const struct checker *checker, struct step *step)
 
         if (words_index(own, item->key) >= 0)
             continue;
-        text = section_text(&reader, item, item->key);
+        text = is_errnos(step, item) ? errnos_text(&reader, item) : section_text(&reader, item, item->key);
         if (!text)
             continue;
         if (!strncmp(text, ">=", 2) || !strncmp(text, "<=", 2) || !strncmp(text, "!=", 2)) {
@@ -151,6 +184,9 @@ static void check_step(const struct checker *checker, struct step *step, size_t 
     node_where(&checker->playbook->document, step->node, place, sizeof(place));
     if (checker->errs->count == errors_before)
         fault_spec_finish(&step->spec, place, checker->errs);
+    if (checker->errs->count == errors_before && !step->repetition)
+        spec_errors_warn(&step->spec.rule, node_where(&checker->playbook->document, check_member(step->node, "error"), place, sizeof(place)),
+                         checker->errs);
     check_scope(checker, step);
     if (checker->errs->count == errors_before && step->layer == LAYER_HOST)
         check_host_step(checker, step);
@@ -190,6 +226,19 @@ static void repeat_steps(const struct checker *checker)
     *method = grown;
 }
 
+static int check_number(const struct checker *checker)
+{
+    const struct section_list *method = &checker->playbook->method;
+    char found[32], expected[32];
+
+    if (method->count <= PLAN_RULES_MAX)
+        return 0;
+    snprintf(found, sizeof(found), "%zu", method->count);
+    snprintf(expected, sizeof(expected), "%d", PLAN_RULES_MAX);
+    return check_refuse(checker, ((const struct step *)method->items)[PLAN_RULES_MAX].node,
+                        "the method has %s faults, repetitions included; a plan holds %s", found, expected);
+}
+
 void check_method(const struct checker *checker)
 {
     struct step *steps = checker->playbook->method.items;
@@ -200,6 +249,8 @@ void check_method(const struct checker *checker)
     if (checker->errs->count == errors_before)
         repeat_steps(checker);
     steps = checker->playbook->method.items;
+    if (check_number(checker) < 0)
+        return;
     for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_step(checker, &steps[i], i);
 }

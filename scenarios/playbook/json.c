@@ -110,8 +110,12 @@ static struct node *walk_value(struct json_walk *walk, const cJSON *item, int de
 
     skip_space(walk);
     node = node_new(walk->document, kind_of(item), walk->line, column(walk));
-    if (!node || depth > NODE_DEPTH_MAX) {
-        refuse_here(walk, node ? "nested too deeply" : "out of memory");
+    if (!node) {
+        errs_add(walk->errs, ERR_INTERNAL, walk->document->file, "out of memory");
+        return NULL;
+    }
+    if (depth > NODE_DEPTH_MAX) {
+        refuse_here(walk, "nested too deeply");
         return NULL;
     }
     if (item->child || node->kind == NODE_MAP || node->kind == NODE_LIST)
@@ -156,8 +160,12 @@ int json_parse(struct document *document, struct errs *errs)
     struct json_walk walk = { document, errs, text, 1, text, 1 };
     size_t errors_before = errs->count;
     const char *end = text;
-    cJSON *tree = cJSON_ParseWithLengthOpts(text, strlen(text) + 1, &end, 1);
+    cJSON *tree;
 
+    errno = 0;
+    tree = cJSON_ParseWithLengthOpts(text, strlen(text) + 1, &end, 1);
+    if (!tree && errno == ENOMEM)
+        return errs_add(errs, ERR_INTERNAL, document->file, "out of memory");
     if (!tree)
         return refuse_syntax(document, end ? end : document->source, errs);
     document->root = walk_value(&walk, tree, 0);

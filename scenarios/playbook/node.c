@@ -100,7 +100,8 @@ int document_read(struct document *document, const char *file, struct errs *errs
     if (result == -E2BIG)
         errs_add(errs, ERR_INPUT, file, "larger than %d MiB: not a playbook", DOCUMENT_BYTES_MAX >> 20);
     else if (result < 0)
-        errs_add(errs, ERR_INPUT, file, "cannot be read: %s", strerror(-result));
+        errs_add(errs, result == -ENOMEM ? ERR_INTERNAL : err_is_shortage(result) ? ERR_WORLD : ERR_INPUT, file, "cannot be read: %s",
+                 strerror(-result));
     else
         result = document_parse(document, file, text.data, text.length, dot && !strcasecmp(dot, ".json"), errs);
     buf_done(&text);

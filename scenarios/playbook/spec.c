@@ -4,6 +4,7 @@
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "scenarios/vocab/decide.h"
 
@@ -52,6 +53,16 @@ static int copy_text(char *target, size_t size, const char *key, const char *val
     return 0;
 }
 
+/* Names are compared in lower case. */
+static int copy_host(char target[RULE_HOST_MAX], const char *key, const char *value, const char *where, struct errs *errs)
+{
+    int result = copy_text(target, RULE_HOST_MAX, key, value, where, errs);
+
+    for (size_t i = 0; !result && target[i]; i++)
+        target[i] = (char)tolower((unsigned char)target[i]);
+    return result;
+}
+
 static int set_address(struct address_match *match, const char *key, bool negate, const char *value, const char *where,
                        struct errs *errs)
 {
@@ -78,6 +89,9 @@ static int set_text_selector(struct selector *selector, enum selector_id id, boo
     case SELECTOR_caller:
         selector->caller_negate = negate;
         return copy_text(selector->caller, sizeof(selector->caller), key, value, where, errs);
+    case SELECTOR_host:
+        selector->host_negate = negate;
+        return copy_host(selector->host, key, value, where, errs);
     case SELECTOR_peer:
         return set_address(&selector->peer, key, negate, value, where, errs);
     case SELECTOR_client:
@@ -136,6 +150,9 @@ static void set_number_selector(struct selector *selector, enum selector_id id, 
     case SELECTOR_ramp:
         selector->ramp_ns = number;
         break;
+    case SELECTOR_each_site:
+        selector->each_site = (uint32_t)value;
+        break;
     default:
         selector->observe = (uint32_t)value;
         break;
@@ -174,6 +191,8 @@ static int set_param(struct fault_spec *spec, const struct param_desc *param, en
     if (spec->given_params & BIT(param->slot))
         return errs_add(errs, ERR_INPUT, where, "%s is given twice", param->name);
     spec->given_params |= BIT(param->slot);
+    if (param->unit == UNIT_ERRNO)
+        return spec_errors_parse(&spec->rule, param, value, where, errs);
     return value_parse(param->name, param->unit, param->words, param->minimum, param->maximum, value, where, errs,
                        &spec->rule.params.slot[param->slot]);
 }
@@ -386,6 +405,7 @@ int fault_spec_parse(const char *text, uint64_t layers, const char *where, struc
         line.at++;
     if (parse_items(&line, &spec) < 0 || fault_spec_finish(&spec, where, errs) < 0)
         return -EINVAL;
+    spec_errors_warn(&spec.rule, where, errs);
     *ret_spec = spec;
     return 0;
 }

@@ -3,7 +3,8 @@
  *     NAME[@POINT][:ITEM,ITEM...]        ITEM: key OP value (=, !=, >=, <=), or, first, the bare main value
  *     latency@connect:200ms,peer=10.0.0.0/8    alloc_fail:1%,size>=1MiB    fail@write:ENOSPC,path="/var/lib/x",after=100
  *
- * Keys are the fault's parameters, the selectors its table entry allows, and `name` (the instance's name), `to` (see below),
+ * An errno may be several with weights, "EIO:3+EINTR" (EIO three times out of four), or "any", one that the call can return by its
+ * manual page; in a playbook also a list, or a map of weights. Keys are the fault's parameters, the selectors its table entry allows, and `name` (the instance's name), `to` (see below),
  * `target` and `proxy` (the rule's scope). Values with ',' are quoted with "" or ''. Playbooks use the same keys through
  * fault_set(). Every key may be given once. */
 #ifndef PERTURB_PLAYBOOK_SPEC_H

@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "scenarios/vocab/decide.h"
 
@@ -75,6 +76,10 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_item(out, "thread", selector->thread_negate ? "!=" : "=", selector->thread);
     if (selector->caller[0])
         put_item(out, "caller", selector->caller_negate ? "!=" : "=", selector->caller);
+    if (selector->host[0])
+        put_item(out, "host", selector->host_negate ? "!=" : "=", selector->host);
+    if (selector->each_site)
+        put_item(out, "each_site", "=", "true");
     if (selector->from_ns)
         put_number(out, SELECTOR_from, "=", selector->from_ns);
     if (selector->until_ns)
@@ -83,6 +88,16 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_number(out, SELECTOR_ramp, "=", selector->ramp_ns);
     if (selector->observe)
         put_item(out, "observe", "=", "true");
+}
+
+static void put_errors(struct buf *out, const char *key, const struct plan_rule *rule)
+{
+    struct buf text;
+
+    buf_init(&text, 512);
+    spec_errors_print(&text, rule);
+    put_item(out, key, "=", text.data);
+    buf_done(&text);
 }
 
 int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
@@ -102,7 +117,9 @@ int fault_spec_print(const struct fault_spec *spec, char *text, size_t size)
         int64_t value = rule->params.slot[param->slot];
         char printed[64];
 
-        if (param->required || value != param_initial(param, rule->params.slot))
+        if (param->unit == UNIT_ERRNO && (rule->error_any || rule->error_count))
+            put_errors(&out, param->name, rule);
+        else if (param->required || value != param_initial(param, rule->params.slot))
             put_item(&out, param->name, "=", value_print(param->unit, param->words, value, printed, sizeof(printed)));
     }
     put_selector(&out, &rule->selector);

@@ -77,7 +77,7 @@ static int place_node(struct yaml_builder *builder, struct node *node, yaml_mark
     int result;
 
     if (!node)
-        return refuse(builder, mark, "out of memory", "");
+        return errs_add(builder->errs, ERR_INTERNAL, builder->document->file, "out of memory");
     if (!builder->depth) {
         builder->document->root = node;
         return 0;
@@ -219,6 +219,8 @@ static int refuse_syntax(struct yaml_builder *builder, const yaml_parser_t *pars
     const char *problem = parser->problem ? parser->problem : "cannot be read";
     char place[ERR_WHERE_MAX];
 
+    if (parser->error == YAML_MEMORY_ERROR)
+        return errs_add(builder->errs, ERR_INTERNAL, builder->document->file, "out of memory");
     if (parser->error != YAML_READER_ERROR)
         return refuse(builder, parser->problem_mark, "not YAML: ", problem);
     document_where(builder->document, parser->problem_offset, place, sizeof(place));

@@ -21,6 +21,7 @@ static const char *unit_name(enum unit unit)
     static const char *const names[] = {
         [UNIT_DURATION] = "duration", [UNIT_SIZE] = "size",   [UNIT_RATE] = "rate",   [UNIT_FREQUENCY] = "frequency",
         [UNIT_SHARE] = "share",       [UNIT_RATIO] = "ratio", [UNIT_COUNT] = "count", [UNIT_BOOL] = "true or false",
+        [UNIT_SHIFT] = "shift",       [UNIT_IPV4] = "address",
         [UNIT_ENUM] = "word",         [UNIT_ERRNO] = "errno", [UNIT_TEXT] = "text",
     };
 
@@ -30,7 +31,7 @@ static const char *unit_name(enum unit unit)
 /* A value in the parameter's range that shows what it is like. */
 static int64_t sample_of(const struct param_desc *param)
 {
-    static const int64_t samples[] = { [UNIT_DURATION] = 200000000, [UNIT_SIZE] = 65536, [UNIT_RATE] = 1000000, [UNIT_TEXT] = 0 };
+    static const int64_t samples[] = { [UNIT_DURATION] = 200000000, [UNIT_SIZE] = 65536, [UNIT_RATE] = 1000000, [UNIT_SHIFT] = 3600000000000, [UNIT_TEXT] = 0 };
     int64_t sample = samples[param->unit];
 
     return !param->required && param->initial ? param->initial
@@ -98,7 +99,8 @@ static void print_points(FILE *out, const struct fault_desc *fault)
             fprintf(out, "%s`@%s`", separator, point_descs[i].name);
             separator = ", ";
         }
-    fprintf(out, ". Without one it acts at all of them.\n\n");
+    fprintf(out, ". Without one it acts at all of them%s.\n\n",
+            fault_points_unnamed(fault->id) == fault_points[fault->id] ? "" : " that need not be named");
 }
 
 /* A parameter hides a selector of the same name. */
@@ -222,7 +224,7 @@ int print_reference(FILE *out)
     print_selector_table(out);
     fprintf(out, "## Points\n\n| point | calls |\n|---|---|\n");
     for (size_t i = 0; i < POINT_COUNT; i++)
-        fprintf(out, "| `@%s` | %s |\n", point_descs[i].name, point_descs[i].help);
+        fprintf(out, "| `@%s` | %s%s |\n", point_descs[i].name, point_descs[i].help, point_descs[i].groups & GROUP_NAMED ? " (has to be named)" : "");
     for (size_t layer = 0; layer < LAYER_COUNT; layer++) {
         fprintf(out, "\n## %s: %s\n\n", layer_names[layer], layer_titles[layer]);
         for (size_t i = 0; i < FAULT_COUNT; i++)

@@ -27,8 +27,12 @@ static const char *unit_pattern(enum unit unit)
         return "^[0-9]*\\.?[0-9]+x?$";
     case UNIT_COUNT:
         return "^-?[0-9]*\\.?[0-9]+[kM]?$";
+    case UNIT_SHIFT:
+        return "^-?(0|([0-9]*\\.?[0-9]+(ns|us|ms|s|m|h|d))+)$";
+    case UNIT_IPV4:
+        return "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$";
     case UNIT_ERRNO:
-        return "^E[A-Z0-9]+$";
+        return "^(any|E[A-Z0-9]+(:[0-9]+)?(\\+E[A-Z0-9]+(:[0-9]+)?)*)$";
     default:
         return NULL;
     }
@@ -97,9 +101,9 @@ static cJSON *value_schema(enum unit unit, const char *words, int64_t minimum, i
         cJSON_AddNumberToObject(number, "minimum", (double)minimum);
         if (maximum < INT64_C(1) << 53)
             cJSON_AddNumberToObject(number, "maximum", (double)maximum);
-    } else if (unit != UNIT_ERRNO && unit != UNIT_RATE) {
+    } else if (unit != UNIT_ERRNO && unit != UNIT_RATE && unit != UNIT_IPV4) {
         number = typed("number");
-        if (unit == UNIT_DURATION)
+        if (unit == UNIT_DURATION || unit == UNIT_SHIFT)
             cJSON_AddNumberToObject(number, "const", 0);
     }
     return choice(pattern(unit_pattern(unit)), reference("variable"), number);
@@ -264,6 +268,20 @@ static cJSON *points_schema(const struct fault_desc *fault)
     return schema;
 }
 
+/* One, a list of some, or a map of their weights. */
+static cJSON *errnos_schema(void)
+{
+    cJSON *list = typed("array"), *map = typed("object"), *weight = typed("integer");
+    cJSON *schema = choice(value_schema(UNIT_ERRNO, NULL, 0, 0), list, map);
+
+    cJSON_AddItemToObject(list, "items", value_schema(UNIT_ERRNO, NULL, 0, 0));
+    cJSON_AddNumberToObject(list, "minItems", 1);
+    cJSON_AddNumberToObject(weight, "minimum", 1);
+    cJSON_AddItemToObject(map, "additionalProperties", weight);
+    cJSON_AddNumberToObject(map, "minProperties", 1);
+    return schema;
+}
+
 static cJSON *consequence(const struct fault_desc *fault, const struct section_desc *step)
 {
     cJSON *schema = cJSON_CreateObject(), *properties = cJSON_AddObjectToObject(schema, "properties"), *required = cJSON_CreateArray();
@@ -272,7 +290,7 @@ static cJSON *consequence(const struct fault_desc *fault, const struct section_d
         cJSON_AddTrueToObject(properties, step->keys[i].name);
     for (size_t i = 0; i < fault->param_count; i++) {
         const struct param_desc *param = &fault->params[i];
-        cJSON *value = value_schema(param->unit, param->words, param->minimum, param->maximum);
+        cJSON *value = param->unit == UNIT_ERRNO ? errnos_schema() : value_schema(param->unit, param->words, param->minimum, param->maximum);
 
         cJSON_AddStringToObject(value, "description", param->help);
         cJSON_AddItemToObject(properties, param->name, value);

@@ -21,7 +21,8 @@ struct decide_event {
     uint64_t size;            /* bytes asked for, or of the datagram */
     const char *path;         /* of the file */
     const char *thread;       /* name of the thread */
-    const char *caller;       /* file name of the calling module */
+    const char *caller;       /* file name of the calling module; "symbol:NAME" for a rule that asks so */
+    const char *host;         /* name being looked up, in lower case */
     const struct sockaddr *peer, *client;
     uint64_t stream;   /* stream id: thread, connection, or session and direction */
     uint64_t position; /* of the draw: call ordinal, connection cell, datagram */

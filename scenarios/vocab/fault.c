@@ -19,8 +19,11 @@
 #define SELECT_STREAM_OPEN (SELECT_TIMES | BIT(SELECTOR_active) | BIT(SELECTOR_client))
 #define SELECT_STREAM (SELECT_STREAM_OPEN | BIT(SELECTOR_direction))
 #define SELECT_DATAGRAM (SELECT_TIMES | BIT(SELECTOR_client) | BIT(SELECTOR_direction) | BIT(SELECTOR_size))
-#define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
+#define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller) | \
+                          BIT(SELECTOR_each_site))
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))
+#define SELECT_CLOCK (BIT(SELECTOR_from) | BIT(SELECTOR_until) | BIT(SELECTOR_observe))
+#define SELECT_NAMES (SELECT_TIMES | BIT(SELECTOR_host) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
 #define SELECT_HOST UINT64_C(0)
 
 /* Parameter slots: the struct's member order, slot 0 being `reserved`. */
@@ -158,6 +161,16 @@ int words_index(const char *words, const char *word)
         words += *words == ' ';
     }
     return -1;
+}
+
+uint64_t fault_points_unnamed(enum fault_id fault)
+{
+    uint64_t points = fault_points[fault];
+
+    for (size_t i = 0; i < POINT_COUNT && fault_points[fault] != POINTS_ALL; i++)
+        if (point_descs[i].groups & GROUP_NAMED)
+            points &= ~BIT(i);
+    return points ? points : fault_points[fault];
 }
 
 int64_t param_initial(const struct param_desc *param, const int64_t *slot)

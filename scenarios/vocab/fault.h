@@ -52,12 +52,27 @@ enum point {
     POINT_COUNT
 };
 
-enum point_group { GROUP_FILE = 1, GROUP_SOCKET = 2, GROUP_TRANSFER = 4, GROUP_MEMORY = 8, GROUP_LOCKING = 16 };
+enum point_group {
+    GROUP_FILE = 1,
+    GROUP_SOCKET = 2,
+    GROUP_TRANSFER = 4,
+    GROUP_MEMORY = 8,
+    GROUP_LOCKING = 16,
+    GROUP_TIME = 32,
+    GROUP_NAMES = 64,
+    GROUP_NAMED = 128,
+};
 
 #define POINT_BIT(name) BIT(POINT_##name)
 #define POINTS_FILE (POINT_BIT(open) | POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(fsync) | POINT_BIT(close))
 #define POINTS_SOCKET (POINT_BIT(connect) | POINT_BIT(accept) | POINT_BIT(send) | POINT_BIT(recv))
 #define POINTS_TRANSFER (POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(send) | POINT_BIT(recv))
+
+#define POINTS_NAMED (POINT_BIT(stat) | POINT_BIT(truncate) | POINT_BIT(dir) | POINT_BIT(unlink) | POINT_BIT(rename) | \
+                      POINT_BIT(map) | POINT_BIT(socket) | POINT_BIT(poll) | POINT_BIT(thread) | POINT_BIT(process) |           \
+                      POINT_BIT(descriptor) | POINT_BIT(random))
+
+#define POINTS_ALL ((BIT(POINT_COUNT) - 1) & ~(POINT_BIT(unlock) | POINT_BIT(cond_wait) | POINT_BIT(clock) | POINT_BIT(wait) | POINT_BIT(resolve))) /* where a thread may be held */
 
 /* What a step of a host fault may name. */
 enum acts_on {
@@ -153,6 +168,10 @@ char *words_at(const char *words, int64_t index, char *text, size_t size);
 
 /* The parameter kept in a slot; NULL when there is none. */
 const struct param_desc *fault_param_at(const struct fault_desc *fault, size_t slot);
+
+/* Where a call fault acts that names no point: at all of its points that need no naming; where it can be put at all points
+ * there are, at all of them. */
+uint64_t fault_points_unnamed(enum fault_id fault);
 
 /* The default beside the other parameters `slot` of the rule. */
 int64_t param_initial(const struct param_desc *param, const int64_t *slot);

@@ -1,2 +1,2 @@
 srcs-scenarios += scenarios/vocab/fault.c scenarios/vocab/plan.c scenarios/vocab/decide.c scenarios/vocab/address.c \
-                  scenarios/vocab/event.c scenarios/vocab/message.c
+                  scenarios/vocab/errnos.c scenarios/vocab/event.c scenarios/vocab/message.c

@@ -21,7 +21,7 @@ void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, cons
     copy_name(rule->name, sizeof(rule->name), name ? name : fault->name);
     rule->name_hash = rng_hash(rule->name);
     rule->fault = fault->id;
-    rule->points = fault_points[fault->id];
+    rule->points = fault_points_unnamed(fault->id);
     for (size_t i = 0; i < fault->param_count; i++)
         rule->params.slot[fault->params[i].slot] = param_initial(&fault->params[i], rule->params.slot);
     rule->selector = (struct selector){
@@ -64,7 +64,7 @@ static bool rule_is_sound(const struct plan_rule *rule)
     if (!terminated(rule->name, RULE_NAME_MAX) || !terminated(rule->scope, RULE_SCOPE_MAX) ||
         !terminated(rule->to, RULE_SCOPE_MAX) ||
         !terminated(selector->path, RULE_PATH_MAX) || !terminated(selector->thread, RULE_THREAD_MAX) ||
-        !terminated(selector->caller, RULE_CALLER_MAX))
+        !terminated(selector->caller, RULE_CALLER_MAX) || !terminated(selector->host, RULE_HOST_MAX))
         return false;
     if (rule->name_hash != rng_hash(rule->name) || rule->points & ~fault_points[rule->fault] || !selector->nth ||
         !selector->first || selector->probability_ppm > PPM)
@@ -75,6 +75,11 @@ static bool rule_is_sound(const struct plan_rule *rule)
         if (value < fault->params[i].minimum || value > param_maximum(&fault->params[i]))
             return false;
     }
+    if (rule->error_any > 1 || rule->error_count > RULE_ERRORS_MAX)
+        return false;
+    for (uint32_t i = 0; i < rule->error_count; i++)
+        if (!rule->errors[i].error || rule->errors[i].error > RULE_ERRNO_MAX || !rule->errors[i].weight)
+            return false;
     return address_is_sound(&selector->peer) && address_is_sound(&selector->client);
 }
 

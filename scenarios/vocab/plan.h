@@ -17,8 +17,11 @@ enum {
     RULE_NAME_MAX = 48,
     RULE_SCOPE_MAX = 48,
     RULE_PATH_MAX = 128,
-    RULE_CALLER_MAX = 48,
+    RULE_CALLER_MAX = 96,
     RULE_THREAD_MAX = 16,
+    RULE_HOST_MAX = 64,
+    RULE_ERRORS_MAX = 8,
+    RULE_ERRNO_MAX = 4095,
 };
 
 /* An address pattern: CIDR and a port range. family 0 matches any address; port_last 0 matches any port. */
@@ -42,12 +45,18 @@ struct selector {
     uint64_t ramp_ns;
     int32_t fd; /* -1 is any */
     uint32_t direction; /* enum direction bits */
-    uint32_t path_negate, thread_negate, caller_negate;
+    uint32_t path_negate, thread_negate, caller_negate, host_negate;
+    uint32_t each_site;  /* call layer: 1: once at each call site */
     uint32_t active_max; /* stream layer: connections acted on at a time; 0 is no limit */
     char path[RULE_PATH_MAX]; /* "" is any */
     char thread[RULE_THREAD_MAX];
-    char caller[RULE_CALLER_MAX];
+    char caller[RULE_CALLER_MAX]; /* module file name, or "symbol:" and the name of a function */
+    char host[RULE_HOST_MAX]; /* in lower case */
     struct address_match peer, client;
+};
+
+struct rule_error {
+    uint16_t error, weight; /* weight is at least 1 */
 };
 
 struct plan_rule {
@@ -56,7 +65,9 @@ struct plan_rule {
     char to[RULE_SCOPE_MAX];    /* host layer: the other end, a target or an address; "" is all others */
     uint64_t name_hash;         /* rng_hash(name) */
     uint32_t fault;             /* enum fault_id */
-    uint32_t reserved;
+    uint32_t error_any;   /* call layer: 1: an errno that the call can return (errnos.def), whatever the parameter says */
+    uint32_t error_count; /* else, when not 0: one of `errors`, by their weights; the parameter is the first */
+    struct rule_error errors[RULE_ERRORS_MAX];
     uint64_t points; /* call layer: BIT(point) */
     union fault_params params;
     struct selector selector;
@@ -87,6 +98,12 @@ struct rule_status {
     struct rule_counts counts;
     uint64_t in_flight; /* calls asleep or bytes held right now */
 };
+
+/* Does it ask who made the call? Only the shim knows. */
+static inline bool selector_asks_caller(const struct selector *selector)
+{
+    return selector->caller[0] || selector->each_site;
+}
 
 /* A rule with every selector at "any, always" and every parameter at its default. `name` may be NULL (the fault's name). */
 void plan_rule_init(struct plan_rule *rule, const struct fault_desc *fault, const char *name);

@@ -113,30 +113,83 @@ static const Elf64_Shdr *sections_of(const struct elf_file *elf, size_t *ret_cou
     return *ret_count ? items_at(elf, header->e_shoff, header->e_shnum, sizeof(Elf64_Shdr)) : NULL;
 }
 
+/* The symbols of a section that lists dynamic ones, with the names they refer to; NULL when it does not, or is broken. */
+static const Elf64_Sym *dynamic_symbols(const struct elf_file *elf, const Elf64_Shdr *sections, size_t count, size_t index,
+                                        const Elf64_Shdr **ret_strings)
+{
+    const Elf64_Shdr *section = &sections[index];
+    const Elf64_Shdr *strings = section->sh_link < count ? &sections[section->sh_link] : NULL;
+
+    if (section->sh_type != SHT_DYNSYM || !strings || strings->sh_offset > elf->size || strings->sh_size > elf->size - strings->sh_offset)
+        return NULL;
+    *ret_strings = strings;
+    return items_at(elf, section->sh_offset, section->sh_size / sizeof(Elf64_Sym), sizeof(Elf64_Sym));
+}
+
+static const char *symbol_name(const struct elf_file *elf, const Elf64_Shdr *strings, const Elf64_Sym *symbol)
+{
+    const char *names = (const char *)elf->data + strings->sh_offset;
+
+    return symbol->st_name < strings->sh_size && memchr(names + symbol->st_name, '\0', strings->sh_size - symbol->st_name)
+               ? names + symbol->st_name
+               : NULL;
+}
+
 size_t elf_symbols(const struct elf_file *elf, void (*each)(const char *name, bool defined, void *context), void *context)
 {
     size_t section_count, told = 0;
-    const Elf64_Shdr *sections = sections_of(elf, &section_count);
+    const Elf64_Shdr *sections = sections_of(elf, &section_count), *strings;
 
     for (size_t i = 0; sections && i < section_count; i++) {
-        const Elf64_Shdr *strings = sections[i].sh_link < section_count ? &sections[sections[i].sh_link] : NULL;
-        uint64_t count = sections[i].sh_size / sizeof(Elf64_Sym);
-        const Elf64_Sym *symbols;
-        const char *names;
+        const Elf64_Sym *symbols = dynamic_symbols(elf, sections, section_count, i, &strings);
 
-        if (sections[i].sh_type != SHT_DYNSYM || !strings || strings->sh_offset > elf->size ||
-            strings->sh_size > elf->size - strings->sh_offset)
-            continue;
-        symbols = items_at(elf, sections[i].sh_offset, count, sizeof(*symbols));
-        names = (const char *)elf->data + strings->sh_offset;
-        for (uint64_t k = 1; symbols && k < count; k++) {
-            uint64_t name = symbols[k].st_name;
+        for (uint64_t k = 1; symbols && k < sections[i].sh_size / sizeof(*symbols); k++) {
+            const char *name = symbol_name(elf, strings, &symbols[k]);
 
-            if (name >= strings->sh_size || !memchr(names + name, '\0', strings->sh_size - name))
+            if (!name)
                 continue;
-            each(names + name, symbols[k].st_shndx != SHN_UNDEF, context);
+            each(name, symbols[k].st_shndx != SHN_UNDEF, context);
             told++;
         }
     }
     return told;
+}
+
+uint64_t elf_function(const struct elf_file *elf, const char *wanted)
+{
+    size_t section_count;
+    const Elf64_Shdr *sections = sections_of(elf, &section_count), *strings;
+
+    for (size_t i = 0; sections && i < section_count; i++) {
+        const Elf64_Sym *symbols = dynamic_symbols(elf, sections, section_count, i, &strings);
+
+        for (uint64_t k = 1; symbols && k < sections[i].sh_size / sizeof(*symbols); k++) {
+            const char *name = symbols[k].st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbols[k].st_info) == STT_FUNC
+                                   ? symbol_name(elf, strings, &symbols[k])
+                                   : NULL;
+
+            if (name && !strcmp(name, wanted))
+                return symbols[k].st_value;
+        }
+    }
+    return 0;
+}
+
+uint64_t elf_code(const struct elf_file *elf, const void *bytes, size_t size)
+{
+    const Elf64_Ehdr *header = header_of(elf);
+    const Elf64_Phdr *segments = elf->is_native ? items_at(elf, header->e_phoff, header->e_phnum, sizeof(*segments)) : NULL;
+
+    for (size_t i = 0; segments && i < header->e_phnum; i++) {
+        const Elf64_Phdr *segment = &segments[i];
+        const unsigned char *found;
+
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || segment->p_offset > elf->size ||
+            segment->p_filesz > elf->size - segment->p_offset)
+            continue;
+        found = memmem(elf->data + segment->p_offset, segment->p_filesz, bytes, size);
+        if (found)
+            return (uint64_t)(found - elf->data) - segment->p_offset + segment->p_vaddr;
+    }
+    return 0;
 }

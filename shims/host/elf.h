@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct elf_file {
     const unsigned char *data; /* the file, mapped; elf_close unmaps */
@@ -21,5 +22,11 @@ void elf_close(struct elf_file *elf);
 /* Calls `each` with every dynamic symbol; `defined` says whether the file defines or imports it. Names are bounded and
  * terminated, borrowed for the call. Returns how many there were. */
 size_t elf_symbols(const struct elf_file *elf, void (*each)(const char *name, bool defined, void *context), void *context);
+
+/* Where a function of that name lies, counted from the file's first byte in memory; 0 when the file does not define it. */
+uint64_t elf_function(const struct elf_file *elf, const char *name);
+
+/* Where a run of bytes lies in its code, counted alike; 0 when it is not there. */
+uint64_t elf_code(const struct elf_file *elf, const void *bytes, size_t size);
 
 #endif

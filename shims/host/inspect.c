@@ -2,6 +2,7 @@
 #include "shims/host/inspect.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/err.h"
 #include "shims/host/elf.h"
 #include "shims/include/calls.h"
 #include "shims/include/control.h"
@@ -75,6 +76,8 @@ static void add_object(struct inspection *inspection, const char *path)
     inspection->objects[inspection->object_count] = strdup(path);
     if (inspection->objects[inspection->object_count])
         inspection->object_count++;
+    else
+        inspection->shortage = -ENOMEM;
 }
 
 /* A line of `loader --list`: "\tNAME => /PATH (0x...)" or "\t/PATH (0x...)". */
@@ -91,34 +94,52 @@ static void add_listed(struct inspection *inspection, char *line)
     add_object(inspection, path);
 }
 
-/* Asks the program's own loader what it would load: it maps the files and runs nothing of them. */
-static void list_libraries(struct inspection *inspection, const char *loader)
+/* Starts `loader --list PATH`, its words to `out`. 0 or an errno, as posix_spawn(3). */
+static int spawn_lister(const char *loader, char *path, int out, pid_t *ret_pid)
 {
-    char *argv[] = { (char *)(uintptr_t)loader, (char *)(uintptr_t)"--list", inspection->path, NULL };
+    char *argv[] = { (char *)(uintptr_t)loader, (char *)(uintptr_t)"--list", path, NULL };
     char *environment[] = { NULL };
     posix_spawn_file_actions_t actions;
-    char line[PATH_MAX + 64];
-    int ends[2], status;
+    int error = posix_spawn_file_actions_init(&actions);
+
+    if (error)
+        return error;
+    error = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    if (!error)
+        error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    if (!error)
+        error = posix_spawn(ret_pid, loader, &actions, NULL, argv, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* Asks the program's own loader what it would load: it maps the files and runs nothing of them. The loader is given the file that a
+ * name stands for, as the kernel would: $ORIGIN is that file's folder. 0 or -errno. */
+static int list_libraries(struct inspection *inspection, const char *loader)
+{
+    char line[PATH_MAX + 64], *path;
+    int ends[2], result;
     FILE *lines;
     pid_t pid;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
-        return;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    status = posix_spawn(&pid, loader, &actions, NULL, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
+        return -errno;
+    path = realpath(inspection->path, NULL);
     lines = fdopen(ends[0], "r");
-    while (lines && !status && fgets(line, sizeof(line), lines))
+    result = path && lines ? -spawn_lister(loader, path, ends[1], &pid) : -errno;
+    free(path);
+    close(ends[1]);
+    while (!result && fgets(line, sizeof(line), lines))
         add_listed(inspection, line);
+    if (!result && ferror(lines))
+        inspection->shortage = -EIO;
+    while (!result && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
     if (lines)
         fclose(lines);
     else
         close(ends[0]);
-    while (!status && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    return result;
 }
 
 static const char *file_name(const char *path)
@@ -160,6 +181,8 @@ static void scan_symbol(const char *name, bool defined, void *context)
         return;
     if (!strncmp(name, "io_uring_", 9))
         inspection->uses_io_uring = true;
+    if (!strcmp(name, "syscall") && !strcmp(scan->path, inspection->path))
+        inspection->uses_syscall = true;
     if (!strcmp(name, "dlopen"))
         inspection->loads_more = true;
     for (size_t i = 0; i < ARRAY_SIZE(stdio); i++)
@@ -178,8 +201,12 @@ static void scan_objects(struct inspection *inspection)
         struct scan scan = { inspection, inspection->objects[i], is_runtime(inspection->objects[i]) };
         struct elf_file elf;
 
-        if (elf_open(scan.path, &elf) < 0)
+        int result = elf_open(scan.path, &elf);
+
+        if (result < 0) {
+            inspection->shortage = err_is_shortage(result) ? result : inspection->shortage;
             continue;
+        }
         if (elf_symbols(&elf, scan_symbol, &scan) && !scan.is_runtime)
             inspection->imports_known = true;
         elf_close(&elf);
@@ -207,6 +234,18 @@ static int read_program(struct inspection *inspection, char *ret_loader, size_t 
     return 0;
 }
 
+/* Half the facts would be wrong answers. */
+static int hand_over(struct inspection *inspection, struct inspection **ret_inspection)
+{
+    int result = inspection->shortage;
+
+    if (result < 0)
+        inspection_free(inspection);
+    else
+        *ret_inspection = inspection;
+    return result;
+}
+
 int inspect_file(const char *path, struct inspection **ret_inspection)
 {
     struct inspection *inspection = calloc(1, sizeof(*inspection));
@@ -229,11 +268,10 @@ int inspect_file(const char *path, struct inspection **ret_inspection)
         return result;
     }
     add_object(inspection, inspection->path);
-    if (inspection->linkage == LINKAGE_DYNAMIC)
-        list_libraries(inspection, loader);
+    result = inspection->linkage == LINKAGE_DYNAMIC ? list_libraries(inspection, loader) : 0;
+    inspection->shortage = err_is_shortage(result) ? result : inspection->shortage;
     scan_objects(inspection);
-    *ret_inspection = inspection;
-    return 0;
+    return hand_over(inspection, ret_inspection);
 }
 
 /* Mapped files in the order of first mapping. Only executable mappings are code. */
@@ -259,6 +297,8 @@ static void read_maps(struct inspection *inspection)
         if (permissions[2] == 'x')
             add_object(inspection, path);
     }
+    if (!maps || ferror(maps))
+        inspection->shortage = maps || err_is_shortage(-errno) ? -EIO : inspection->shortage;
     if (maps)
         fclose(maps);
 }
@@ -286,8 +326,7 @@ int inspect_process(pid_t pid, struct inspection **ret_inspection)
     add_object(inspection, inspection->path);
     read_maps(inspection);
     scan_objects(inspection);
-    *ret_inspection = inspection;
-    return 0;
+    return hand_over(inspection, ret_inspection);
 }
 
 void inspection_free(struct inspection *inspection)

@@ -22,20 +22,23 @@ struct inspection {
     bool has_page;          /* and a control page */
     bool uses_io_uring;     /* imports it, or has rings open: such I/O passes no libc call */
     bool uses_stdio;        /* imports fwrite and the like: their writes happen inside libc */
+    bool uses_syscall;      /* imports syscall(2): what it calls by number passes no wrapped entry point */
     bool loads_more;        /* imports dlopen: libraries that come later are not known to an inspected file */
     bool imports_known;     /* false: no symbol table to read */
     char allocator[256];    /* file that defines malloc for the program; "" when none was found */
     uint64_t points;        /* BIT(point): some object other than libc imports a wrapped call of it */
     size_t object_count;
     char *objects[INSPECT_OBJECTS_MAX]; /* paths in load order, the program first */
-    uint8_t imports[256];   /* per row of call_descs: 1 when imported */
+    uint8_t imports[1024];  /* per row of call_descs: 1 when imported */
+    int shortage;           /* while looking: -ENOMEM, -EMFILE...; 0 in what the caller gets */
     char reason[INSPECT_REASON_MAX];
 };
 
 /* Looks a command up in PATH as execvp does. 0, -ENOENT, -EACCES. */
 int inspect_find_program(const char *name, char *path, size_t size);
 
-/* Inspects a file (through "#!" to its interpreter), or a process. Returns new; -ENOENT, -ENOEXEC, -EACCES, -ESRCH, -ENOMEM. */
+/* Inspects a file (through "#!" to its interpreter), or a process. Returns new; -ENOENT, -ENOEXEC, -EACCES, -ESRCH;
+ * -ENOMEM, -EMFILE, -EIO (err_is_shortage) when something of it could not be read: half the facts would be wrong answers. */
 int inspect_file(const char *path, struct inspection **ret_inspection);
 int inspect_process(pid_t pid, struct inspection **ret_inspection);
 void inspection_free(struct inspection *inspection); /* accepts NULL */

@@ -1,10 +1,11 @@
 /* Control pages, the writer's side. Control plane; the reader's side is shims/preload/rule.c. */
-#include "shims/host/page.h"
+#include "shims/host/page_priv.h"
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "shims/host/process.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,26 +14,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-
-struct page {
-    int fd;
-    int folder; /* REGISTRY/pages */
-    struct control_rules *rules;
-    struct control_counters *counters; /* part of the same mapping */
-    char name[CONTROL_NAME_MAX];
-    char path[REGISTRY_FILE_MAX];
-    uint64_t told_epoch; /* what `told` is about */
-    bool told[PLAN_RULES_MAX];
-};
-
-static bool process_lives(pid_t pid, uint64_t start_ticks)
-{
-    struct process_id id;
-
-    return pid > 0 && !process_identify(pid, &id) && id.start_ticks == start_ticks && process_is_alive(&id);
-}
 
 static bool name_is_sound(const char *name)
 {
@@ -256,6 +240,14 @@ static uint32_t fill_image(struct control_image *image, const struct plan *plan,
     return armed;
 }
 
+/* Of the processes that are there; whoever enters later clears its own. */
+static void clear_shares(struct page *page, uint32_t image)
+{
+    for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++)
+        if (__atomic_load_n(&page->counters->processes[i].pid, __ATOMIC_ACQUIRE))
+            memset(page->counters->processes[i].shares[image], 0, sizeof(page->counters->processes[i].shares[image]));
+}
+
 int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
                  uint64_t ttl_ns)
 {
@@ -275,6 +267,8 @@ int page_publish(struct page *page, const struct plan *plan, const struct contro
         next = (rules->generation + 1) & 1;
         armed = fill_image(&rules->image[next], plan, redirects, redirect_count);
         memset(page->counters->counts[next], 0, rules->image[next].rule_count * sizeof(struct control_count));
+        memset(page->counters->readings[next], 0, sizeof(page->counters->readings[next]));
+        clear_shares(page, next);
         rules->image[next].armed_ns = clock_now_ns();
         publish_image(page, armed, rules->image[next].armed_ns + ttl_ns);
     }
@@ -379,11 +373,27 @@ void page_state(const struct page *page, struct page_state *ret_state)
         .supervised = (rules->supervised & CONTROL_SUPERVISED) != 0,
         .points = rules->supervised & ~CONTROL_SUPERVISED,
         .armed = page_verify(page) < 0,
-        .owner_alive = process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
+        .owner_alive = page_process_lives((pid_t)rules->owner_pid, rules->owner_start_ticks),
         .refused = page->counters->refused,
         .unlisted = page->counters->unlisted,
         .lost = page->counters->lost,
     };
+}
+
+/* Adds the readings of the clock rule that stands `nth` among those of the plan. */
+static void add_readings(const struct page *page, uint32_t nth, struct rule_counts *counts)
+{
+    const struct control_readings *readings = page->counters->readings[generation_of(page) & 1];
+
+    for (size_t i = 0; nth < CONTROL_CLOCKS_MAX && i < CONTROL_READERS; i++) {
+        uint64_t count = __atomic_load_n(&readings[i].count[nth], __ATOMIC_RELAXED);
+        uint64_t last_ns = __atomic_load_n(&readings[i].last_ns[nth], __ATOMIC_RELAXED);
+
+        counts->matched += count;
+        counts->eligible += count;
+        counts->fired += count;
+        counts->last_ns = MAX(counts->last_ns, last_ns);
+    }
 }
 
 size_t page_status(const struct page *page, struct rule_status *list, size_t max)
@@ -391,6 +401,7 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
     const struct control_image *image = image_of(page);
     const struct control_count *counts = counts_of(page);
     size_t count = image->rule_count < max ? image->rule_count : max;
+    uint32_t clocks = 0;
 
     for (size_t i = 0; i < count; i++) {
         int64_t in_flight = __atomic_load_n(&counts[i].in_flight, __ATOMIC_RELAXED);
@@ -406,6 +417,8 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
             },
             .in_flight = in_flight > 0 ? (uint64_t)in_flight : 0,
         };
+        if (image->rules[i].fault == FAULT_CALL_clock)
+            add_readings(page, clocks++, &list[i].counts);
         memcpy(list[i].name, image->rules[i].name, sizeof(list[i].name));
     }
     return count;
@@ -466,6 +479,30 @@ size_t page_redirects(const struct page *page)
     return image_of(page)->redirect_count;
 }
 
+size_t page_sites(const struct page *page, struct page_site *list, size_t max)
+{
+    uint64_t epoch = image_of(page)->epoch;
+    size_t count = 0;
+
+    for (size_t i = 0; i < CONTROL_SITES_MAX && count < max; i++) {
+        const struct control_site *entry = &page->counters->sites[i];
+        struct page_site site = { .first_ns = __atomic_load_n(&entry->first_ns, __ATOMIC_ACQUIRE) };
+
+        if (!site.first_ns || __atomic_load_n(&entry->epoch, __ATOMIC_RELAXED) != epoch || entry->rule >= image_of(page)->rule_count)
+            continue;
+        site.rule = entry->rule;
+        site.offset = entry->offset;
+        site.stream = entry->stream;
+        site.position = entry->position;
+        memcpy(site.module, entry->module, sizeof(site.module));
+        site.module[sizeof(site.module) - 1] = '\0';
+        for (char *at = site.module; *at; at++) /* the target wrote it */
+            *at = isprint((unsigned char)*at) ? *at : '?';
+        list[count++] = site;
+    }
+    return count;
+}
+
 size_t page_events(struct page *page, struct page_event *list, size_t max)
 {
     const struct control_image *image = image_of(page);
@@ -488,37 +525,4 @@ size_t page_events(struct page *page, struct page_event *list, size_t max)
         told++;
     }
     return told;
-}
-
-/* A supervisor does not see an exec as the shim does: the name is asked for when somebody wants it. */
-static void name_now(pid_t pid, char comm[16])
-{
-    char path[40];
-    AUTO_CLOSE int fd = -1;
-    ssize_t length;
-
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    length = fd < 0 ? -1 : read(fd, comm, 16);
-    if (length > 0)
-        comm[length - 1] = '\0';
-}
-
-size_t page_processes(const struct page *page, struct page_process *list, size_t max)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < CONTROL_PROCESSES_MAX && count < max; i++) {
-        struct control_process process = page->counters->processes[i];
-
-        if (!process_lives((pid_t)process.pid, process.start_ticks))
-            continue;
-        process.comm[sizeof(process.comm) - 1] = '\0';
-        list[count] = (struct page_process){ (pid_t)process.pid, process.start_ticks, process.stream, "" };
-        if (page->rules->supervised & CONTROL_SUPERVISED)
-            name_now((pid_t)process.pid, process.comm);
-        memcpy(list[count].comm, process.comm, sizeof(process.comm));
-        count++;
-    }
-    return count;
 }

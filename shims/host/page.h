@@ -88,6 +88,15 @@ uint32_t page_watch_number(const struct page *page);
 /* How many redirects the last publication has. */
 size_t page_redirects(const struct page *page);
 
+/* Places that made the calls on which rules with each_site have acted since the last publication, at most `max`. */
+struct page_site {
+    uint32_t rule;   /* its index */
+    uint64_t offset; /* of the return address in the module: addr2line -e MODULE takes it less 1 */
+    uint64_t first_ns, stream, position;
+    char module[CONTROL_MODULE_MAX]; /* printable */
+};
+size_t page_sites(const struct page *page, struct page_site *list, size_t max);
+
 /* First firings that were not told yet, at most `max`; each rule is told once a publication per handle. */
 struct page_event {
     char name[RULE_NAME_MAX];
@@ -97,17 +106,36 @@ struct page_event {
 };
 size_t page_events(struct page *page, struct page_event *list, size_t max);
 
-/* Living processes that have the page mapped, at most `max`. Returns how many. */
+/* A process under the page. */
 struct page_process {
-    pid_t pid;
+    pid_t pid;   /* as we know it; 0: it has gone */
+    pid_t inner; /* as it knows itself, in its pid namespace */
     uint64_t start_ticks;
     uint64_t stream;
+    uint64_t way_out; /* address of perturb_detach in it; 0: it was started with the shim, or is supervised */
+    uint64_t asleep;         /* of its calls, now */
+    uint64_t matched, fired; /* of the first CONTROL_SHARES_MAX rules of the last publication */
+    uint32_t slot;           /* for page_share */
     char comm[16];
 };
+
+/* Living ones that have entered the page, at most `max`. Returns how many. */
 size_t page_processes(const struct page *page, struct page_process *list, size_t max);
 
+/* The same with those that have gone (pid 0) and whose place nobody has taken yet. */
+size_t page_listed(const struct page *page, struct page_process *list, size_t max);
+
+/* What a process has of the counts of one rule; zeros past CONTROL_SHARES_MAX. */
+void page_share(const struct page *page, uint32_t slot, size_t rule, struct control_share *ret_share);
+
+/* Living processes that descend from the page's, or were of them, and do not have it mapped: started without the library (static,
+ * set-user-ID, a cleared environment), or where the page's path cannot be seen (another mount namespace). At most `max`; returns
+ * how many. None under a supervisor, which no child escapes. */
+size_t page_unseen(const struct page *page, struct page_process *list, size_t max);
+
 /* Calls `each` with every readable page of the registry (open for the call only) until it returns non-zero, which is then
- * returned. Foreign and broken files are passed over. */
+ * returned. Foreign and broken files are passed over; -errno when a page could not be looked at for another reason (err_is_shortage):
+ * the others were. */
 int page_each(const struct registry *registry, int (*each)(struct page *page, void *context), void *context);
 
 /* Removes pages whose owner has gone, whose lease is over and which no living process uses. Returns how many. */

@@ -2,6 +2,7 @@
 #include "shims/host/page.h"
 
 #include "scenarios/base/clock.h"
+#include "scenarios/base/err.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,20 +26,24 @@ int page_each(const struct registry *registry, int (*each)(struct page *page, vo
 {
     DIR *folder = open_pages(registry);
     const struct dirent *entry;
-    int result = 0;
+    int result = 0, missed = 0;
 
     if (!folder)
         return -errno;
-    while (!result && (entry = readdir(folder))) {
+    while (!result && (errno = 0, entry = readdir(folder))) {
         struct page *page;
+        int opened = page_open(registry, entry->d_name, &page);
 
-        if (page_open(registry, entry->d_name, &page) < 0)
+        if (opened < 0) {
+            missed = err_is_shortage(opened) ? opened : missed;
             continue;
+        }
         result = each(page, context);
         page_close(page);
     }
+    missed = !entry && errno ? -errno : missed;
     closedir(folder);
-    return result;
+    return result ? result : missed;
 }
 
 static int sweep_one(struct page *page, void *context)

@@ -3,10 +3,13 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/err.h"
+#include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,73 +18,113 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static uint64_t boot_hash(void)
+/* The beginning of a file of /proc as text; its length or -errno. It allocates nothing: whether a process lives must be told when
+ * memory has run out too. */
+static ssize_t read_text(const char *path, char *text, size_t size)
 {
-    static uint64_t hash;
-    struct buf text;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length;
 
-    if (hash)
-        return hash;
-    buf_init(&text, 256);
-    buf_read_file(&text, "/proc/sys/kernel/random/boot_id");
-    hash = rng_hash(text.data);
-    buf_done(&text);
-    return hash;
+    if (fd < 0)
+        return -errno;
+    do
+        length = read(fd, text, size - 1);
+    while (length < 0 && errno == EINTR);
+    if (length < 0)
+        return -errno;
+    text[length] = '\0';
+    return length;
 }
 
-/* State, parent and start time from /proc/PID/stat; the name in it may hold blanks and parentheses. */
+static int boot_hash(uint64_t *ret_hash)
+{
+    static uint64_t hash;
+    char text[64];
+    ssize_t length;
+
+    if (!hash) {
+        length = read_text("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+        if (length < 0)
+            return (int)length;
+        hash = rng_hash(text);
+    }
+    *ret_hash = hash;
+    return 0;
+}
+
+/* State, parent and start time from /proc/PID/stat; the name in it may hold blanks and parentheses. -ESRCH only when there is no
+ * such process. */
 static int read_stat(pid_t pid, char *ret_state, pid_t *ret_parent, uint64_t *ret_start_ticks)
 {
     char path[64], line[1024];
     const char *after;
-    ssize_t got;
-    FILE *file;
+    ssize_t length;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    file = fopen(path, "re");
-    if (!file)
-        return -ESRCH;
-    got = (ssize_t)fread(line, 1, sizeof(line) - 1, file);
-    fclose(file);
-    if (got <= 0)
-        return -ESRCH;
-    line[got] = '\0';
+    length = read_text(path, line, sizeof(line));
+    if (length <= 0)
+        return length == 0 || length == -ENOENT ? -ESRCH : (int)length;
     after = strrchr(line, ')');
     if (!after || sscanf(after + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, ret_state,
                          ret_parent, ret_start_ticks) != 3)
-        return -ESRCH;
+        return -EPROTO;
     return 0;
 }
 
 int process_identify(pid_t pid, struct process_id *ret_id)
 {
-    struct process_id id = { .pid = pid, .boot = boot_hash() };
+    struct process_id id = { .pid = pid };
     pid_t parent;
     char state;
+    int result = pid > 0 ? boot_hash(&id.boot) : -ESRCH;
 
-    if (pid <= 0 || read_stat(pid, &state, &parent, &id.start_ticks) < 0)
-        return -ESRCH;
-    *ret_id = id;
-    return 0;
+    if (!result)
+        result = read_stat(pid, &state, &parent, &id.start_ticks);
+    if (!result)
+        *ret_id = id;
+    return result;
 }
 
-/* The letter of /proc/PID/stat, 'X' when that very process has gone. */
-static char state_of(const struct process_id *id)
+pid_t process_parent(pid_t pid)
 {
     uint64_t start_ticks;
     pid_t parent;
     char state;
 
-    if (id->pid <= 0 || id->boot != boot_hash() || read_stat(id->pid, &state, &parent, &start_ticks) < 0 || start_ticks != id->start_ticks)
-        return 'X';
-    return state;
+    return read_stat(pid, &state, &parent, &start_ticks) < 0 ? 0 : parent;
+}
+
+uint64_t process_age_ns(const struct process_id *id)
+{
+    uint64_t start_ns = id->start_ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
+    struct timespec now;
+    uint64_t now_ns;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    now_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    return now_ns > start_ns ? now_ns - start_ns : 0;
+}
+
+/* The letter of /proc/PID/stat; -ESRCH when that very process has gone, another error when that cannot be told. */
+static int state_of(const struct process_id *id)
+{
+    uint64_t start_ticks, boot = 0;
+    pid_t parent;
+    char state;
+    int result = id->pid > 0 ? boot_hash(&boot) : -ESRCH;
+
+    if (!result)
+        result = id->boot == boot ? read_stat(id->pid, &state, &parent, &start_ticks) : -ESRCH;
+    if (result < 0)
+        return result;
+    return start_ticks == id->start_ticks ? state : -ESRCH;
 }
 
 bool process_is_alive(const struct process_id *id)
 {
-    char state = state_of(id);
+    int state = state_of(id);
 
-    return state != 'Z' && state != 'X';
+    return state != 'Z' && state != 'X' && state != -ESRCH;
 }
 
 bool process_is_stopped(const struct process_id *id)
@@ -99,11 +142,13 @@ static int open_pidfd(pid_t pid)
 int process_signal(const struct process_id *id, int signal)
 {
     AUTO_CLOSE int fd = open_pidfd(id->pid);
+    int state;
 
     if (fd < 0)
         return fd;
-    if (!process_is_alive(id))
-        return -ESRCH;
+    state = state_of(id);
+    if (state < 0 || state == 'Z' || state == 'X')
+        return state < 0 ? state : -ESRCH;
     return syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
@@ -124,38 +169,46 @@ int process_parse(const char *text, struct process_id *ret_id)
     return 0;
 }
 
-static bool has_marker(pid_t pid, const char *marker)
+/* 1, 0, or -errno when it cannot be told; what is foreign or has gone is not ours. */
+static int has_marker(pid_t pid, const char *marker)
 {
     size_t length = strlen(marker) + 1;
     char path[64];
     struct buf environment;
-    bool found = false;
+    int result, found = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
     buf_init(&environment, 4 << 20);
-    if (buf_read_file(&environment, path) == 0)
+    result = buf_read_file(&environment, path);
+    if (result == 0)
         for (size_t at = 0; at < environment.length && !found; at += strlen(environment.data + at) + 1)
             found = environment.length - at + 1 >= length && !memcmp(environment.data + at, marker, length);
     buf_done(&environment);
+    if (err_is_shortage(result))
+        return result;
     return found;
 }
 
-/* Calls `each` with every process number of /proc. */
-static void each_process(void (*each)(pid_t pid, void *context), void *context)
+/* Calls `each` with every process number of /proc until it returns less than 0. Returns that, or 0, or -errno. */
+static int each_process(int (*each)(pid_t pid, void *context), void *context)
 {
     DIR *directory = opendir("/proc");
     struct dirent *entry;
+    int result = 0;
 
     if (!directory)
-        return;
-    while ((entry = readdir(directory))) {
+        return -errno;
+    while (result >= 0 && (errno = 0, entry = readdir(directory))) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
 
         if (!*end && pid > 0)
-            each((pid_t)pid, context);
+            result = each((pid_t)pid, context);
     }
+    if (result >= 0)
+        result = -errno;
     closedir(directory);
+    return result;
 }
 
 struct search {
@@ -164,23 +217,32 @@ struct search {
     size_t count, max;
 };
 
-static void add_if_marked(pid_t pid, void *context)
+static int add_if_marked(pid_t pid, void *context)
 {
     struct search *search = context;
+    struct process_id *place = &search->list[search->count];
+    int result;
 
-    if (search->count < search->max && pid != getpid() && has_marker(pid, search->marker) &&
-        process_identify(pid, &search->list[search->count]) == 0 && process_is_alive(&search->list[search->count]))
+    if (search->count == search->max || pid == getpid())
+        return 0;
+    result = has_marker(pid, search->marker);
+    if (result <= 0)
+        return result;
+    result = process_identify(pid, place);
+    if (result == 0 && process_is_alive(place))
         search->count++;
+    return result == -ESRCH ? 0 : result;
 }
 
-size_t process_find_marked(const char *run_id, struct process_id *list, size_t max)
+int process_find_marked(const char *run_id, struct process_id *list, size_t max)
 {
     char marker[128];
     struct search search = { .marker = marker, .list = list, .max = max };
+    int result;
 
     snprintf(marker, sizeof(marker), "PERTURB_RUN=%s", run_id);
-    each_process(add_if_marked, &search);
-    return search.count;
+    result = each_process(add_if_marked, &search);
+    return search.count ? (int)search.count : result;
 }
 
 struct kinship {
@@ -188,34 +250,38 @@ struct kinship {
     size_t count;
 };
 
-static void add_kin(pid_t pid, void *context)
+static int add_kin(pid_t pid, void *context)
 {
     struct kinship *kinship = context;
     uint64_t start_ticks;
     char state;
+    int result;
 
-    if (kinship->count < sizeof(kinship->pid) / sizeof(kinship->pid[0]) &&
-        read_stat(pid, &state, &kinship->parent[kinship->count], &start_ticks) == 0 && state != 'Z')
+    if (kinship->count == sizeof(kinship->pid) / sizeof(kinship->pid[0]))
+        return 0;
+    result = read_stat(pid, &state, &kinship->parent[kinship->count], &start_ticks);
+    if (result == 0 && state != 'Z')
         kinship->pid[kinship->count++] = pid;
+    return result == -ESRCH ? 0 : result;
 }
 
-size_t process_tree(pid_t pid, struct process_id *list, size_t max)
+int process_tree(pid_t pid, struct process_id *list, size_t max)
 {
-    struct kinship *kinship = calloc(1, sizeof(*kinship));
-    size_t count = 0;
+    AUTO_FREE struct kinship *kinship = calloc(1, sizeof(*kinship));
+    size_t count = 1;
+    int result = !kinship ? -ENOMEM : max ? process_identify(pid, &list[0]) : 0;
 
-    if (!kinship || !max || process_identify(pid, &list[0]) < 0) {
-        free(kinship);
+    if (result == -ESRCH || !max)
         return 0;
-    }
-    count = 1;
-    each_process(add_kin, kinship);
+    if (!result)
+        result = each_process(add_kin, kinship);
+    if (result < 0)
+        return result;
     for (size_t known = 0; known < count; known++)
         for (size_t i = 0; i < kinship->count && count < max; i++)
             if (kinship->parent[i] == list[known].pid && process_identify(kinship->pid[i], &list[count]) == 0)
                 count++;
-    free(kinship);
-    return count;
+    return (int)count;
 }
 
 int process_wait_gone(const struct process_id *id, int timeout_ms)
@@ -223,8 +289,10 @@ int process_wait_gone(const struct process_id *id, int timeout_ms)
     AUTO_CLOSE int fd = open_pidfd(id->pid);
     int ready;
 
-    if (fd < 0 || !process_is_alive(id))
+    if (fd == -ESRCH || !process_is_alive(id))
         return 0;
+    if (fd < 0)
+        return fd;
     do
         ready = poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, timeout_ms);
     while (ready < 0 && errno == EINTR);

@@ -16,30 +16,35 @@ struct process_id {
     uint64_t boot;        /* hash of /proc/sys/kernel/random/boot_id */
 };
 
-/* 0 or -ESRCH. */
+/* 0; -ESRCH when there is none; -EMFILE and the like when it cannot be told. */
 int process_identify(pid_t pid, struct process_id *ret_id);
 
-/* True while that very process exists; a zombie does not count. */
+pid_t process_parent(pid_t pid);                        /* 0 when it has gone, or has none here */
+uint64_t process_age_ns(const struct process_id *id);   /* since its start; to a clock tick */
+
+/* True while that very process exists; a zombie does not count. What cannot be told counts as alive: nothing of a process that may
+ * live is undone or swept away. */
 bool process_is_alive(const struct process_id *id);
 
 /* True while that very process exists and is stopped by a signal. */
 bool process_is_stopped(const struct process_id *id);
 
-/* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM. */
+/* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM, or another error: then none was sent. */
 int process_signal(const struct process_id *id, int signal);
 
 /* "PID:START:BOOT" and back. process_parse: 0 or -EINVAL. */
 char *process_print(const struct process_id *id, char *text, size_t size);
 int process_parse(const char *text, struct process_id *ret_id);
 
-/* Every living process of ours whose environment holds "PERTURB_RUN=run_id", at most `max`. Returns how many. It finds what
- * has left its parent and its group; a process that cleared its environment is not found. */
-size_t process_find_marked(const char *run_id, struct process_id *list, size_t max);
+/* Every living process of ours whose environment holds "PERTURB_RUN=run_id", at most `max`. Returns how many; -errno when
+ * they could not be looked through. It finds what has left its parent and its group; a process that cleared its environment is not
+ * found. */
+int process_find_marked(const char *run_id, struct process_id *list, size_t max);
 
-/* `pid` and its descendants, parents first, at most `max`. Returns how many. */
-size_t process_tree(pid_t pid, struct process_id *list, size_t max);
+/* `pid` and its descendants, parents first, at most `max`. Returns how many, 0 when it has gone; -errno when that could not be told. */
+int process_tree(pid_t pid, struct process_id *list, size_t max);
 
-/* Waits until the process has gone; 0 or -ETIMEDOUT. It need not be our child. */
+/* Waits until the process has gone; 0, -ETIMEDOUT, or -errno when that could not be told. It need not be our child. */
 int process_wait_gone(const struct process_id *id, int timeout_ms);
 
 #endif

@@ -1,9 +1,21 @@
 /* From facts to words: what cannot take effect, and why. Control plane. */
 #include "shims/host/inspect.h"
 
+#include "shims/include/calls.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static bool is_mounted_apart(pid_t pid)
+{
+    char path[40], own[64], its[64];
+    ssize_t own_length = readlink("/proc/self/ns/mnt", own, sizeof(own)), its_length;
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+    its_length = readlink(path, its, sizeof(its));
+    return own_length > 0 && its_length > 0 && (own_length != its_length || memcmp(own, its, (size_t)own_length) != 0);
+}
 
 const char *inspect_unreachable(struct inspection *inspection)
 {
@@ -22,10 +34,13 @@ const char *inspect_unreachable(struct inspection *inspection)
         text = "it is set-user-ID or set-group-ID: the loader drops the preload. Start it as its owner, or use proxies and host "
                "faults";
     else if (inspection->pid && !inspection->has_shim)
-        text = "it runs without the shim: start it with `perturb exec -- CMD` and arm it then. Proxies of a playbook and host "
+        text = "it runs without the shim: `perturb attach PID` brings it in, or start it with `perturb exec -- CMD`. Proxies of a playbook and host "
                "faults reach it as it is";
+    else if (inspection->pid && !inspection->has_page && is_mounted_apart(inspection->pid))
+        text = "the shim is loaded, but it was started in another mount namespace, where the path of the control page is not to be seen. "
+               "Faults on processes outside of it, proxies of a playbook and host faults reach the program; so would a bind mount of the registry";
     else if (inspection->pid && !inspection->has_page)
-        text = "the shim is loaded but found no control page it could use";
+        text = "the shim is loaded but found no control page it could use: another user's, one that is gone, or of another version";
     if (!text)
         return NULL;
     snprintf(inspection->reason, sizeof(inspection->reason), "%s", text);
@@ -58,10 +73,25 @@ enum backend inspect_backend(struct inspection *inspection, const char **ret_why
     return BACKEND_SUPERVISE;
 }
 
+static bool makes_system_calls(uint64_t points)
+{
+    for (size_t i = 0; i < call_count; i++)
+        if ((call_descs[i].points & points) && call_descs[i].number >= 0)
+            return true;
+    return false;
+}
+
 const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
 {
+    if (fault == FAULT_CALL_clock)
+        return "a clock is read in the vDSO, without a system call, so a supervisor does not see it";
+    if (fault == FAULT_CALL_dns_fail)
+        return "a name is looked up by a library; of that a supervisor sees only datagrams. Faults on a proxy of the name server act on "
+               "those (playbooks/dns-loss.yaml)";
     if (!(fault_descs[fault].backends & BACKEND_SUPERVISE))
         return "it acts on library calls that make no system call, which a supervisor does not see";
+    if (!makes_system_calls(points))
+        return "its calls make no system call that could be told by its number";
     if (fault == FAULT_CALL_fail && points == POINT_BIT(close))
         return "a supervisor cannot close the program's descriptor, so a close that fails would leave it open";
     return NULL;
@@ -111,6 +141,8 @@ static const char *narrowing(const struct plan_rule *rule)
         return "path";
     if (selector->peer.present)
         return "peer";
+    if (selector->host[0])
+        return "host";
     if (selector->caller[0])
         return "caller";
     if (selector->thread[0])

@@ -30,6 +30,11 @@ enum {
     CONTROL_NAME_MAX = 64,
     CONTROL_PROCESSES_MAX = 256,
     CONTROL_REDIRECTS_MAX = 64,
+    CONTROL_CLOCKS_MAX = 8,
+    CONTROL_READERS = 64,
+    CONTROL_SITES_MAX = 4096,
+    CONTROL_MODULE_MAX = 40,
+    CONTROL_SHARES_MAX = 32, /* the first so many rules are counted by process, too */
 };
 
 #define CONTROL_ENV "PERTURB_PAGE"
@@ -80,13 +85,40 @@ struct control_count {
     int64_t in_flight;                     /* sleepers; a process killed asleep never takes itself off */
 };
 
-/* A process under the shim. A slot whose process has gone is taken over. */
+/* What one process has of a rule's counts. */
+struct control_share {
+    uint64_t matched, fired;
+};
+
+/* A process under the shim. A slot whose process has gone is taken over, and its shares begin anew. */
 struct control_process {
-    _Alignas(64) uint32_t pid; /* 0: free */
+    _Alignas(64) uint32_t pid; /* 0: free; as the process itself knows it, in its pid namespace */
     uint32_t forks;            /* children so far; their streams derive from it */
     uint64_t start_ticks;
     uint64_t stream; /* of its main thread */
+    uint64_t way_out; /* attached: the address in it to call for a detach; 0: it was started with the shim */
+    uint64_t pid_namespace; /* inode of /proc/self/ns/pid; 0: unknown, taken for the controller's */
+    int64_t asleep;  /* its calls that a fault holds now */
     char comm[16];
+    _Alignas(64) struct control_share shares[2][CONTROL_SHARES_MAX]; /* beside counts[2], of its first rules */
+};
+
+/* Readings of a clock, of the first so many clock rules of the plan: too many to be counted in one place by all threads. Each
+ * thread counts in one of these; a rule's matched, eligible and fired are what its control_count says and their sum. */
+struct control_readings {
+    _Alignas(128) uint64_t count[CONTROL_CLOCKS_MAX];
+    uint64_t last_ns[CONTROL_CLOCKS_MAX];
+};
+
+/* A place that made a call on which an each_site rule acted, found by hash. Claimed by `key` for good within its epoch. */
+struct control_site {
+    _Alignas(128) uint64_t key; /* of rule, module, offset and epoch; 0: free */
+    uint64_t epoch;             /* of the publication; entries of another one are free */
+    uint64_t offset;            /* of the return address, from the module's load address */
+    uint64_t first_ns;          /* 0: not written yet */
+    uint64_t stream, position;
+    uint32_t rule;
+    char module[CONTROL_MODULE_MAX];
 };
 
 struct control_counters {
@@ -96,8 +128,10 @@ struct control_counters {
     uint64_t lost;     /* calls passed through because a table of the shim was full or the page would not hold still */
     struct control_process processes[CONTROL_PROCESSES_MAX];
     struct control_count counts[2][PLAN_RULES_MAX];
+    struct control_readings readings[2][CONTROL_READERS];
     struct detour detours[DETOURS_MAX];
     struct control_locks locks;
+    struct control_site sites[CONTROL_SITES_MAX];
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */

@@ -5,6 +5,7 @@
 #ifndef PERTURB_SHIMS_CALL_FAULT_H
 #define PERTURB_SHIMS_CALL_FAULT_H
 
+#include "scenarios/base/shape.h"
 #include "scenarios/vocab/decide.h"
 #include "shims/judge/judge.h"
 
@@ -22,6 +23,10 @@ struct call_ops {
 
     /* Could the fault do anything at all to this call? What could not is not a match. NULL: it always could. */
     bool (*applies)(const struct judge_facts *facts, const struct plan_rule *rule, struct occasion *occasion);
+
+    /* Which turn of its thread this is, from 1, when the fault acts once a turn instead of once a call: further calls of the same
+     * turn are no match, and turns take the place of ordinals. 0: none yet. NULL: it acts on calls. */
+    uint64_t (*turn)(const struct plan_rule *rule, uint64_t since_arm_ns);
 
     /* Adds to the ruling what it does. Parameters come from a page that somebody else writes: clamped, not trusted. */
     void (*act)(const struct call_firing *firing, struct ruling *ruling);
@@ -48,13 +53,16 @@ enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE };
 /* 64 random bits, a pure function of seed, rule, stream, ordinal and `which`. */
 uint64_t call_draw(const struct call_firing *firing, enum call_draw which);
 
+/* The errno of this occasion: any that the call can return, one of the rule's list by its weight, or the parameter. */
+int call_error(const struct call_firing *firing, int64_t parameter, int otherwise);
+
 /* `error` if it is one, else `otherwise`. */
 int call_errno(int64_t error, int otherwise);
 
-/* A sleep of mean plus or minus a uniform jitter, at most SHIM_SLEEP_MAX_NS, before anything else. */
-void call_sleep(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling);
+/* A sleep of that shape, at most SHIM_SLEEP_MAX_NS, before anything else; the wave begins with the rule's window. */
+void call_sleep(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling);
 
 /* The same after the call, if it succeeds. */
-void call_hold(const struct call_firing *firing, int64_t mean_ns, int64_t jitter_ns, struct ruling *ruling);
+void call_hold(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling);
 
 #endif

@@ -11,10 +11,10 @@ enum { TRIES_MAX = 4, PATH_ROOM = 512 };
 
 /* What was asked about the call: each at most once, however many rules want to know. */
 struct known {
-    bool has_path, has_caller, has_thread, has_peer;
-    const char *path, *caller, *thread;
+    bool has_path, has_caller, has_symbol, has_thread, has_peer;
+    const char *path, *caller, *symbol, *thread;
     const struct sockaddr *peer;
-    char path_room[PATH_ROOM], caller_room[PATH_ROOM / 2], thread_room[RULE_THREAD_MAX];
+    char path_room[PATH_ROOM], caller_room[PATH_ROOM / 2], symbol_room[PATH_ROOM / 2], thread_room[RULE_THREAD_MAX];
     struct sockaddr_storage peer_room;
 };
 
@@ -65,6 +65,7 @@ static bool rule_copy(const struct view *view, uint32_t index, struct plan_rule 
     selector->path[RULE_PATH_MAX - 1] = '\0';
     selector->thread[RULE_THREAD_MAX - 1] = '\0';
     selector->caller[RULE_CALLER_MAX - 1] = '\0';
+    selector->host[RULE_HOST_MAX - 1] = '\0';
     return ret_rule->fault < FAULT_COUNT && selector->nth && selector->first && selector->peer.prefix_bits <= 128 &&
            selector->client.prefix_bits <= 128;
 }
@@ -112,8 +113,26 @@ static const char *known_path(const struct judge_facts *facts, struct known *kno
     return known->path;
 }
 
-static const char *known_caller(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+/* A rule asks for the caller's module or for its function. */
+static bool asks_symbol(const char *pattern)
 {
+    static const char prefix[] = "symbol:";
+
+    return !strncmp(pattern, prefix, sizeof(prefix) - 1);
+}
+
+static const char *known_symbol(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+{
+    if (!known->has_symbol)
+        known->symbol = facts->symbol(occasion, known->symbol_room, sizeof(known->symbol_room));
+    known->has_symbol = true;
+    return known->symbol;
+}
+
+static const char *known_caller(const struct judge_facts *facts, struct known *known, const struct occasion *occasion, const char *pattern)
+{
+    if (asks_symbol(pattern))
+        return known_symbol(facts, known, occasion);
     if (!known->has_caller)
         known->caller = facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
     known->has_caller = true;
@@ -181,7 +200,7 @@ static bool caller_may_match(const struct judge_facts *facts, const struct selec
     char pattern[RULE_CALLER_MAX];
 
     text_copy(pattern, selector->caller, sizeof(pattern));
-    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion));
+    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion, pattern));
 }
 
 static bool peer_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
@@ -201,26 +220,50 @@ static bool texts_may_match(const struct judge_facts *facts, const struct select
            (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
 }
 
+/* In lower case, without the root's dot. NULL when it is longer than a name may be. */
+static const char *host_of(const struct occasion *occasion, char *room, size_t size)
+{
+    size_t length = occasion->host ? strnlen(occasion->host, size) : size;
+
+    if (length >= size)
+        return NULL;
+    for (size_t i = 0; i <= length; i++)
+        room[i] = (char)(occasion->host[i] >= 'A' && occasion->host[i] <= 'Z' ? occasion->host[i] + 'a' - 'A' : occasion->host[i]);
+    if (length && room[length - 1] == '.')
+        room[length - 1] = '\0';
+    return room;
+}
+
 static bool selectors_match(struct view *view, const struct plan_rule *rule, const struct occasion *occasion,
                             struct decide_event *event)
 {
     const struct judge_facts *facts = view->judge->facts;
     const struct selector *selector = &rule->selector;
     struct known *known = &view->known;
+    char host[PATH_ROOM / 2];
 
     event->points = occasion->points;
     event->fd = occasion->fd;
     event->size = occasion->size;
     event->path = selector->path[0] ? known_path(facts, known, occasion) : NULL;
-    event->caller = selector->caller[0] ? known_caller(facts, known, occasion) : NULL;
+    event->caller = selector->caller[0] ? known_caller(facts, known, occasion, selector->caller) : NULL;
     event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
     event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
+    event->host = selector->host[0] ? host_of(occasion, host, sizeof(host)) : NULL;
     return decide_matches(rule, event);
 }
 
 static void count_one(uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* The part of a rule's counts that is this process's. */
+static struct control_share *share_of(const struct view *view, uint32_t index)
+{
+    struct control_process *process = view->judge->process;
+
+    return process && index < CONTROL_SHARES_MAX ? &process->shares[view->generation & 1][index] : NULL;
 }
 
 /* The one that claims first_position tells where; first_ns comes last, so that whoever reads it finds the rest. */
@@ -236,36 +279,70 @@ static void stamp(struct control_count *count, const struct decide_event *event,
     __atomic_store_n(&count->first_ns, now_ns, __ATOMIC_RELEASE);
 }
 
+/* True also of a rule that does not ask. The site is the last thing that is asked for: it is taken for good. */
+static bool takes_site(const struct view *view, uint32_t index, const struct plan_rule *rule, const struct occasion *occasion,
+                       const struct decide_event *event)
+{
+    struct judge_site site;
+
+    if (!rule->selector.each_site)
+        return true;
+    memset(&site, 0, sizeof(site));
+    return view->judge->facts->site(occasion, &site) &&
+           judge_site_take(view->judge->counters, &site, index, view->epoch, event, view->now_ns);
+}
+
+/* Where the thread stands: the count of its matches or, of a fault that acts by turns, the turn. False: no match after all. */
+static bool take_position(const struct view *view, uint32_t index, const struct plan_rule *rule, struct decide_event *event)
+{
+    const struct judge_facts *facts = view->judge->facts;
+    const struct call_ops *ops = call_ops_of(rule->fault);
+
+    if (ops->turn) {
+        event->position = ops->turn(rule, event->since_arm_ns);
+        return event->position && facts->turn(event->stream, index, view->epoch, event->position);
+    }
+    event->position = facts->ordinal(event->stream, index, view->epoch);
+    if (!event->position)
+        count_one(&view->judge->counters->lost);
+    return event->position != 0;
+}
+
 static void consider(struct view *view, uint32_t index, const struct plan_rule *rule, struct occasion *occasion,
                      struct ruling *ruling)
 {
     const struct judge_facts *facts = view->judge->facts;
     struct control_count *count = &view->counts[index];
+    struct control_share *share = share_of(view, index);
     struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
     enum decision decision;
 
     if (!fault_applies(facts, rule, occasion) || !selectors_match(view, rule, occasion, &event))
         return;
     event.stream = facts->stream(occasion);
-    event.position = facts->ordinal(event.stream, index, view->epoch);
-    if (!event.position) {
-        count_one(&view->judge->counters->lost);
+    if (!take_position(view, index, rule, &event))
         return;
-    }
     count_one(&count->matched);
+    if (share)
+        count_one(&share->matched);
     decision = decide_fires(rule, view->seed, &event, event.position);
     if (decision == DECIDE_NOT_ELIGIBLE)
         return;
     count_one(&count->eligible);
     if (decision != DECIDE_FIRE)
         return;
-    if (((ruling->error || ruling->fake) && call_ops_of(rule->fault)->ends_call) || !decide_take(rule, &count->fired)) {
-        count_one(&count->skipped); /* another rule has ended the call already, or the budget is spent */
+    if (((ruling->error || ruling->fake) && call_ops_of(rule->fault)->ends_call) || !takes_site(view, index, rule, occasion, &event) ||
+        !decide_take(rule, &count->fired)) {
+        count_one(&count->skipped); /* another rule has ended the call already, the site has had its turn, or the budget is spent */
         return;
     }
+    if (share)
+        count_one(&share->fired);
     stamp(count, &event, view->now_ns);
     if (!rule->selector.observe)
         call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
+    if (ruling->acting == count)
+        ruling->acting_share = share;
 }
 
 /* The first rule that may match is where the clock is looked at: a call that no rule is about does not pay for that. False when
@@ -310,7 +387,7 @@ static __attribute__((noinline)) bool texts_may_concern(const struct judge *judg
     known.path = occasion->path;
     known.has_peer = occasion->address && is_whole(occasion->address, occasion->length);
     known.peer = occasion->address;
-    known.has_caller = false;
+    known.has_caller = known.has_symbol = false;
     return (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
            (!selector->peer.present || !known.has_peer || peer_may_match(judge->facts, selector, &known, occasion)) &&
            (!selector->caller[0] || caller_may_match(judge->facts, selector, &known, occasion));
@@ -357,6 +434,8 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
 void judge_take_back(const struct ruling *ruling)
 {
     __atomic_fetch_sub(&ruling->acting->fired, 1, __ATOMIC_RELAXED);
+    if (ruling->acting_share)
+        __atomic_fetch_sub(&ruling->acting_share->fired, 1, __ATOMIC_RELAXED);
     count_one(&ruling->acting->skipped);
 }
 

@@ -8,6 +8,7 @@
 #ifndef PERTURB_SHIMS_JUDGE_H
 #define PERTURB_SHIMS_JUDGE_H
 
+#include "scenarios/vocab/decide.h"
 #include "shims/include/control.h"
 
 #include <stdbool.h>
@@ -34,12 +35,19 @@ struct occasion {
     const char *path;
     const struct sockaddr *address;
     socklen_t length;
+    uint32_t waits;     /* WAITS_ bits: by which clock it waits; 0 when it has no limit */
+    const char *host;   /* name that is looked up; NULL when it is not known */
+    bool resolves;      /* asks name servers: what is looked up is no address */
+    bool answers;       /* gives addresses, so that they can be others */
     const void *caller; /* return address */
     enum fd_kind kind;
     bool keeps_result; /* this backend cannot make it return an errno, or success, without doing it */
     bool keeps_size;   /* this backend cannot make it do less */
     void *context;     /* the backend's own */
 };
+
+/* By the order of the words of clock's parameter `clock`. */
+enum { WAITS_REALTIME = 1, WAITS_MONOTONIC = 2 };
 
 struct ruling {
     int error;         /* not 0: fail with it */
@@ -50,11 +58,20 @@ struct ruling {
     uint64_t sleep_ns; /* before anything else */
     uint64_t hold_ns;  /* after it, if it succeeded */
     uint64_t size_max; /* do at most so much */
+    enum { RULING_NONE, RULING_WRONG, RULING_STALE } answer; /* of a look-up */
+    uint32_t address;  /* the wrong one, host order */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
+    struct control_share *acting_share; /* and its process's; NULL: none */
     uint32_t generation;
     uint32_t sleeping_count, holding_count;
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
     struct control_count *holding[4];  /* and while it sleeps afterwards; likewise */
+};
+
+/* A call site: the return address within its module. */
+struct judge_site {
+    uint64_t offset;
+    char module[CONTROL_MODULE_MAX];
 };
 
 /* `room` is for the answer; NULL is "unknown", which no selector matches. */
@@ -62,10 +79,13 @@ struct judge_facts {
     enum fd_kind (*kind)(struct occasion *occasion);
     const char *(*path)(const struct occasion *occasion, char *room, size_t size);
     const char *(*caller)(const struct occasion *occasion, char *room, size_t size);
+    const char *(*symbol)(const struct occasion *occasion, char *room, size_t size); /* "symbol:NAME" of the calling function */
+    bool (*site)(const struct occasion *occasion, struct judge_site *ret_site);      /* false: unknown */
     const char *(*thread)(const struct occasion *occasion, char room[RULE_THREAD_MAX]);
     const struct sockaddr *(*peer)(const struct occasion *occasion, struct sockaddr_storage *room);
     uint64_t (*stream)(const struct occasion *occasion);
     uint64_t (*ordinal)(uint64_t stream, uint32_t rule, uint64_t epoch); /* from 1; 0 when the table is full */
+    bool (*turn)(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
     uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC, whoever else fakes clocks */
 };
 
@@ -73,6 +93,7 @@ struct judge {
     const struct control_rules *rules;
     struct control_counters *counters;
     const struct judge_facts *facts;
+    struct control_process *process; /* whose call it is; NULL: the table is full */
 };
 
 /* For backends inside the target, whose pointers it follows: could a rule be about this call, as far as that can be told without a
@@ -90,6 +111,9 @@ void judge_take_back_holds(const struct ruling *ruling); /* likewise of `holding
 bool judge_redirect(const struct judge *judge, const struct sockaddr_storage *address, socklen_t length,
                     struct sockaddr_storage *ret_address, socklen_t *ret_length);
 
+/* Takes the site for a rule of that epoch. False when it is taken already, or the table is full (counted in `lost`). */
+bool judge_site_take(struct control_counters *counters, const struct judge_site *site, uint32_t rule, uint64_t epoch,
+                     const struct decide_event *event, uint64_t now_ns);
 
 /* The loopback address that stands for a destination (AF_INET or AF_INET6) at a proxy's port. False when the table is full. */
 bool judge_detour(struct control_counters *counters, const struct sockaddr_storage *destination, uint32_t port, uint32_t *ret_address);

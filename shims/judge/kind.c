@@ -24,7 +24,7 @@ enum fd_kind judge_fd_kind(int fd)
     struct stat status;
     int flags;
 
-    if (fd < 0 || fstat(fd, &status) < 0)
+    if (fd < 0 || syscall(SYS_fstat, fd, &status) < 0)
         return KIND_OTHER;
     if (S_ISSOCK(status.st_mode))
         return socket_kind(fd);

@@ -33,7 +33,7 @@ static size_t read_fd_link(int fd, char *room, size_t size)
             name[length++] = digits[--used];
         name[length] = '\0';
     }
-    got = readlink(name, room, size - 1);
+    got = syscall(SYS_readlinkat, AT_FDCWD, name, room, size - 1);
     errno = saved;
     if (got <= 0 || (size_t)got >= size - 1)
         return 0;
@@ -49,6 +49,8 @@ const char *shim_path_of(const struct occasion *occasion, char *room, size_t siz
         return read_fd_link(occasion->fd, room, size) ? room : NULL;
     if (occasion->path[0] == '/')
         return occasion->path;
+    if (!occasion->path[0]) /* AT_EMPTY_PATH: the descriptor itself */
+        return read_fd_link(occasion->at, room, size) ? room : NULL;
     length = read_fd_link(occasion->at, room, size);
     rest = strlen(occasion->path);
     if (!length || length + rest + 2 > size)
@@ -67,7 +69,7 @@ static char program[256]; /* the file name of what this process executes, which 
 void shim_name_program(void)
 {
     char path[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
     const char *slash;
     size_t size;
 
@@ -93,6 +95,22 @@ const char *shim_caller_of(const void *address, char *room, size_t size)
         return program[0] ? program : NULL;
     slash = strrchr(name, '/');
     return slash ? slash + 1 : name;
+}
+
+bool shim_site_of(const void *address, struct judge_site *ret_site)
+{
+    char room[512];
+    const char *name = shim_caller_of(address, room, sizeof(room));
+    struct dl_find_object object;
+    size_t length;
+
+    if (!name || _dl_find_object((void *)(uintptr_t)address, &object) < 0)
+        return false;
+    length = strnlen(name, CONTROL_MODULE_MAX - 1);
+    memcpy(ret_site->module, name, length);
+    ret_site->module[length] = '\0';
+    ret_site->offset = (uintptr_t)address - object.dlfo_link_map->l_addr;
+    return true;
 }
 
 const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sockaddr_storage *room)

@@ -17,6 +17,16 @@ static const char *caller_of(const struct occasion *occasion, char *room, size_t
     return shim_caller_of(occasion->caller, room, size);
 }
 
+static const char *symbol_of(const struct occasion *occasion, char *room, size_t size)
+{
+    return shim_symbol_of(occasion->caller, room, size);
+}
+
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    return shim_site_of(occasion->caller, ret_site);
+}
+
 static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
 {
     (void)occasion;
@@ -33,16 +43,19 @@ static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
     .caller = caller_of,
+    .symbol = symbol_of,
+    .site = site_of,
     .thread = thread_of,
     .peer = shim_peer_of,
     .stream = stream_of,
     .ordinal = shim_ordinal,
+    .turn = shim_turn,
     .now_ns = shim_now_ns,
 };
 
 struct judge shim_judge(void)
 {
-    return (struct judge){ &shim_page.rules, shim_counters, &facts };
+    return (struct judge){ &shim_page.rules, shim_counters, &facts, shim_process };
 }
 
 static void count_in_flight(struct control_count *const *counts, uint32_t count, int64_t by)
@@ -53,11 +66,16 @@ static void count_in_flight(struct control_count *const *counts, uint32_t count,
 
 static void sleep_through(const struct occasion *occasion, struct ruling *ruling)
 {
+    struct control_process *process = shim_process;
     bool interrupted;
 
+    if (process)
+        __atomic_fetch_add(&process->asleep, 1, __ATOMIC_RELAXED);
     count_in_flight(ruling->sleeping, ruling->sleeping_count, 1);
     interrupted = shim_sleep(ruling->sleep_ns, ruling->generation, occasion->points);
     count_in_flight(ruling->sleeping, ruling->sleeping_count, -1);
+    if (process)
+        __atomic_fetch_sub(&process->asleep, 1, __ATOMIC_RELAXED);
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;

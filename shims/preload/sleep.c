@@ -17,7 +17,7 @@ enum { SIGNAL_LAST = 64, SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* the last t
 enum { SLACK_MAX_NS = 1000000 };
 
 #define SLICE_NS (20 * NS_PER_MS) /* how late a thread that sleeps notices that it was cancelled */
-#define POINTS_CANCELLABLE (POINTS_FILE | POINTS_SOCKET)
+#define POINTS_CANCELLABLE (POINTS_FILE | POINTS_SOCKET | POINT_BIT(poll))
 
 extern void pthread_testcancel(void) __attribute__((weak));
 

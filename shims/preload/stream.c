@@ -6,9 +6,7 @@
  * thread, which alone writes its count; entries are claimed by compare-and-swap. No lock, no allocation (README rule 2). */
 #include "shims/preload/shim.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +30,12 @@ void shim_stream_start(uint64_t first)
     base = first;
     __atomic_store_n(&threads, 0, __ATOMIC_RELAXED);
     shim_self.stream = first;
+}
+
+/* The next page's epochs begin anew. */
+void shim_stream_forget(void)
+{
+    memset(entries, 0, sizeof(entries));
 }
 
 static uint64_t next_stream(void)
@@ -106,10 +110,19 @@ uint64_t shim_ordinal(uint64_t stream, uint32_t rule, uint64_t epoch)
     return entry ? ++entry->count : 0;
 }
 
+bool shim_turn(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    struct entry *entry = entry_of(key_of(stream, rule + PLAN_RULES_MAX, epoch), epoch);
+    bool is_first = entry && entry->count != turn;
+
+    if (is_first)
+        entry->count = turn;
+    return is_first;
+}
+
 /* ---- pthread_create: the new thread's stream is fixed by its maker ---------------------------------------------------- */
 
 typedef void *start_function(void *);
-typedef int create_function(pthread_t *, const pthread_attr_t *, start_function *, void *);
 
 struct start {
     uint32_t busy;
@@ -137,31 +150,19 @@ static struct start *start_take(void)
     return NULL;
 }
 
-__attribute__((visibility("default"))) int shim_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                                                               start_function *function, void *argument) __asm__("pthread_create");
+__typeof__(shim_create) *shim_create_next;
 
-int shim_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, start_function *function, void *argument)
+int shim_create(pthread_t *thread, const pthread_attr_t *attributes, start_function *function, void *argument)
 {
-    static create_function *real;
-    create_function *create = __atomic_load_n(&real, __ATOMIC_RELAXED);
-    struct start *start;
+    struct start *start = shim_counters ? start_take() : NULL;
     int result;
 
-    if (!create) {
-        void *found = dlsym(RTLD_NEXT, "pthread_create");
-
-        if (!found)
-            return EAGAIN;
-        memcpy(&create, &found, sizeof(create));
-        __atomic_store_n(&real, create, __ATOMIC_RELAXED);
-    }
-    start = shim_counters ? start_take() : NULL;
     if (!start)
-        return create(thread, attributes, function, argument);
+        return shim_create_next(thread, attributes, function, argument);
     start->function = function;
     start->argument = argument;
     start->stream = next_stream();
-    result = create(thread, attributes, start_thread, start);
+    result = shim_create_next(thread, attributes, start_thread, start);
     if (result)
         __atomic_store_n(&start->busy, 0, __ATOMIC_RELEASE);
     return result;

@@ -105,11 +105,15 @@ void shim_clock_find(void)
     }
 }
 
+int shim_true_clock(clockid_t clock, struct timespec *ret_time)
+{
+    return kernel_clock && !kernel_clock(clock, ret_time) ? 0 : (int)syscall(SYS_clock_gettime, clock, ret_time);
+}
+
 uint64_t shim_now_ns(void)
 {
     struct timespec now;
 
-    if (!kernel_clock || kernel_clock(CLOCK_MONOTONIC, &now))
-        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    (void)shim_true_clock(CLOCK_MONOTONIC, &now);
     return timespec_ns(now);
 }

@@ -6,20 +6,15 @@
  *               looked up fails (an old dlsym that allocates gets NULL and copes)
  * and real_NAME, the pointer: a plain global, because a per-thread one would be looked up again by every thread. */
 #include "shims/preload/shim.h"
+#include "shims/preload/time.h"
 
 #include "scenarios/base/clock.h"
 
+#include "shims/include/call_headers.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
@@ -52,20 +47,15 @@ static __thread bool resolving __attribute__((tls_model("initial-exec")));
 #include "shims/include/calls.def"
 #pragma GCC diagnostic pop
 
-/* Before glibc 2.36 dlsym told the oldest of several versions, whose conditions are laid out otherwise. */
-extern void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
-
 static void find(const char *name, void *slot, size_t size)
 {
-    void *found = dlvsym && !strncmp(name, "pthread_cond_", 13) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : NULL;
-
-    if (!found)
-        found = dlsym(RTLD_NEXT, name);
+    void *found = shim_next(name);
 
     if (found)
         memcpy(slot, &found, size);
 }
 
+/* First what an allocator needs to begin: a look-up that fails allocates its message. */
 void shim_resolve(void)
 {
     int saved = errno;
@@ -73,13 +63,22 @@ void shim_resolve(void)
     if (resolving)
         return;
     resolving = true;
-#define CALL(type, name, ...)                                                                                                \
-    {                                                                                                                        \
+#define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
+    if ((mask) & POINT_BIT(map)) {                                                                                           \
         __typeof__(real_##name) found = missing_##name;                                                                      \
         find(#name, &found, sizeof(found));                                                                                  \
         real_##name = found;                                                                                                 \
     }
 #include "shims/include/calls.def"
+#define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
+    if (!((mask) & POINT_BIT(map))) {                                                                                        \
+        __typeof__(real_##name) found = missing_##name;                                                                      \
+        find(#name, &found, sizeof(found));                                                                                  \
+        real_##name = found;                                                                                                 \
+    }
+#include "shims/include/calls.def"
+    shim_create_next = real_pthread_create; /* new threads are numbered between the wrapper and the library */
+    real_pthread_create = shim_create;
     resolving = false;
     errno = saved;
 }
@@ -96,6 +95,8 @@ void shim_resolve(void)
     }
 #include "shims/include/calls.def"
 
+#include "shims/preload/timed.def"
+
 /* How a style fails, and how it makes the call. */
 #define FAIL_SETS_ERRNO(failure, call) errno = ruling.error; return failure
 #define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
@@ -105,10 +106,20 @@ void shim_resolve(void)
 #define FAIL_AWAITS(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
+#define FAIL_RESOLVES(failure, call) return shim_eai(ruling.error)
+#define FAIL_RESOLVES_AGAIN(failure, call) *found = NULL; *h_error = shim_h_errno(ruling.error); return ruling.error == EAGAIN ? EAGAIN : 0
+#define FAIL_SETS_H_ERRNO(failure, call) h_errno = shim_h_errno(ruling.error); return failure
+#define FAIL_NAMES_ADDRESS(failure, call)                                                                                    \
+    if (ruling.error != ENOENT || (flags & NI_NAMEREQD))                                                                     \
+        return shim_eai(ruling.error);                                                                                       \
+    flags |= NI_NUMERICHOST; /* an address without a name is given as it is */                                               \
+    return call
 #define MAKE_SETS_ERRNO(type, call) return call
 #define MAKE_RETURNS_ERRNO(type, call) return call
 #define MAKE_TAKES(type, call)                                                                                               \
     type result = outcome < 0 ? call : outcome;                                                                              \
+    if (outcome < 0 && (!result || result == EOWNERDEAD))                                                                    \
+        shim_lock_tried(&use);                                                                                               \
     shim_hold(&occasion, &ruling, !result || result == EOWNERDEAD);                                                          \
     return result
 #define MAKE_TAKES_SETTING(type, call)                                                                                       \
@@ -129,12 +140,20 @@ void shim_resolve(void)
     shim_hold(&occasion, &ruling, !result);                                                                                  \
     return result
 #define MAKE_CLOSES(type, call) return call
+#define MAKE_RESOLVES(type, call) return call
+#define MAKE_RESOLVES_AGAIN(type, call) return call
+#define MAKE_SETS_H_ERRNO(type, call) return call
+#define MAKE_NAMES_ADDRESS(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
 
 /* How it makes a call that nothing armed is about. */
 #define PASS_SETS_ERRNO(type, call) return call
 #define PASS_RETURNS_ERRNO(type, call) return call
 #define PASS_CLOSES(type, call) return call
+#define PASS_RESOLVES(type, call) return call
+#define PASS_RESOLVES_AGAIN(type, call) return call
+#define PASS_SETS_H_ERRNO(type, call) return call
+#define PASS_NAMES_ADDRESS(type, call) return call
 #define PASS_TAKES(type, call) return call
 #define PASS_TAKES_SETTING(type, call) return call
 #define PASS_TRIES(type, call) return call
@@ -167,11 +186,11 @@ void shim_resolve(void)
     if (shim_redirect(fd, address.__sockaddr__, length, &elsewhere, &length))                                                \
         address.__sockaddr__ = (const struct sockaddr *)&elsewhere;
 
-/* What is noted of locks. */
+/* What is noted of locks. Slices go by true time; while another is shown, a timed wait is timed_NAME's and noted when it has ended. */
 #define LOCKS_NOTED SHIM_ARMED(CONTROL_LOCKS)
 #define TAKE(kind, lock, clock, until)                                                                                       \
     const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, clock, until };                              \
-    int outcome = LOCKS_NOTED ? shim_lock_take(&use) : -1;
+    int outcome = LOCKS_NOTED && !((until) != NULL && shim_clock_is_other()) ? shim_lock_take(&use) : -1;
 #define TRY(kind, lock) const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, CLOCK_REALTIME, NULL };
 #define DROP(lock)                                                                                                           \
     if (LOCKS_NOTED)                                                                                                         \
@@ -242,6 +261,33 @@ static int spin_timed(void *lock, const struct timespec *until)
 LOCK_OPS(semaphore, LOCK_SEMAPHORE, EAGAIN, try_semaphore_now, semaphore_forever, semaphore_timed, semaphore_clocked)
 LOCK_OPS(spin, LOCK_SPIN, EBUSY, real_pthread_spin_trylock, real_pthread_spin_lock, spin_timed, spin_clocked)
 
+/* A look-up answered with another address is a look-up of that address: the answer is the C library's own and freed as such. */
+#define ANSWER_LIST(name, service, hints, list)                                                                              \
+    if (ruling.answer)                                                                                                       \
+        return shim_answer_list(real_getaddrinfo, &ruling, name, service, hints, list);
+#define ANSWER_HOST(name, family, call)                                                                                      \
+    char other[ANSWER_TEXT_MAX];                                                                                             \
+    const char *asked = name, *instead = shim_answer_instead(&ruling, name, family, other);                                  \
+    if (instead || ruling.answer) {                                                                                          \
+        struct hostent *answer;                                                                                              \
+        name = instead ? instead : name;                                                                                     \
+        answer = call;                                                                                                       \
+        if (!instead)                                                                                                        \
+            shim_answer_keep(&ruling, asked, family, answer);                                                                \
+        return answer;                                                                                                       \
+    }
+#define ANSWER_HOST_AGAIN(name, family, found, call)                                                                         \
+    char other[ANSWER_TEXT_MAX];                                                                                             \
+    const char *asked = name, *instead = shim_answer_instead(&ruling, name, family, other);                                  \
+    if (instead || ruling.answer) {                                                                                          \
+        int result;                                                                                                          \
+        name = instead ? instead : name;                                                                                     \
+        result = call;                                                                                                       \
+        if (!instead && !result)                                                                                             \
+            shim_answer_keep(&ruling, asked, family, *found);                                                                \
+        return result;                                                                                                       \
+    }
+
 static uint64_t product(size_t count, size_t size)
 {
     size_t bytes;
@@ -265,6 +311,27 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
     return result;
 }
 
+/* The call as the armed path makes it. */
+#define CALL(type, name, parameters, arguments, ...)                                                                         \
+    static inline __attribute__((always_inline)) type made_##name parameters                                                 \
+    {                                                                                                                        \
+        return real_##name arguments;                                                                                        \
+    }
+#define CALL_TIMED(type, name, parameters, arguments, ...)                                                                   \
+    static inline __attribute__((always_inline)) type made_##name parameters                                                 \
+    {                                                                                                                        \
+        return timed_##name arguments;                                                                                       \
+    }
+#define CALL_TIMED_LOOSE CALL_TIMED
+#define CALL_CLOCK(...) /* makes it by itself */
+#include "shims/include/calls.def"
+
+#define CALL_CLOCK(type, name, parameters, arguments, ...)                                                                    \
+    static COLD type armed_##name(const void *caller, INSIDE parameters)                                                     \
+    {                                                                                                                        \
+        (void)caller;                                                                                                        \
+        return shim_##name(real_##name, INSIDE arguments);                                                                   \
+    }
 #define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
     static COLD type ruled_##name(const void *caller, INSIDE parameters)                                                     \
     {                                                                                                                        \
@@ -273,17 +340,18 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
                                                                                                                              \
         shim_rule(&occasion, &ruling);                                                                                       \
         if (ruling.error) {                                                                                                  \
-            FAIL_##style(failure, real_##name arguments);                                                                    \
+            FAIL_##style(failure, made_##name arguments);                                                                    \
         }                                                                                                                    \
         if (ruling.fake)                                                                                                     \
             return (type)(intptr_t)ruling.value;                                                                             \
         prepare                                                                                                              \
-        MAKE_##style(type, real_##name arguments);                                                                           \
+        MAKE_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
 /* The occasion ends before the call is made, so that the call can be a jump: behind a system call each return costs some 20 ns
  * where the kernel empties the processor's stack of return addresses. */
+#define CALL_CLOCK(...) /* see above */
 #define CALL(type, name, parameters, arguments, failure, style, mask, roles, prepare, number)                                \
     static ARMED type armed_##name(const void *caller, INSIDE parameters)                                                    \
     {                                                                                                                        \
@@ -296,10 +364,22 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (is_concerned)                                                                                                    \
             return ruled_##name(caller, INSIDE arguments);                                                                   \
-        PASS_##style(type, real_##name arguments);                                                                           \
+        PASS_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
+/* A true reading that ended after another clock was armed is made again by that: else it may be later than what is shown next. */
+#define CALL_CLOCK(type, name, parameters, arguments, failure, style, mask, ...)                                             \
+    type wrap_##name parameters                                                                                              \
+    {                                                                                                                        \
+        if (!SHIM_ARMED(mask)) {                                                                                             \
+            type result = real_##name arguments;                                                                             \
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);                                                                         \
+            if (!SHIM_ARMED(mask))                                                                                           \
+                return result;                                                                                               \
+        }                                                                                                                    \
+        return armed_##name(__builtin_return_address(0), INSIDE arguments);                                                  \
+    }
 #define CALL(type, name, parameters, arguments, failure, style, mask, ...)                                                   \
     type wrap_##name parameters                                                                                              \
     {                                                                                                                        \
@@ -318,6 +398,7 @@ __attribute__((constructor)) static void shim_begin(void)
     shim_clock_find();
     shim_name_program();
     shim_sees_releases = dlsym(RTLD_DEFAULT, "pthread_mutex_unlock") == (void *)(uintptr_t)wrap_pthread_mutex_unlock;
+    shim_syscall_resolve();
     shim_page_map();
     errno = saved;
 }

@@ -20,7 +20,7 @@
 #error "the supervisor's machines are x86-64 and arm64"
 #endif
 
-enum { ENTRIES_MAX = 96, LEAF_MAX = 3 };
+enum { ENTRIES_MAX = 192, LEAF_MAX = 3 };
 
 struct entry {
     uint32_t number;
@@ -73,6 +73,17 @@ static bool emit_tree(struct filter *filter, const struct entry *list, size_t co
     return emit_tree(filter, list + half, count - half);
 }
 
+static int build(struct entries *entries, struct filter *filter)
+{
+    qsort(entries->list, entries->count, sizeof(entries->list[0]), by_number);
+    filter->length = 0;
+    emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
+    emit(filter, BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0);
+    emit(filter, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+    emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+    return emit_tree(filter, entries->list, entries->count) ? 0 : -E2BIG;
+}
+
 int filter_build(const struct supervise_spec *spec, struct filter *ret_filter)
 {
     struct entries entries = { .count = 0 };
@@ -87,11 +98,14 @@ int filter_build(const struct supervise_spec *spec, struct filter *ret_filter)
     for (size_t i = 0; i < call_count; i++)
         if (call_descs[i].points & spec->points)
             add(&entries, call_descs[i].number, SECCOMP_RET_USER_NOTIF);
-    qsort(entries.list, entries.count, sizeof(entries.list[0]), by_number);
-    filter->length = 0;
-    emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-    emit(filter, BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0);
-    emit(filter, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-    return emit_tree(filter, entries.list, entries.count) ? 0 : -E2BIG;
+    return build(&entries, filter);
+}
+
+int filter_watch(const long *numbers, size_t count, struct filter *ret_filter)
+{
+    struct entries entries = { .count = 0 };
+
+    for (size_t i = 0; i < count; i++)
+        add(&entries, numbers[i], SECCOMP_RET_USER_NOTIF);
+    return build(&entries, ret_filter);
 }

@@ -123,6 +123,10 @@ static void place_free(struct supervisor *supervisor, struct held *held)
 
 static void count_sleep(const struct held *held, int64_t change)
 {
+    struct control_process *process = held->call.thread->process->slot;
+
+    if (process)
+        __atomic_fetch_add(&process->asleep, change, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < held->call.ruling.sleeping_count; i++)
         __atomic_fetch_add(&held->call.ruling.sleeping[i]->in_flight, change, __ATOMIC_RELAXED);
 }

@@ -1,8 +1,8 @@
 srcs-host += shims/seccomp/filter.c shims/seccomp/natives.c shims/seccomp/remote.c shims/seccomp/tasks.c shims/seccomp/held.c \
-             shims/seccomp/act.c shims/seccomp/transfer.c shims/seccomp/supervisor.c shims/seccomp/keeper.c shims/seccomp/start.c
+             shims/seccomp/act.c shims/seccomp/transfer.c shims/seccomp/supervisor.c shims/seccomp/keeper.c shims/seccomp/start.c shims/seccomp/watch.c
 
 # Victims into which no library can be loaded, and which no sanitiser touches.
-static_victims := $(addprefix $(BUILD)/tests/fixtures/static/,victim_calls victim_life)
+static_victims := $(addprefix $(BUILD)/tests/fixtures/static/,victim_calls victim_life victim_points)
 check_binaries: $(static_victims)
 $(BUILD)/tests/fixtures/static/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)

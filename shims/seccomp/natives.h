@@ -14,13 +14,4 @@ uint32_t native_points(int number);
  * whose memory the vectors and message headers lie in. */
 void native_occasion(const struct seccomp_data *data, pid_t memory, struct occasion *ret_occasion);
 
-/* Rows whose parameters are the system call's own; every number of calls.def has one (tests/unit/test_seccomp.c). */
-struct native {
-    long number;
-    uint32_t points;
-    void (*roles)(void);
-};
-extern const struct native natives[];
-extern const size_t native_count;
-
 #endif

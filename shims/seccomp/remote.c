@@ -94,6 +94,8 @@ const char *remote_path(pid_t pid, const struct occasion *occasion, char *room, 
     length = read_link(pid, occasion->at, room, size);
     if (!length || length + 2 > size)
         return NULL;
+    if (!first) /* AT_EMPTY_PATH: the descriptor itself */
+        return room;
     if (room[length - 1] != '/')
         room[length++] = '/';
     return remote_text(pid, occasion->path, room + length, size - length) < 0 ? NULL : room;

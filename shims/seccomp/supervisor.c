@@ -44,6 +44,12 @@ static const char *caller_of(const struct occasion *occasion, char *room, size_t
     return NULL;
 }
 
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    (void)occasion, (void)ret_site;
+    return false;
+}
+
 static const char *thread_of(const struct occasion *occasion, char room[RULE_THREAD_MAX])
 {
     const struct thread *thread = call_of(occasion)->thread;
@@ -75,14 +81,22 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return tasks_ordinal(&self.tasks, stream, rule, epoch);
 }
 
+static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    return tasks_turn(&self.tasks, stream, rule, epoch, turn);
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
     .caller = caller_of,
+    .symbol = caller_of,
+    .site = site_of,
     .thread = thread_of,
     .peer = peer_of,
     .stream = stream_of,
     .ordinal = ordinal_of,
+    .turn = turn_of,
     .now_ns = clock_now_ns,
 };
 
@@ -105,6 +119,7 @@ static void take_exit(const struct seccomp_notif *notification)
 static void take_call(const struct seccomp_notif *notification)
 {
     struct call call = { .id = notification->id, .data = notification->data, .fd = -1 };
+    struct judge judge = self.judge;
 
     call.thread = tasks_thread(&self.tasks, (pid_t)notification->pid);
     if (!call.thread || held_resume(&self, call.thread, notification)) {
@@ -114,7 +129,8 @@ static void take_call(const struct seccomp_notif *notification)
     }
     native_occasion(&notification->data, call.thread->process->pid, &call.occasion);
     call.occasion.context = &call;
-    judge_call(&self.judge, &call.occasion, &call.ruling);
+    judge.process = call.thread->process->slot;
+    judge_call(&judge, &call.occasion, &call.ruling);
     if (call.ruling.sleep_ns)
         held_sleep(&self, &call);
     else
@@ -195,7 +211,7 @@ static int map_page(const char *path)
         return -errno;
     if (rules->magic != CONTROL_MAGIC || rules->version != CONTROL_VERSION || rules->rule_size != sizeof(struct plan_rule))
         return -EPROTO;
-    self.judge = (struct judge){ rules, counters, &facts };
+    self.judge = (struct judge){ rules, counters, &facts, NULL };
     self.tasks.counters = counters;
     return 0;
 }

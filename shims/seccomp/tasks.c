@@ -151,13 +151,20 @@ static struct control_process *slot_take(struct control_counters *counters, pid_
         for (size_t i = 0; i < CONTROL_PROCESSES_MAX; i++) {
             struct control_process *slot = &counters->processes[i];
 
-            if (slot->pid && (!round || kill((pid_t)slot->pid, 0) == 0 || errno != ESRCH))
+            if (slot->pid && (!round || (slot->start_ticks && (kill((pid_t)slot->pid, 0) == 0 || errno != ESRCH))))
                 continue;
             describe(slot, pid);
             return slot;
         }
     __atomic_fetch_add(&counters->unlisted, 1, __ATOMIC_RELAXED);
     return NULL;
+}
+
+/* It stays listed, with its counts, until its place is wanted; no living process has begun at 0. */
+static void slot_leave(struct control_process *slot)
+{
+    if (slot)
+        slot->start_ticks = 0;
 }
 
 static struct process *process_enter(struct tasks *tasks, pid_t pid, uint64_t base)
@@ -172,6 +179,9 @@ static struct process *process_enter(struct tasks *tasks, pid_t pid, uint64_t ba
     tasks->watched += process->pidfd >= 0;
     process->slot = slot_take(tasks->counters, pid);
     if (process->slot) {
+        process->slot->pid_namespace = 0; /* as we see it */
+        process->slot->asleep = 0;
+        memset(process->slot->shares, 0, sizeof(process->slot->shares));
         process->slot->stream = base;
         process->slot->forks = 0;
         __atomic_store_n(&process->slot->pid, (uint32_t)pid, __ATOMIC_RELEASE);
@@ -293,6 +303,8 @@ void tasks_enter_children(struct tasks *tasks, pid_t pid)
 {
     struct process *process = process_find(tasks, pid);
 
+    if (process && process->slot)
+        describe(process->slot, pid); /* the name that exec has given it */
     if (process)
         (void)enter_children(tasks, process, 0);
 }
@@ -313,8 +325,7 @@ void tasks_process_gone(struct tasks *tasks, pid_t pid)
                 tasks_thread_gone(tasks, thread->tid);
         }
     *place = process->next;
-    if (process->slot)
-        __atomic_store_n(&process->slot->pid, 0, __ATOMIC_RELEASE);
+    slot_leave(process->slot);
     if (process->pidfd >= 0)
         close(process->pidfd);
     tasks->watched -= process->pidfd >= 0;
@@ -330,14 +341,13 @@ void tasks_all_gone(struct tasks *tasks)
 {
     for (size_t i = 0; i < TASK_BUCKETS; i++)
         for (const struct process *process = tasks->processes[i]; process; process = process->next)
-            if (process->slot)
-                __atomic_store_n(&process->slot->pid, 0, __ATOMIC_RELEASE);
+            slot_leave(process->slot);
 }
 
 /* ---- ordinals --------------------------------------------------------------------------------------------------------- */
 
 /* Counts of an older plan are of no use: the table is emptied for a new epoch. */
-uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
+static struct ordinal *ordinal_place(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
 {
     uint64_t key = rng_mix(stream, (uint64_t)rule + 1);
 
@@ -351,13 +361,30 @@ uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint
         struct ordinal *ordinal = &tasks->ordinals[i];
 
         if (ordinal->key == key)
-            return ++ordinal->count;
+            return ordinal;
         if (ordinal->key)
             continue;
         if (tasks->ordinal_count >= ORDINALS - ORDINALS / 8)
-            return 0;
+            return NULL;
         tasks->ordinal_count++;
         ordinal->key = key;
-        return ++ordinal->count;
+        return ordinal;
     }
+}
+
+uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch)
+{
+    struct ordinal *ordinal = ordinal_place(tasks, stream, rule, epoch);
+
+    return ordinal ? ++ordinal->count : 0;
+}
+
+bool tasks_turn(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    struct ordinal *ordinal = ordinal_place(tasks, stream, rule + PLAN_RULES_MAX, epoch);
+    bool is_first = ordinal && ordinal->count != turn;
+
+    if (is_first)
+        ordinal->count = turn;
+    return is_first;
 }

@@ -66,10 +66,13 @@ struct thread *tasks_thread(struct tasks *tasks, pid_t tid);
 void tasks_thread_gone(struct tasks *tasks, pid_t tid);
 void tasks_process_gone(struct tasks *tasks, pid_t pid);
 bool tasks_any(const struct tasks *tasks); /* is a process known whose end will be told? */
-void tasks_all_gone(struct tasks *tasks); /* takes every process off the page; at the end */
+void tasks_all_gone(struct tasks *tasks); /* every process of the page has ended; at the end */
 void tasks_enter_children(struct tasks *tasks, pid_t pid); /* of a process that is about to end */
 
 /* How many matches of the rule the stream has seen in this epoch, this one included; 0 when the table is full. */
 uint64_t tasks_ordinal(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch);
+
+/* True once for each turn (from 1) of a stream; false when the table is full. */
+bool tasks_turn(struct tasks *tasks, uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn);
 
 #endif

@@ -214,12 +214,50 @@ static void latency(void **state)
 {
     bench_arm(*state, 1, "latency@write:40ms,nth=10,name=x");
     judge(*state, victim_start(*state, "victim_calls", "latency", "nth=10", "value=40000000"));
+    /* the wave's first half hour adds its height */
+    bench_arm(*state, 1, "latency@write:20ms,wave=square,amplitude=20ms,period=1h,nth=10,name=x");
+    judge(*state, victim_start(*state, "victim_calls", "latency", "nth=10", "value=40000000"));
 }
 
 static void lock_stall(void **state)
 {
     bench_arm(*state, 1, "lock_stall:40ms,nth=10,name=x");
     judge(*state, victim_start(*state, "victim_calls", "lock", "nth=10", "value=40000000"));
+}
+
+/* Each thread once, at the first call that it makes: four writers, and the main thread where it creates the first of them. */
+static void thread_stall_once(void **state)
+{
+    struct bench *bench = *state;
+    struct victim victim;
+    char text[128];
+
+    bench_arm(bench, 1, "thread_stall:60ms,name=x");
+    victim = victim_start(bench, "victim_calls", "latency", "budget=1", "threads=4", "calls=20", "value=60000000");
+    assert_int_equal(victim_end(&victim, text, sizeof(text)), 0);
+    assert_int_equal(heard(text).hits, 4);
+    assert_int_equal(bench_status(bench, 0).counts.matched, 5);
+    assert_int_equal(bench_status(bench, 0).counts.fired, 5);
+    bench_arm(bench, 1, "thread_stall:60ms,thread=nobody,name=x");
+    expect_untouched(bench, victim_start(bench, "victim_calls", "fail", "ppm=0"));
+}
+
+/* Once a period: as many as the time it took has periods, and not fewer than half of them however busy the machine is. */
+static void thread_stall_every_period(void **state)
+{
+    const uint64_t period_ns = 100 * NS_PER_MS, stall_ns = 30 * NS_PER_MS;
+    struct bench *bench = *state;
+    uint64_t begin_ns = clock_now_ns(), took_ns, fired;
+    struct victim victim;
+
+    bench_arm(bench, 1, "thread_stall:30ms,every=100ms,name=x");
+    victim = victim_start(bench, "victim_calls", "fail", "ppm=0", "calls=1500000");
+    assert_int_equal(victim_end(&victim, NULL, 0), 0);
+    took_ns = clock_now_ns() - begin_ns;
+    fired = bench_status(bench, 0).counts.fired;
+    assert_int_equal(bench_status(bench, 0).counts.matched, fired);
+    assert_true(fired >= 2 && fired * stall_ns <= took_ns);
+    assert_in_range(fired, took_ns / period_ns / 2, took_ns / period_ns + 1);
 }
 
 static void drop_connection(void **state)
@@ -291,6 +329,7 @@ int main(void)
         CASE(window_and_ramp),     CASE(alloc_fail),
         CASE(short_io),            CASE(latency),
         CASE(lock_stall),          CASE(drop_connection),
+        CASE(thread_stall_once),   CASE(thread_stall_every_period),
         CASE(rules_add_up),        CASE(thousands_of_threads),
         CASE(a_thousand_rules),
     };

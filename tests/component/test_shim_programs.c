@@ -264,6 +264,99 @@ static void connects_are_redirected(void **state)
     stop(&server);
 }
 
+/* A key that lives an hour is gone when the wall clock has jumped over it, and Redis goes on; the monotonic clock is let alone. */
+static void redis_forgets_a_key_by_a_jump(void **state)
+{
+    char answer[256];
+    struct bench *bench = *state;
+    struct victim victim;
+    uint16_t port;
+    int fd;
+
+    need("/usr/bin/redis-server");
+    port = free_port();
+    victim = start_redis(bench, port);
+    fd = connect_to(port);
+    assert_true(converse(fd, "SET key value EX 3600\r\n", "OK", answer, sizeof(answer)) > 0);
+    assert_true(converse(fd, "TTL key\r\n", "\r\n", answer, sizeof(answer)) > 0);
+    assert_in_range(strtol(answer + 1, NULL, 10), 3590, 3600);
+    bench_arm(bench, 1, "clock:30m");
+    assert_true(converse(fd, "TTL key\r\n", "\r\n", answer, sizeof(answer)) > 0);
+    assert_in_range(strtol(answer + 1, NULL, 10), 1790, 1800);
+    bench_arm(bench, 1, "clock:2h,name=farther");
+    assert_true(converse(fd, "EXISTS key\r\n", "\r\n", answer, sizeof(answer)) > 0);
+    assert_string_equal(answer, ":0\r\n");
+    assert_true(bench_status(bench, 0).counts.fired > 0);
+    assert_int_equal(page_release(bench->page), 0);
+    assert_true(converse(fd, "PING\r\n", "PONG", answer, sizeof(answer)) > 0);
+    stop(&victim);
+    close(fd);
+}
+
+/* An interpreter and a small tool are shown another time; a sleep of 8 s at eight times the speed takes about one. */
+static void python_and_date_live_in_another_time(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t begin_ns = clock_now_ns(), taken_ns;
+    struct victim victim;
+    char text[256];
+
+    need("/usr/bin/python3");
+    bench_arm(bench, 1, "clock:rate=8,clock=both");
+    victim = victim_start(bench, (char *)(uintptr_t)"/usr/bin/python3", "-c",
+                          "import time, threading\n"
+                          "a = time.monotonic(); time.sleep(4); threading.Event().wait(4)\n"
+                          "print(time.monotonic() - a >= 8)\n");
+    assert_int_equal(victim_end(&victim, text, sizeof(text)), 0);
+    taken_ns = clock_now_ns() - begin_ns;
+    assert_string_equal(text, "True\n");
+    assert_true(taken_ns >= NS_PER_S - NS_PER_S / 100 && taken_ns < 7 * NS_PER_S);
+    bench_arm(bench, 1, "clock:365d");
+    victim = victim_start(bench, (char *)(uintptr_t)"/bin/date", "+%s");
+    assert_int_equal(victim_end(&victim, text, sizeof(text)), 0);
+    assert_in_range(strtoll(text, NULL, 10), (long long)(clock_wall_ns() / NS_PER_S) + 365 * 86400 - 60,
+                    (long long)(clock_wall_ns() / NS_PER_S) + 365 * 86400);
+    assert_int_equal(bench_status(bench, 0).counts.fired, 1);
+}
+
+static void curl_finds_no_host(void **state)
+{
+    struct bench *bench = *state;
+    struct victim victim;
+
+    need("/usr/bin/curl");
+    bench_arm(bench, 1, "dns_fail:nxdomain,host=db.test");
+    victim = victim_start(bench, (char *)(uintptr_t)"/usr/bin/curl", "-s", "http://db.test/");
+    assert_int_equal(victim_end(&victim, NULL, 0), 6); /* CURLE_COULDNT_RESOLVE_HOST */
+    assert_in_range(bench_status(bench, 0).counts.fired, 1, 2);
+    bench_arm(bench, 1, "dns_fail:wrong,host=db.test,address=127.0.0.1"); /* found, and nobody is there */
+    victim = victim_start(bench, (char *)(uintptr_t)"/usr/bin/curl", "-s", "http://db.test:9/");
+    assert_int_equal(victim_end(&victim, NULL, 0), 7); /* CURLE_COULDNT_CONNECT */
+}
+
+/* A client is led to another server by a wrong address. */
+static void redis_cli_meets_a_wrong_server(void **state)
+{
+    struct bench *bench = *state;
+    struct victim server, client;
+    char number[16], text[256];
+    uint16_t port;
+
+    need("/usr/bin/redis-server");
+    port = free_port();
+    server = start_redis(bench, port);
+    close(connect_to(port));
+    snprintf(number, sizeof(number), "%u", port);
+    bench_arm(bench, 1, "dns_fail:wrong,host=*.example");
+    client = victim_start(bench, (char *)(uintptr_t)"/usr/bin/redis-cli", "-h", "cache.example", "-p", number, "ping");
+    assert_int_equal(victim_end(&client, text, sizeof(text)), 0);
+    assert_string_equal(text, "PONG\n");
+    bench_arm(bench, 1, "dns_fail:servfail,host=*.example");
+    client = victim_start(bench, (char *)(uintptr_t)"/usr/bin/redis-cli", "-h", "cache.example", "-p", number, "ping");
+    assert_int_equal(victim_end(&client, text, sizeof(text)), 1);
+    stop(&server);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, bench_begin, bench_end)
 
 int main(void)
@@ -271,6 +364,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(redis_and_its_allocator), CASE(redis_with_short_io),        CASE(redis_loses_a_connection), CASE(nginx_answers_in_crumbs),
         CASE(python_raises_memory_error), CASE(curl_is_told_no), CASE(connects_are_redirected),
+        CASE(redis_forgets_a_key_by_a_jump), CASE(python_and_date_live_in_another_time), CASE(curl_finds_no_host),
+        CASE(redis_cli_meets_a_wrong_server),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -109,6 +109,17 @@ static void latency(void **state)
     judge(*state, supervised_start(*state, "victim_calls", "latency", "nth=10", "value=40000000"));
 }
 
+static void thread_stall(void **state)
+{
+    struct bench *bench = *state;
+    struct supervised victim;
+
+    bench_arm(bench, 1, "thread_stall:60ms,path=/dev/null,name=x"); /* the writers' first calls; not what libc does at its start */
+    victim = supervised_start(bench, "victim_calls", "latency", "budget=1", "threads=4", "calls=20", "value=60000000");
+    assert_int_equal(supervised_end(&victim, NULL, 0), 0);
+    assert_int_equal(bench_status(bench, 0).counts.fired, 5); /* main opens the file */
+}
+
 static void drop_connection(void **state)
 {
     bench_arm(*state, 1, "drop_connection@send:EPIPE,peer=127.0.0.0/8,nth=3,name=x");
@@ -216,6 +227,7 @@ int main(void)
         CASE(short_io_waits_as_the_call_does),
         CASE(latency),
         CASE(drop_connection),
+        CASE(thread_stall),
         CASE(fake_success),
         CASE(crash),
         CASE(threads_have_streams_of_their_own),

@@ -58,6 +58,10 @@ static void what_it_cannot_do_is_refused(void **state)
     expect_heard("cannot close");
     assert_int_equal(perturb(bench, "exec", "-f", "fail@write:EIO,caller=libc.so.6", "--", lifeline(bench), "idle"), 125);
     expect_heard("caller needs the shim");
+    assert_int_equal(perturb(bench, "exec", "-f", "fail@write:EIO,each_site=true", "--", lifeline(bench), "idle"), 125);
+    expect_heard("each_site needs the shim");
+    assert_int_equal(perturb(bench, "exec", "-f", "fail@thread:EAGAIN", "--", lifeline(bench), "idle"), 125);
+    expect_heard("no system call that could be told");
     assert_int_equal(perturb(bench, "exec", "--backend", "seccomp", "-f", "fail@write:EIO", "--", "sh", "-c",
                              "exec \"$0\" exec --backend seccomp -- true", fixture(bench, "../../perturb")), 125);
     assert_non_null(strstr(heard, "125"));

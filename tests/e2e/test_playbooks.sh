@@ -18,6 +18,7 @@ redis-connection-drops - 0 converged
 redis-out-of-memory - 0 absorbed
 redis-paused - 0 converged
 redis-restarted - 0 converged
+redis-clock-jump - 0 absorbed|converged
 nginx-slow-upstream - 0 absorbed
 nginx-upstream-killed - 0 absorbed
 dns-loss - 0 absorbed
@@ -28,6 +29,7 @@ redis-connection-drops shop=--naive 1 not_converged|metastable
 redis-paused shop=--naive 1 not_converged|metastable
 redis-out-of-memory shop=--naive 1 not_converged|metastable
 redis-restarted shop=--naive 1 converged|not_converged|metastable|censored
+redis-clock-jump renewals=2/m 1 not_converged|metastable
 nginx-slow-upstream front=naive 1 converged|recovered_under_fault
 nginx-upstream-killed front=naive 1 converged
 dns-loss names=--naive 1 converged|recovered_under_fault

@@ -46,6 +46,7 @@ static inline int set_up_with(void **state, const struct io_ops *ops)
 {
     struct bench *bench = calloc(1, sizeof(*bench));
 
+    assert_non_null(bench);
     bench->ops = ops;
     assert_int_equal(pool_new((uint64_t)CHUNKS * CHUNK_BYTES, &bench->pool), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bench->ends), 0);

@@ -33,6 +33,7 @@ static struct link link_of(enum fault_id fault)
 
     plan_rule_init(&link.rule, &fault_descs[fault], NULL);
     link.state = calloc(1, link.ops->state_size + 1);
+    assert_non_null(link.state);
     return link;
 }
 

@@ -57,6 +57,7 @@ static void adopt(struct bench *bench, const struct plan_rule *rules, uint32_t c
     struct plan *plan = calloc(1, PLAN_SIZE(count + 1));
     struct armed *armed = NULL;
 
+    assert_non_null(plan);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = count,
                            .epoch = ++bench->epoch, .seed = 5 };
     if (count) {
@@ -290,6 +291,7 @@ static void test_every_datagram_is_accounted_for(void **state)
     struct cases cases = cases_begin("flows");
     struct bench *bench = malloc(sizeof(*bench));
 
+    assert_non_null(bench);
     (void)state;
     for (int i = 0; i < RUNS; i++) {
         struct cases same = cases;

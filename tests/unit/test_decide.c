@@ -307,6 +307,19 @@ static void predicates_must_all_hold(void **state)
     event.caller = "libssl.so.3";
     event.thread = "main";
     assert_false(decide_matches(&rule, &event));
+    snprintf(rule.selector.host, sizeof(rule.selector.host), "*.example");
+    event.thread = "worker-1";
+    event.host = "db.example";
+    assert_true(decide_matches(&rule, &event));
+    rule.selector.host_negate = 1;
+    assert_false(decide_matches(&rule, &event));
+    event.host = "localhost";
+    assert_true(decide_matches(&rule, &event));
+    event.host = NULL; /* what is not known is never hit */
+    assert_false(decide_matches(&rule, &event));
+    rule.selector.host[0] = '\0';
+    event.thread = "main";
+    assert_false(decide_matches(&rule, &event));
     event.thread = "worker-2";
     event.points = POINT_BIT(alloc);
     assert_false(decide_matches(&rule, &event));

@@ -100,6 +100,7 @@ static void shedding_tells_metastable_from_broken(void **state)
     struct effects_shedding shedding;
 
     (void)state;
+    assert_non_null(series);
     assert_int_equal(effects_judge_shedding(series, &pins, &instants, 80.0, &shedding), 0);
     assert_int_equal(shedding.phase, PHASE_METASTABLE);
     assert_near(shedding.recovery_s, 2.0, 0.1);
@@ -109,11 +110,13 @@ static void shedding_tells_metastable_from_broken(void **state)
     est_series_free(series);
     trace.shape = TRACE_NEVER;
     series = trace_series(&trace, EST_GOODPUT_RATIO, 0.0);
+    assert_non_null(series);
     assert_int_equal(effects_judge_shedding(series, &pins, &instants, 80.0, &shedding), 0);
     assert_int_equal(shedding.phase, PHASE_BROKEN);
     assert_true(isnan(shedding.recovery_s));
     est_series_free(series);
     series = trace_series(&trace, EST_GOODPUT_RATE, 0.0);
+    assert_non_null(series);
     assert_int_equal(effects_judge_shedding(series, &pins, &instants, 80.0, &shedding), -EINVAL);
     est_series_free(series);
 }

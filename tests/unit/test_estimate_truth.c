@@ -49,6 +49,7 @@ static struct score run(const struct family *family)
     struct score score = {0};
     size_t wrong = 0, told = 0, covered = 0;
 
+    assert_non_null(error);
     for (size_t i = 0; i < family->replicates; i++) {
         struct trace trace = family->trace;
         struct est_pins pins = family->pins;

@@ -65,17 +65,38 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return 1;
 }
 
+static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn)
+{
+    (void)stream, (void)rule, (void)epoch;
+    return turn != 0;
+}
+
+static const char *symbol_of(const struct occasion *occasion, char *room, size_t size)
+{
+    (void)occasion, (void)room, (void)size;
+    return NULL;
+}
+
+static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
+{
+    (void)occasion;
+    *ret_site = (struct judge_site){ .offset = 1, .module = "m" };
+    return true;
+}
+
 static uint64_t now(void)
 {
     told.clocks++;
     return told.now_ns;
 }
 
-static const struct judge_facts facts = { kind_of, path_of, caller_of, thread_of, peer_of, stream_of, ordinal_of, now };
+static const struct judge_facts facts = {
+    .kind = kind_of, .path = path_of, .caller = caller_of, .thread = thread_of, .peer = peer_of, .stream = stream_of, .ordinal = ordinal_of, .turn = turn_of, .symbol = symbol_of, .site = site_of, .now_ns = now,
+};
 
 static struct control_rules rules;
 static struct control_counters counters;
-static const struct judge judge = { &rules, &counters, &facts };
+static const struct judge judge = { &rules, &counters, &facts, &counters.processes[0] };
 static uint64_t draws;
 
 static uint64_t draw(uint64_t below)
@@ -174,6 +195,7 @@ static void matches_what_the_whole_rule_matches(void **state)
             bool expected = oracle_matches(&rules.image[0].rules[i], &occasion);
 
             assert_int_equal(counters.counts[0][i].matched, expected);
+            assert_int_equal(counters.processes[0].shares[0][i].matched, expected);
             any |= expected;
         }
         assert_true(concerns || !any);
@@ -233,7 +255,7 @@ static void does_nothing_past_the_lease(void **state)
 static void bears_a_page_of_rubbish(void **state)
 {
     static struct control_rules rubbish;
-    const struct judge judge_of_rubbish = { &rubbish, &counters, &facts };
+    const struct judge judge_of_rubbish = { &rubbish, &counters, &facts, NULL };
     static char long_path[4096];
     struct occasion occasion = { .points = UINT32_MAX, .fd = -1, .size = 1, .path = long_path, .length = 4 };
     struct sockaddr_in address = { .sin_family = AF_INET };

@@ -27,6 +27,7 @@ static int open_pair(void **state)
     struct pair *pair = calloc(1, sizeof(*pair));
     int fds[2];
 
+    assert_non_null(pair);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     *pair = (struct pair){ fds[0], fds[1] };
     *state = pair;
@@ -147,6 +148,7 @@ static void the_largest_payload_passes(void **state)
     struct message message;
     pthread_t thread;
 
+    assert_non_null(sender.payload);
     for (size_t i = 0; i < MESSAGE_PAYLOAD_MAX; i++)
         sender.payload[i] = (char)(i * 31 >> 3);
     assert_int_equal(fcntl(pair->a, F_SETFL, O_NONBLOCK), 0);

@@ -13,6 +13,7 @@ static struct plan *sound_plan(void)
 {
     struct plan *plan = calloc(1, PLAN_SIZE(RULES));
 
+    assert_non_null(plan);
     *plan = (struct plan){ PLAN_MAGIC, PLAN_VERSION, sizeof(struct plan_rule), RULES, 1, 42 };
     for (size_t i = 0; i < RULES; i++) {
         const struct fault_desc *fault = &fault_descs[i];
@@ -151,7 +152,7 @@ static void a_rule_begins_at_any_and_always(void **state)
     plan_rule_init(&rule, &fault_descs[FAULT_CALL_fail], "a-name-that-is-much-longer-than-the-forty-seven-bytes-there-are");
     assert_int_equal(strlen(rule.name), RULE_NAME_MAX - 1);
     assert_true(rule.name_hash == rng_hash(rule.name));
-    assert_true(rule.points == fault_points[FAULT_CALL_fail]);
+    assert_true(rule.points == (POINTS_FILE | POINTS_SOCKET));
     assert_int_equal(rule.selector.probability_ppm, PPM);
     assert_int_equal(rule.selector.fd, -1);
     assert_true(rule.selector.size_max == UINT64_MAX);

@@ -65,8 +65,10 @@ static int run_command(const struct command *command, int argc, const char *cons
     pid_t child;
     int status;
 
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc; i++) {
         argv[i] = strdup(arguments[i]);
+        assert_non_null(argv[i]);
+    }
     fflush(NULL);
     child = fork();
     if (child == 0) {

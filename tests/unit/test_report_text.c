@@ -129,6 +129,7 @@ static void tells_of_a_full_disk(void **state)
     cJSON *document = fixture_document("converged");
     FILE *full = fopen("/dev/full", "we");
 
+    assert_non_null(full);
     (void)state;
     if (!full) {
         cJSON_Delete(document);

@@ -78,6 +78,12 @@ static void set_random_keys(struct cases *cases, struct fault_spec *spec)
 
         if (!param->required && cases_below(cases, 2))
             continue;
+        if (param->unit == UNIT_ERRNO && cases_below(cases, 2)) {
+            static const char *const lists[] = { "any", "EIO+ENOSPC", "EIO:3+EINTR", "EAGAIN:65535+EPIPE:2+ENOMEM+EMFILE" };
+
+            set_or_fail(spec, param->name, OP_EQ, lists[cases_below(cases, ARRAY_SIZE(lists))]);
+            continue;
+        }
         while (param->unit == UNIT_ERRNO && !strerrorname_np((int)value))
             value = 1 + (int64_t)cases_below(cases, 130);
         set_or_fail(spec, param->name, OP_EQ, value_print(param->unit, param->words, value, text, sizeof(text)));
@@ -158,7 +164,7 @@ static void each_parameter_has_its_bounds(void **state)
             const struct fault_desc *fault = &fault_descs[id];
             const struct param_desc *param = &fault->params[i];
 
-            if (param->unit == UNIT_ENUM || param->unit == UNIT_ERRNO || param->unit == UNIT_BOOL)
+            if (param->unit == UNIT_ENUM || param->unit == UNIT_ERRNO || param->unit == UNIT_BOOL || param->unit == UNIT_IPV4)
                 continue;
             assert_int_equal(try_param(fault, param, param->minimum, &errs), 0);
             assert_int_equal(try_param(fault, param, param->maximum, &errs), 0);
@@ -287,6 +293,13 @@ static const struct {
     { "fail:EIO,path=\"/a", "-f:10", "the quote \" is not closed" },
     { "fail:EIO,path='/a", "-f:10", "the quote ' is not closed" },
     { "fail:EIO,thread=a-name-of-more-than-fifteen-bytes", "-f:10", "longer than 15 bytes" },
+    { "clock:-", "-f:7", "expected a shift of time such as -90s" },
+    { "clock:1h,p=5%", "-f:10", "takes no 'probability'" },
+    { "clock:1h,rate=-1", "-f:10", "expected a ratio" },
+    { "clock:36501d", "-f:7", "is above the maximum" },
+    { "dns_fail:wrong,address=localhost", "-f:16", "expected an IPv4 address" },
+    { "dns_fail:wrong,address=1.2.3.4.5", "-f:16", "expected an IPv4 address" },
+    { "fail:EIO,host=a", "-f:10", "takes no 'host'" },
     { "kill:signal=STOP", "-f:6", "is none of: KILL TERM ABRT SEGV" },
     { "kill:KILL,nth=2", "-f:11", "takes no 'nth'" },
     { "pause:5s", "-f:7", "found '5s', expected KEY=VALUE" },

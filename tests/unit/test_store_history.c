@@ -213,6 +213,7 @@ static void opening_waits_for_a_writer(void **state)
     if (child == 0) {
         struct store_history *history;
 
+        close(go[1]); /* should the test fail before it says go, this ends too */
         _exit(read(go[0], &byte, 1) == 1 && store_history_open(path, &history, &errs) == 0 ? 0 : 1);
     }
     assert_int_equal(sqlite3_open(path, &writer), SQLITE_OK);

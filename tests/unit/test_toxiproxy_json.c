@@ -224,6 +224,7 @@ static void survives_mutations(void **state)
         cJSON *value = NULL;
         struct buf why;
 
+        assert_non_null(text);
         memcpy(text, seed, size);
         text[size] = '\0';
         for (uint64_t n = cases_below(&cases, 4); n > 0; n--)

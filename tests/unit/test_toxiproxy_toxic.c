@@ -22,6 +22,7 @@ static struct toxic *make(const char *text)
         (!request.stream || toxic_stream_parse(request.stream, &direction, &why) == 0) &&
         toxic_type_parse(request.type, &fault, &why) == 0) {
         toxic = toxic_new(&request, fault, direction);
+        assert_non_null(toxic);
         if (toxic_attributes_merge(fault, request.attributes, true, &toxic->attributes, &why) < 0 ||
             toxic_duration_set(toxic, request.duration, 1000, &why) < 0) {
             toxic_free(toxic);
@@ -132,6 +133,7 @@ static void every_stream_fault_is_a_type(void **state)
         struct toxic *toxic;
         char text[512];
 
+        assert_non_null(plan);
         if (fault->layer != LAYER_STREAM)
             continue;
         *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule) };
@@ -190,9 +192,13 @@ static void a_file_reads_back(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct toxic *toxic = make(cases[i]), *again;
-        char *file = printed(toxic, true), *before = printed(toxic, false), *after;
+        char *file, *before, *after;
 
+        assert_non_null(toxic);
+        file = printed(toxic, true);
+        before = printed(toxic, false);
         again = make(file);
+        assert_non_null(again);
         after = printed(again, false);
         assert_string_equal(before, after);
         cJSON_free(file);

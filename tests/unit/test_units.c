@@ -27,6 +27,10 @@ static void printing_is_the_inverse_of_parsing(void **state)
             expect_round_trip(numeric[i], cases_magnitude(&cases));
     for (int n = 0; n < 20000; n++)
         expect_round_trip(UNIT_COUNT, -cases_magnitude(&cases));
+    for (int n = 0; n < 20000; n++)
+        expect_round_trip(UNIT_SHIFT, n % 2 ? cases_magnitude(&cases) : -cases_magnitude(&cases));
+    for (int n = 0; n < 20000; n++)
+        expect_round_trip(UNIT_IPV4, cases_magnitude(&cases) & UINT32_MAX);
 }
 
 static void round_numbers_and_bounds_survive(void **state)
@@ -58,6 +62,7 @@ static void prints_what_people_write(void **state)
         { UNIT_RATE, 1000000, "1MB/s" },      { UNIT_FREQUENCY, 200000, "200/s" },     { UNIT_FREQUENCY, 500, "0.5/s" },
         { UNIT_SHARE, 1000, "0.1%" },         { UNIT_SHARE, 50000, "5%" },             { UNIT_RATIO, 1500, "1.5x" },
         { UNIT_COUNT, -3, "-3" },             { UNIT_BOOL, 1, "true" },
+        { UNIT_SHIFT, -5400000000000, "-90m" }, { UNIT_SHIFT, 1000000, "1ms" },        { UNIT_IPV4, 0xc0000207, "192.0.2.7" },
     };
 
     (void)state;
@@ -76,6 +81,11 @@ static void reads_what_people_write(void **state)
         int64_t value;
     } rows[] = {
         { UNIT_DURATION, "0", 0 },
+        { UNIT_SHIFT, "-1h30m", -5400000000000 },
+        { UNIT_SHIFT, "0", 0 },
+        { UNIT_SHIFT, "2d", 172800000000000 },
+        { UNIT_IPV4, "255.255.255.255", 4294967295 },
+        { UNIT_IPV4, "0.0.0.0", 0 },
         { UNIT_DURATION, "250ms", 250000000 },
         { UNIT_DURATION, "1.5s", 1500000000 },
         { UNIT_DURATION, "1m30s", 90000000000 },
@@ -127,6 +137,12 @@ static void refuses_what_is_no_value(void **state)
         { UNIT_DURATION, " 5ms", -EINVAL },
         { UNIT_DURATION, "5ms ", -EINVAL },
         { UNIT_DURATION, "-5ms", -EINVAL },
+        { UNIT_SHIFT, "--5ms", -EINVAL },
+        { UNIT_SHIFT, "-", -EINVAL },
+        { UNIT_SHIFT, "5", -EINVAL },
+        { UNIT_IPV4, "1.2.3", -EINVAL },
+        { UNIT_IPV4, "::1", -EINVAL },
+        { UNIT_IPV4, "1.2.3.256", -EINVAL },
         { UNIT_DURATION, "+5ms", -EINVAL },
         { UNIT_DURATION, "5MS", -EINVAL },
         { UNIT_DURATION, "5..0ms", -EINVAL },

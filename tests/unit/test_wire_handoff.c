@@ -22,6 +22,7 @@ static void test_bound_and_order(void **state)
     struct handed handed = { .fd = -1 };
 
     (void)state;
+    assert_non_null(handoff);
     handoff_init(handoff);
     for (int round = 0; round < 3; round++) {
         assert_null(handoff_peek(handoff));
@@ -59,11 +60,12 @@ static void *write_many(void *context)
 static void test_several_writers(void **state)
 {
     struct handoff *handoff = aligned_alloc(64, sizeof(*handoff));
-    struct writer writers[WRITERS];
+    static struct writer writers[WRITERS]; /* they outlive a failed assertion */
     pthread_t threads[WRITERS];
     uint64_t last[WRITERS] = { 0 };
 
     (void)state;
+    assert_non_null(handoff);
     handoff_init(handoff);
     for (int i = 0; i < WRITERS; i++) {
         writers[i] = (struct writer){ handoff, i };
@@ -94,6 +96,7 @@ static struct armed *arm(const struct armed *before, uint64_t epoch, const char 
     struct plan *plan = calloc(1, PLAN_SIZE(count));
     struct armed *armed = NULL;
 
+    assert_non_null(plan);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(struct plan_rule), .rule_count = count,
                            .epoch = epoch, .seed = 42 };
     for (uint32_t i = 0; i < count; i++)
@@ -133,6 +136,7 @@ static void test_each_is_counted_once(void **state)
     for (uint64_t i = 0; i < 2; i++) {
         chain_init(&accepted[i], NULL, 99, i + 1);
         ordinals[i] = chain_count_in(&accepted[i], first, 0);
+        assert_non_null(ordinals[i]);
         assert_int_equal(ordinals[i][1], i + 1);
     }
     serve(first, 2, ordinals[1], false, 2); /* out of order: each keeps its own */

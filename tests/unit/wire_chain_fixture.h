@@ -52,6 +52,7 @@ static inline struct armed *arm_with(const struct stream_ops *const *registry, c
     struct plan *plan = calloc(1, PLAN_SIZE(count));
     struct armed *armed = NULL;
 
+    assert_non_null(plan);
     *plan = (struct plan){ .magic = PLAN_MAGIC, .version = PLAN_VERSION, .rule_size = sizeof(*rules), .rule_count = count,
                            .epoch = epoch, .seed = 42 };
     memcpy(plan->rules, rules, count * sizeof(*rules));
@@ -71,7 +72,7 @@ static inline void push(struct chain *chain, int direction, uint64_t now_ns, con
     struct chunk *chunk = pool_chunk(pool);
     struct segment *segment = pool_segment(pool, chunk, 0, size);
 
-    assert_true(size && size <= CHUNK_BYTES);
+    assert_true(size && size <= CHUNK_BYTES && chunk && segment);
     memcpy(chunk->bytes, bytes, size);
     pool_unref(pool, chunk);
     segment->came_ns = now_ns;

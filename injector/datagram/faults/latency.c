@@ -5,7 +5,8 @@
  *    under dense traffic the delay is then a running maximum of the draws.
  * The shapes of the jitter are shape.h's. A negative sum is no delay. */
 #include "injector/datagram/datagram.h"
-#include "injector/shape.h"
+
+#include "scenarios/base/shape.h"
 
 #include <sys/param.h>
 
@@ -16,25 +17,13 @@ struct latency {
     uint64_t last_ns; /* no later one before that */
 };
 
-static uint64_t delay_ns(const struct params_DATAGRAM_latency *params, uint64_t draw)
-{
-    double delay = (double)params->latency;
-
-    if (params->distribution == SHAPE_TABLE)
-        delay = shape_from_table((const int64_t[]){ params->p50, params->p90, params->p99, params->p999, params->p100 }, draw);
-    else if (params->jitter)
-        delay += (double)params->jitter * shape_spreads(params->distribution, draw);
-    else
-        return (uint64_t)params->latency;
-    return delay > 0 ? (uint64_t)delay : 0;
-}
-
 static void rule(const struct datagram_view *view, struct datagram_ruling *ruling)
 {
     const struct params_DATAGRAM_latency *params = &view->params->DATAGRAM_latency;
+    const struct shape shape = { SHAPE_JITTER(params) };
     struct latency *latency = view->state;
 
-    ruling->at_ns = view->came_ns + delay_ns(params, datagram_correlate(&latency->memory, view->draw, params->correlation));
+    ruling->at_ns = view->came_ns + shape_delay_ns(&shape, datagram_correlate(&latency->memory, view->draw, params->correlation), 0);
     if (params->order == ORDER_KEEP)
         ruling->at_ns = latency->last_ns = MAX(ruling->at_ns, latency->last_ns);
     ruling->acts = ruling->at_ns > view->came_ns;

@@ -12,7 +12,7 @@ static bool drop_connection_applies(const struct judge_facts *facts, const struc
 
 static void drop_connection_act(const struct call_firing *firing, struct ruling *ruling)
 {
-    ruling->error = call_errno(firing->rule->params.CALL_drop_connection.error, ECONNRESET);
+    ruling->error = call_error(firing, firing->rule->params.CALL_drop_connection.error, ECONNRESET);
     ruling->drop = true;
     ruling->acting = firing->count;
 }

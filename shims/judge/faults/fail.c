@@ -12,7 +12,7 @@ static bool fail_applies(const struct judge_facts *facts, const struct plan_rule
 
 static void fail_act(const struct call_firing *firing, struct ruling *ruling)
 {
-    ruling->error = call_errno(firing->rule->params.CALL_fail.error, EIO);
+    ruling->error = call_error(firing, firing->rule->params.CALL_fail.error, EIO);
 }
 
 const struct call_ops call_fail = { .ends_call = true, .applies = fail_applies, .act = fail_act };

@@ -1,0 +1,233 @@
+"""Torture by our own tool: one program run again and again, each time with one more call failing, until a run sees no injection.
+
+1. Which call fails is said by `first=N,last=N` of the rule, so in every stream (thread, child) its N-th. Whether one failed at all
+   is what the shim's counters say; what must then hold is judged from outside: status, output, a deadline.
+2. A run is clean when it ends in time, by no signal, with a documented status; when a status that is not 0 comes with a message of
+   a line or a few; and when status 0 comes with the very output of a run without faults (a failure swallowed is no success).
+3. A cmocka binary may fail its tests. It may not crash (cmocka catches SIGSEGV and tells of it in words), hang, or be reported by
+   a sanitiser.
+4. Nothing of a run is left running.
+5. Runs share nothing: each has a registry, a state home and a folder for its files of its own, removed when it was clean."""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BUILD = os.environ.get("BUILD", "build")
+PERTURB = os.path.join(BUILD, "perturb")
+DEADLINE_S = 20 * int(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
+LINES_MAX = 3
+WORKERS = 2
+DOCUMENTED = {0, 1, 2, 3, 4, 64, 65, 69, 70}  # README, "What the exit status says"
+
+# Point -> the errno a call of it may meet in the field.
+FAULTS = {
+    "alloc": "alloc_fail",
+    "open": "fail@open:EMFILE",
+    "read": "fail@read:EIO",
+    "write": "fail@write:ENOSPC",
+    "fsync": "fail@fsync:EIO",
+    "close": "fail@close:EIO",
+    "connect": "fail@connect:ECONNREFUSED",
+    "accept": "fail@accept:EMFILE",
+    "send": "fail@send:EPIPE",
+    "recv": "fail@recv:ECONNRESET",
+}
+
+CRASH_WORDS = re.compile(rb"with exception: |AddressSanitizer|UndefinedBehaviorSanitizer|runtime error: |double free|corrupted|"
+                         rb"Assertion `|torture: left running|stack smashing|buffer overflow detected")
+
+# Libraries that answer a failed allocation or read with abort(3).
+LIBRARY_CRASHES = re.compile(rb"nss_database\.c:\d+: nss_database_reload")
+
+
+class Subject:
+    """One program to torture. `argv` may hold {here}, a folder of the run's own, filled by `prepare(here)`."""
+
+    def __init__(self, name, argv, statuses=DOCUMENTED, cmocka=False, prepare=None, blur=None, same_output=True):
+        self.name, self.argv, self.statuses, self.cmocka = name, argv, statuses, cmocka
+        self.prepare, self.same_output = prepare, same_output
+        self.blur = blur  # what differs from run to run, as a pattern
+        self.expected = None
+
+    def text(self, out):
+        return re.sub(self.blur, b"#", out) if self.blur else out
+
+
+class Run:
+    """What came of one run: status (negative: a signal; None: out of time), stdout, stderr, and how often each rule fired (None: not told)."""
+
+    def __init__(self, status, out, err, fired):
+        self.status, self.out, self.err, self.fired = status, out, err, fired
+
+
+def split_summary(text):
+    """The program's own stderr, and how many calls each rule of the summary made fail."""
+    begin = text.rfind(b"perturb: exec: seed ")
+    if begin < 0:
+        return text, None
+    rows = re.findall(rb"^  (\S+) +\d+ +\d+ +(\d+) +\d+ +\S", text[begin:], re.M)
+    return text[:begin], {name.decode(): int(fired) for name, fired in rows}
+
+
+def session_of(pid):
+    """Session and name of a process; (0, b"") when it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            name, fields = re.fullmatch(rb"\d+ \((.*)\) (.*)", file.read(), re.S).groups()
+    except (OSError, AttributeError):
+        return 0, b""
+    return (int(fields.split()[3]), name) if fields[:1] not in b"ZX" else (0, b"")
+
+
+def end_session(session):
+    """What still lives of a session when its leader has ended, after a grace; it is ended then. Their names."""
+    until = time.monotonic() + DEADLINE_S / 4
+    while True:
+        left = {int(pid): session_of(pid)[1] for pid in os.listdir("/proc") if pid.isdigit() and session_of(pid)[0] == session}
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return list(left.values())
+
+
+def run_once(subject, faults, here):
+    environment = dict(os.environ, TMPDIR=here, PERTURB_REGISTRY=os.path.join(here, "registry"), XDG_STATE_HOME=os.path.join(here, "state"),
+                       XDG_RUNTIME_DIR=os.path.join(here, "registry"), NO_COLOR="1", LC_ALL="C",
+                       PERTURB_TEST_TIMEOUT_MS="2000")  # a test that waits for what failed gives up sooner than we do
+    for name in ("registry", "state"):
+        os.makedirs(os.path.join(here, name), mode=0o700, exist_ok=True)
+    if subject.prepare:
+        subject.prepare(here)
+    argv = [PERTURB, "exec", "--seed", "1", "--backend", "preload"] + ([word for fault in faults for word in ("-f", fault)]) + ["--"]
+    argv += [word.replace("{here}", here) for word in subject.argv]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+                               start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return Run(None, b"", b"", None)
+    err, fired = split_summary(err)
+    left = end_session(process.pid)
+    if left:
+        err += b"torture: left running: " + b", ".join(left) + b"\n"
+    return Run(process.returncode, out.replace(here.encode(), b"HERE"), err, fired)
+
+
+def fault_of(point, number):
+    text = FAULTS[point]
+    return f"{text}{',' if ':' in text else ':'}first={number},last={number},name=torture"
+
+
+def complaint(subject, run):
+    """What is not clean about a run, in words; "" when it is."""
+    if LIBRARY_CRASHES.search(run.err):
+        return ""
+    if run.status is None:
+        return f"not ended after {DEADLINE_S:.0f} s"
+    if run.status < 0 or 128 < run.status <= 128 + 64:
+        return f"ended by signal {-run.status if run.status < 0 else run.status - 128}: {run.err[-300:].decode(errors='replace')}"
+    found = CRASH_WORDS.search(run.out + run.err)
+    if found:
+        line = next(line for line in (run.out + run.err).splitlines() if CRASH_WORDS.search(line))
+        return f"crashed: {line.decode(errors='replace')}"
+    if subject.cmocka:
+        return ""
+    if run.status not in subject.statuses:
+        return f"status {run.status}: {run.err[-200:].decode(errors='replace')}"
+    if run.status in (64, 65) and run.status != subject.expected.status:
+        return f"status {run.status} blames the user: {run.err[-200:].decode(errors='replace')}"
+    lines = [line for line in run.err.splitlines() if line.strip()]
+    if run.status != subject.expected.status and not lines:
+        return f"status {run.status} without a word"
+    if len(lines) > LINES_MAX + len(subject.expected.err.splitlines()):
+        return f"status {run.status} with {len(lines)} lines: {run.err[:300].decode(errors='replace')}"
+    if run.status == subject.expected.status and subject.same_output and subject.text(run.out) != subject.text(subject.expected.out):
+        return f"status {run.status}, but another output"
+    return ""
+
+
+def attempt(subject, *faults):
+    here = tempfile.mkdtemp(prefix="torture-")
+    try:
+        run = run_once(subject, faults, here)
+        return run, complaint(subject, run) if subject.expected else ""
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def numbers(dense, sparse):
+    """1, 2, ... dense, then ever wider steps, about `sparse` of them a doubling."""
+    number = 1
+    while True:
+        yield number
+        number += 1 if number < dense or not sparse else max(1, number // sparse)
+
+
+def observed(subject):
+    """How many calls of each point a run without faults makes, over all streams."""
+    here = tempfile.mkdtemp(prefix="torture-")
+    try:
+        faults = [f"{text}{',' if ':' in text else ':'}observe=true,name={point}" for point, text in FAULTS.items()]
+        return run_once(subject, faults, here).fired or {}
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+class Outcome:
+    """Of one subject at one point: how many runs saw an injection, whether a last one saw none, what was unclean."""
+
+    def __init__(self):
+        self.runs, self.exhausted, self.unclean = 0, False, []
+
+
+def torture(subject, point, dense, sparse, most):
+    outcome, stream = Outcome(), numbers(dense, sparse)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        while not outcome.exhausted and outcome.runs < most:
+            batch = [next(stream) for _ in range(WORKERS)]
+            for number, (run, words) in zip(batch, pool.map(lambda number: attempt(subject, fault_of(point, number)), batch)):
+                if words:
+                    outcome.unclean.append((number, words))
+                if run.fired is not None and not run.fired.get("torture"):
+                    outcome.exhausted = True
+                    break
+                outcome.runs += 1
+    return outcome
+
+
+def tell(number, name, words):
+    print(f"{'not ok' if words else 'ok'} {number} - {name}", flush=True)
+    for line in words:
+        print(f"# {line}", flush=True)
+    return len(words) > 0
+
+
+def play(subjects, dense, sparse, most):
+    """A TAP point a subject, which names the calls whose failure was unclean. Returns the exit status."""
+    print(f"1..{len(subjects)}", flush=True)
+    failed = 0
+    for number, subject in enumerate(subjects, 1):
+        words, runs, begin = [], 0, time.monotonic()
+        subject.expected = attempt(subject)[0]
+        counts = observed(subject)
+        for point in FAULTS:
+            if counts.get(point):
+                outcome = torture(subject, point, dense, sparse, most)
+                runs += outcome.runs
+                words += [f"{fault_of(point, at)}: {what}" for at, what in outcome.unclean[:5]]
+        if not runs:
+            words.append("no run saw an injection")
+        failed += tell(number, subject.name, words)
+        print(f"# {runs} runs, {time.monotonic() - begin:.1f} s; calls: " +
+              " ".join(f"{point}={count}" for point, count in counts.items() if count), flush=True)
+    return 1 if failed else 0
