@@ -21,6 +21,7 @@
 #define SELECT_DATAGRAM (SELECT_TIMES | BIT(SELECTOR_client) | BIT(SELECTOR_direction) | BIT(SELECTOR_size))
 #define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))
+#define SELECT_FILE (SELECT_CALL & ~BIT(SELECTOR_peer))
 #define SELECT_HOST UINT64_C(0)
 
 /* Parameter slots: the struct's member order, slot 0 being `reserved`. */

@@ -111,6 +111,7 @@ static int page_fill(struct page *page)
     snprintf(rules->name, sizeof(rules->name), "%s", page->name);
     page->counters->magic = CONTROL_MAGIC;
     page->counters->version = CONTROL_VERSION;
+    page->counters->unsynced.head = page->counters->unsynced.tail = UNSYNCED_ALIGN;
     return 0;
 }
 
@@ -255,6 +256,13 @@ static uint32_t fill_image(struct control_image *image, const struct plan *plan,
     return armed;
 }
 
+/* What was kept under the rules before has reached the disk by now. */
+static void forget_unsynced(struct unsynced_log *log)
+{
+    for (size_t i = 0; i < UNSYNCED_FILES_MAX; i++)
+        __atomic_store_n(&log->files[i].synced, __atomic_load_n(&log->files[i].last, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+}
+
 int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
                  uint64_t ttl_ns)
 {
@@ -274,6 +282,7 @@ int page_publish(struct page *page, const struct plan *plan, const struct contro
         next = (rules->generation + 1) & 1;
         armed = fill_image(&rules->image[next], plan, redirects, redirect_count);
         memset(page->counters->counts[next], 0, rules->image[next].rule_count * sizeof(struct control_count));
+        forget_unsynced(&page->counters->unsynced);
         rules->image[next].armed_ns = clock_now_ns();
         publish_image(page, armed, rules->image[next].armed_ns + ttl_ns);
     }

@@ -18,6 +18,7 @@
 
 #include "scenarios/vocab/detour.h"
 #include "scenarios/vocab/plan.h"
+#include "shims/include/unsynced.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -73,6 +74,7 @@ struct control_count {
     _Alignas(128) uint64_t matched;
     uint64_t eligible, fired, skipped, first_ns, last_ns;
     uint64_t first_stream, first_position; /* of the firing at first_ns */
+    uint64_t taken;                        /* bytes of a disk_full's quota */
     int64_t in_flight;                     /* sleepers; a process killed asleep never takes itself off */
 };
 
@@ -93,6 +95,7 @@ struct control_counters {
     struct control_process processes[CONTROL_PROCESSES_MAX];
     struct control_count counts[2][PLAN_RULES_MAX];
     struct detour detours[DETOURS_MAX];
+    struct unsynced_log unsynced;
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */

@@ -15,6 +15,8 @@ struct call_firing {
     const struct decide_event *event;
     uint64_t seed;
     struct control_count *count;
+    const struct judge_facts *facts;
+    uint64_t amount; /* what bites() found, for act() */
 };
 
 struct call_ops {
@@ -22,6 +24,10 @@ struct call_ops {
 
     /* Could the fault do anything at all to this call? What could not is not a match. NULL: it always could. */
     bool (*applies)(const struct judge_facts *facts, const struct plan_rule *rule, struct occasion *occasion);
+
+    /* Does it change anything of this very call? Asked of a call that is eligible and drawn; what it does not change is no firing.
+     * NULL: it always does. It may note in the ruling what has to be known afterwards. */
+    bool (*bites)(struct call_firing *firing, struct ruling *ruling);
 
     /* Adds to the ruling what it does. Parameters come from a page that somebody else writes: clamped, not trusted. */
     void (*act)(const struct call_firing *firing, struct ruling *ruling);
@@ -43,7 +49,7 @@ const struct call_ops *call_ops_of(uint32_t fault); /* enum fault_id; NULL when 
 void judge_settle(const struct judge_facts *facts, struct occasion *occasion);
 
 /* Which draw of one occasion; the first is that of the probability. */
-enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE };
+enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE, DRAW_SECTORS };
 
 /* 64 random bits, a pure function of seed, rule, stream, ordinal and `which`. */
 uint64_t call_draw(const struct call_firing *firing, enum call_draw which);

@@ -29,6 +29,11 @@ static uint64_t stream_of(const struct occasion *occasion)
     return shim_stream();
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return occasion->fd;
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
@@ -37,6 +42,7 @@ static const struct judge_facts facts = {
     .peer = shim_peer_of,
     .stream = stream_of,
     .ordinal = shim_ordinal,
+    .own_fd = own_fd,
     .now_ns = shim_now_ns,
 };
 
@@ -57,6 +63,7 @@ static void sleep_through(const struct occasion *occasion, struct ruling *ruling
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;
+        ruling->torn.count = ruling->unsynced.count = NULL;
         ruling->signal = 0;
     }
 }
@@ -103,5 +110,6 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
         syscall(SYS_kill, getpid(), ret_ruling->signal);
     if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
+    shim_before(occasion, ret_ruling);
     errno = saved;
 }

@@ -64,6 +64,14 @@ uint64_t message_size(const struct msghdr *message);
 const struct sockaddr *message_address(const struct msghdr *message);
 socklen_t message_length(const struct msghdr *message); /* of that address */
 
+/* disk.c: what the disk faults do around a call; errno is set when it fails, else as it was. */
+int64_t shim_tear(const struct occasion *occasion, const struct ruling *ruling);              /* what the call returns */
+void shim_after(struct occasion *occasion, const struct ruling *ruling, int64_t result); /* of the call, when it was made */
+void shim_before(struct occasion *occasion, struct ruling *ruling);                           /* of a call that will be made */
+void shim_stream_fails(FILE *file);   /* sets the stream's error indicator */
+int stream_fd(FILE *file);            /* -1: NULL, or a stream in memory */
+int mode_flags(const char *mode);     /* of fopen, as open(2) has them */
+
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);
 void shim_resolve(void);

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -93,9 +94,13 @@ void shim_resolve(void)
 #define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
+#define FAIL_STREAM(failure, call) shim_stream_fails(occasion.file); errno = ruling.error; return failure
+#define FAIL_CLOSES_STREAM(failure, call) __fpurge(occasion.file); (void)call; errno = ruling.error; return failure
 #define MAKE_SETS_ERRNO(type, call) return call
 #define MAKE_RETURNS_ERRNO(type, call) return call
 #define MAKE_CLOSES(type, call) return call
+#define MAKE_STREAM(type, call) return call
+#define MAKE_CLOSES_STREAM(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
 
 /* What a ruling changes of a call before it is made. */
@@ -131,6 +136,12 @@ static uint64_t product(size_t count, size_t size)
     return __builtin_mul_overflow(count, size, &bytes) ? UINT64_MAX : bytes;
 }
 
+/* What fallocate(2) asks for; other modes than the plain one free space, or take none at the end. */
+static uint64_t space(int mode, int64_t offset, int64_t size)
+{
+    return mode || offset < 0 || size < 0 ? 0 : (uint64_t)size;
+}
+
 /* The kernel writes into the header: what it wrote goes back into the caller's. */
 static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, uint64_t size_max)
 {
@@ -159,7 +170,15 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (ruling.fake)                                                                                                     \
             return (type)(intptr_t)ruling.value;                                                                             \
+        if (ruling.torn.count)                                                                                               \
+            return (type)(intptr_t)shim_tear(&occasion, &ruling);                                                            \
         prepare                                                                                                              \
+        if (ruling.rot.count || ruling.unsynced.is_sync) {                                                                   \
+            type result = real_##name arguments;                                                                             \
+                                                                                                                             \
+            shim_after(&occasion, &ruling, (int64_t)(intptr_t)result);                                                       \
+            return result;                                                                                                   \
+        }                                                                                                                    \
         MAKE_##style(type, real_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"

@@ -5,6 +5,7 @@
 
 #include "shims/include/calls.h"
 #include "shims/seccomp/remote.h"
+#include "shims/seccomp/supervisor.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -42,6 +44,15 @@ static uint64_t vector_size(const struct iovec *parts, int count)
         size += copy[i].iov_len;
     return size;
 }
+
+static uint64_t space(int mode, int64_t offset, int64_t size)
+{
+    return mode || offset < 0 || size < 0 ? 0 : (uint64_t)size;
+}
+
+/* Of library calls, which are no system calls. */
+#define stream_fd(file) (-1)
+#define mode_flags(mode) 0
 
 /* Beside its size: control data travels once, and a datagram's sender is told with it, so such a call is never shortened. */
 static uint64_t message_size(const struct msghdr *message)
@@ -94,6 +105,7 @@ const struct native natives[] = {
     NATIVE(preadv2), NATIVE(write),  NATIVE(writev),   NATIVE(pwrite64), NATIVE(pwritev),  NATIVE(pwritev2),        NATIVE(sendfile),
     NATIVE(fsync),  NATIVE(fdatasync), NATIVE(close),  NATIVE(connect),  NATIVE(accept),   NATIVE(accept4),         NATIVE(sendto),
     NATIVE(sendmsg), NATIVE(sendmmsg), NATIVE(recvfrom), NATIVE(recvmsg), NATIVE(recvmmsg), NATIVE(copy_file_range),
+    NATIVE(fallocate),
 };
 
 const size_t native_count = sizeof(natives) / sizeof(natives[0]);
@@ -130,5 +142,6 @@ void native_occasion(const struct seccomp_data *data, pid_t memory, struct occas
         filling.occasion.keeps_result = true;
     if (data->nr == SYS_sendfile || data->nr == SYS_copy_file_range || data->nr == SYS_sendmmsg || data->nr == SYS_recvmmsg)
         filling.occasion.keeps_size = true;
+    filling.occasion.by_hand_max = TRANSFER_MAX;
     *ret_occasion = filling.occasion;
 }

@@ -75,6 +75,11 @@ static uint64_t ordinal_of(uint64_t stream, uint32_t rule, uint64_t epoch)
     return tasks_ordinal(&self.tasks, stream, rule, epoch);
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return call_fd(call_of(occasion));
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
@@ -83,6 +88,7 @@ static const struct judge_facts facts = {
     .peer = peer_of,
     .stream = stream_of,
     .ordinal = ordinal_of,
+    .own_fd = own_fd,
     .now_ns = clock_now_ns,
 };
 

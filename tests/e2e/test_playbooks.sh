@@ -18,6 +18,8 @@ redis-connection-drops - 0 converged
 redis-out-of-memory - 0 absorbed
 redis-paused - 0 converged
 redis-restarted - 0 converged
+redis-disk-full - 0 converged
+redis-lost-writes - 0 converged
 nginx-slow-upstream - 0 absorbed
 nginx-upstream-killed - 0 absorbed
 dns-loss - 0 absorbed
@@ -28,6 +30,8 @@ redis-connection-drops shop=--naive 1 not_converged|metastable
 redis-paused shop=--naive 1 not_converged|metastable
 redis-out-of-memory shop=--naive 1 not_converged|metastable
 redis-restarted shop=--naive 1 converged|not_converged|metastable|censored
+redis-disk-full fsync=always 1 not_converged|metastable|censored
+redis-lost-writes fsync=no 1 not_converged|metastable|censored
 nginx-slow-upstream front=naive 1 converged|recovered_under_fault
 nginx-upstream-killed front=naive 1 converged
 dns-loss names=--naive 1 converged|recovered_under_fault

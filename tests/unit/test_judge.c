@@ -71,7 +71,12 @@ static uint64_t now(void)
     return told.now_ns;
 }
 
-static const struct judge_facts facts = { kind_of, path_of, caller_of, thread_of, peer_of, stream_of, ordinal_of, now };
+static int own_fd(struct occasion *occasion)
+{
+    return occasion->fd;
+}
+
+static const struct judge_facts facts = { kind_of, path_of, caller_of, thread_of, peer_of, stream_of, ordinal_of, own_fd, now };
 
 static struct control_rules rules;
 static struct control_counters counters;
