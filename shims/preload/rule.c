@@ -39,6 +39,11 @@ static uint64_t stream_of(const struct occasion *occasion)
     return shim_stream();
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return occasion->fd;
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
@@ -50,6 +55,7 @@ static const struct judge_facts facts = {
     .stream = stream_of,
     .ordinal = shim_ordinal,
     .turn = shim_turn,
+    .own_fd = own_fd,
     .now_ns = shim_now_ns,
 };
 
@@ -75,6 +81,7 @@ static void sleep_through(const struct occasion *occasion, struct ruling *ruling
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;
+        ruling->torn.count = ruling->unsynced.count = NULL;
         ruling->signal = 0;
     }
 }
@@ -121,5 +128,6 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
         syscall(SYS_kill, getpid(), ret_ruling->signal);
     if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
+    shim_before(occasion, ret_ruling);
     errno = saved;
 }
