@@ -12,6 +12,7 @@
 #include "scenarios/playbook/spec_errors.h"
 #include "scenarios/playbook/value.h"
 #include "shims/host/preload.h"
+#include "shims/host/unsynced.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -394,6 +395,14 @@ static void summarise(struct exec *exec, int status)
     explain_silence(exec, list, count, stderr);
 }
 
+/* Before it is done: this destroys data. */
+static void tell_loss(void *context, const struct unsynced_loss *loss)
+{
+    (void)context;
+    fprintf(stderr, "perturb: exec: lost_writes takes back %" PRIu64 " unsynced writes of %s: %" PRIu64 " bytes become %" PRIu64 "\n",
+            loss->writes, loss->path, loss->size, loss->size_after);
+}
+
 static int block_signals(struct exec *exec)
 {
     sigset_t mask;
@@ -423,6 +432,8 @@ static int run_program(struct exec *exec, struct errs *errs)
     if (result)
         return result;
     status = wait_program(exec);
+    if (WIFSIGNALED(status))
+        (void)unsynced_lose(page_path(exec->page), tell_loss, NULL);
     summarise(exec, status);
     return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }

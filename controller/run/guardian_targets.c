@@ -4,6 +4,7 @@
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
+#include "shims/host/unsynced.h"
 #include "shims/include/control.h"
 #include "shims/seccomp/supervise.h"
 
@@ -227,6 +228,37 @@ int guarded_respawn(struct guardian *guardian, struct guarded_target *target)
     return start_target(guardian, target, &step);
 }
 
+struct loss_of {
+    struct guardian *guardian;
+    const struct guarded_target *target;
+};
+
+static void tell_loss(void *context, const struct unsynced_loss *loss)
+{
+    const struct loss_of *of = context;
+    struct event event;
+
+    event_init(&event, EVENT_writes_lost, SOURCE_GUARDIAN, clock_now_ns(), of->target->name, loss->path);
+    event.number[0] = (int64_t)loss->writes;
+    event.number[1] = (int64_t)loss->size;
+    event.number[2] = (int64_t)loss->size_after;
+    guardian_emit(of->guardian, &event);
+}
+
+/* A target was killed: what it had not synced goes with it, when a `lost_writes` of it is armed, and before it is started again. */
+static void lose_unsynced(struct guardian *guardian, const struct guarded_target *target)
+{
+    struct spawn_texts *texts = calloc(1, sizeof(*texts));
+    struct loss_of of = { guardian, target };
+    const char *page = NULL;
+
+    if (texts && split_image(target->image, target->image_size, texts) == 0)
+        page = page_of(texts->text + 4 + texts->argument_count);
+    if (page)
+        (void)unsynced_lose(page, tell_loss, &of);
+    free(texts);
+}
+
 void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status)
 {
     for (size_t i = 0; i < guardian->target_count; i++) {
@@ -240,6 +272,8 @@ void guarded_exited(struct guardian *guardian, pid_t pid, int wait_status)
         event.number[0] = pid;
         event.number[1] = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
         guardian_emit(guardian, &event);
+        if (WIFSIGNALED(wait_status))
+            lose_unsynced(guardian, target);
         return;
     }
 }

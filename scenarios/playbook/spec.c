@@ -265,6 +265,8 @@ int fault_spec_finish(struct fault_spec *spec, const char *where, struct errs *e
         result = errs_add(errs, ERR_INPUT, where, "first and after say the same thing; give one of them");
     if ((spec->given_selectors & BIT(SELECTOR_once)) && (spec->given_selectors & BIT(SELECTOR_budget)))
         result = errs_add(errs, ERR_INPUT, where, "once is a budget of 1; give one of them");
+    if (fault->id == FAULT_CALL_lost_writes && (selector->path_negate || !selector->path[strspn(selector->path, "*?/")]))
+        result = errs_add(errs, ERR_INPUT, where, "call.lost_writes destroys data: it needs a path that names files, as path=/var/lib/x/*.aof");
     return result;
 }
 

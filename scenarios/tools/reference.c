@@ -50,6 +50,8 @@ static int put_example(const struct fault_desc *fault, char *line, size_t size)
 
     if (main)
         value_print(main->unit, main->words, sample_of(main), value, sizeof(value));
+    else if (fault->main && selector_descs[selector_find(fault->main)].unit == UNIT_TEXT)
+        snprintf(value, sizeof(value), "/var/lib/app/*");
     else if (fault->main)
         unit_print(selector_descs[selector_find(fault->main)].unit, PPM / 100, value, sizeof(value));
     snprintf(line, size, "%s%s%s%s%s", fault->name, value[0] || to[0] ? ":" : "", value, value[0] && to[0] ? "," : "", to);

@@ -24,6 +24,7 @@
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))
 #define SELECT_CLOCK (BIT(SELECTOR_from) | BIT(SELECTOR_until) | BIT(SELECTOR_observe))
 #define SELECT_NAMES (SELECT_TIMES | BIT(SELECTOR_host) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
+#define SELECT_FILE (SELECT_CALL & ~BIT(SELECTOR_peer))
 #define SELECT_HOST UINT64_C(0)
 
 /* Parameter slots: the struct's member order, slot 0 being `reserved`. */

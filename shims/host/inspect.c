@@ -168,7 +168,8 @@ struct scan {
 
 static void scan_symbol(const char *name, bool defined, void *context)
 {
-    static const char *const stdio[] = { "fwrite", "fputs", "fflush", "fclose", "puts", "printf", "fprintf", "__fprintf_chk" };
+    static const char *const stdio[] = { "puts", "printf", "fprintf", "vfprintf", "__printf_chk", "__fprintf_chk", "putc", "fputc", "getc",
+                                         "fgetc", "fscanf", "__isoc99_fscanf" };
     struct scan *scan = context;
     struct inspection *inspection = scan->inspection;
 

@@ -21,7 +21,7 @@ struct inspection {
     bool has_shim;          /* a process: libperturb.so is mapped */
     bool has_page;          /* and a control page */
     bool uses_io_uring;     /* imports it, or has rings open: such I/O passes no libc call */
-    bool uses_stdio;        /* imports fwrite and the like: their writes happen inside libc */
+    bool uses_stdio;        /* imports printf, getc and the like, which calls.def does not have */
     bool uses_syscall;      /* imports syscall(2): what it calls by number passes no wrapped entry point */
     bool loads_more;        /* imports dlopen: libraries that come later are not known to an inspected file */
     bool imports_known;     /* false: no symbol table to read */

@@ -95,6 +95,7 @@ static int page_fill(struct page *page)
     snprintf(rules->name, sizeof(rules->name), "%s", page->name);
     page->counters->magic = CONTROL_MAGIC;
     page->counters->version = CONTROL_VERSION;
+    page->counters->unsynced.head = page->counters->unsynced.tail = UNSYNCED_ALIGN;
     return 0;
 }
 
@@ -248,6 +249,13 @@ static void clear_shares(struct page *page, uint32_t image)
             memset(page->counters->processes[i].shares[image], 0, sizeof(page->counters->processes[i].shares[image]));
 }
 
+/* What was kept under the rules before has reached the disk by now. */
+static void forget_unsynced(struct unsynced_log *log)
+{
+    for (size_t i = 0; i < UNSYNCED_FILES_MAX; i++)
+        __atomic_store_n(&log->files[i].synced, __atomic_load_n(&log->files[i].last, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+}
+
 int page_publish(struct page *page, const struct plan *plan, const struct control_redirect *redirects, size_t redirect_count,
                  uint64_t ttl_ns)
 {
@@ -269,6 +277,7 @@ int page_publish(struct page *page, const struct plan *plan, const struct contro
         memset(page->counters->counts[next], 0, rules->image[next].rule_count * sizeof(struct control_count));
         memset(page->counters->readings[next], 0, sizeof(page->counters->readings[next]));
         clear_shares(page, next);
+        forget_unsynced(&page->counters->unsynced);
         rules->image[next].armed_ns = clock_now_ns();
         publish_image(page, armed, rules->image[next].armed_ns + ttl_ns);
     }

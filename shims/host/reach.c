@@ -128,7 +128,7 @@ const char *inspect_obstacle(const struct inspection *inspection, enum fault_id 
         return NULL;
     point_names(points, names, sizeof(names));
     snprintf(room, size, "neither the program nor its libraries import a call of: %s%s", names,
-             (points & POINT_BIT(write)) && inspection->uses_stdio ? " (stdio writes from inside libc)" : "");
+             (points & POINT_BIT(write)) && inspection->uses_stdio ? " (printf and the like write from inside libc)" : "");
     return room;
 }
 
@@ -152,6 +152,26 @@ static const char *narrowing(const struct plan_rule *rule)
     return selector->size_min || selector->size_max != UINT64_MAX ? "size" : NULL;
 }
 
+/* What a call of its point needs besides, for the fault to match. */
+static const char *what_it_takes(uint32_t fault)
+{
+    switch (fault) {
+    case FAULT_CALL_short_io:
+        return " that asked for more than its size";
+    case FAULT_CALL_drop_connection:
+        return " on a TCP connection";
+    case FAULT_CALL_torn_write:
+        return " that crosses the end of a sector of a file (mapped files and io_uring are not seen)";
+    case FAULT_CALL_disk_error:
+    case FAULT_CALL_disk_full:
+    case FAULT_CALL_corrupt:
+    case FAULT_CALL_lost_writes:
+        return " on a file (pipes, sockets and terminals are none; mapped files and io_uring are not seen)";
+    default:
+        return "";
+    }
+}
+
 const char *inspect_silence(const struct inspection *inspection, const struct plan_rule *rule, char *room, size_t size)
 {
     const char *selector = narrowing(rule);
@@ -169,12 +189,10 @@ const char *inspect_silence(const struct inspection *inspection, const struct pl
     }
     point_names(rule->points, names, sizeof(names));
     snprintf(room, size, "no call of %s was made%s%s%s", names,
-             rule->fault == FAULT_CALL_short_io        ? " that asked for more than its size" :
-             rule->fault == FAULT_CALL_drop_connection ? " on a TCP connection" :
-                                                         "",
+             what_it_takes(rule->fault),
              inspection && inspection->uses_io_uring ? "; the program uses io_uring, which passes no libc call" : "",
              inspection && inspection->uses_stdio && (rule->points & (POINT_BIT(write) | POINT_BIT(read))) ?
-                 "; stdio reads and writes from inside libc, where the shim is not" :
+                 "; printf, getc and the like read and write inside libc, where the shim is not" :
                  "");
     return room;
 }

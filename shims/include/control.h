@@ -20,6 +20,7 @@
 #include "scenarios/vocab/detour.h"
 #include "scenarios/vocab/plan.h"
 #include "shims/include/locks.h"
+#include "shims/include/unsynced.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -82,6 +83,7 @@ struct control_count {
     _Alignas(128) uint64_t matched;
     uint64_t eligible, fired, skipped, first_ns, last_ns;
     uint64_t first_stream, first_position; /* of the firing at first_ns */
+    uint64_t taken;                        /* bytes of a disk_full's quota */
     int64_t in_flight;                     /* sleepers; a process killed asleep never takes itself off */
 };
 
@@ -132,6 +134,7 @@ struct control_counters {
     struct detour detours[DETOURS_MAX];
     struct control_locks locks;
     struct control_site sites[CONTROL_SITES_MAX];
+    struct unsynced_log unsynced;
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */

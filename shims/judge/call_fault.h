@@ -16,6 +16,8 @@ struct call_firing {
     const struct decide_event *event;
     uint64_t seed;
     struct control_count *count;
+    const struct judge_facts *facts;
+    uint64_t amount; /* what bites() found, for act() */
 };
 
 struct call_ops {
@@ -27,6 +29,9 @@ struct call_ops {
     /* Which turn of its thread this is, from 1, when the fault acts once a turn instead of once a call: further calls of the same
      * turn are no match, and turns take the place of ordinals. 0: none yet. NULL: it acts on calls. */
     uint64_t (*turn)(const struct plan_rule *rule, uint64_t since_arm_ns);
+    /* Does it change anything of this very call? Asked of a call that is eligible and drawn; what it does not change is no firing.
+     * NULL: it always does. It may note in the ruling what has to be known afterwards. */
+    bool (*bites)(struct call_firing *firing, struct ruling *ruling);
 
     /* Adds to the ruling what it does. Parameters come from a page that somebody else writes: clamped, not trusted. */
     void (*act)(const struct call_firing *firing, struct ruling *ruling);
@@ -48,7 +53,7 @@ const struct call_ops *call_ops_of(uint32_t fault); /* enum fault_id; NULL when 
 void judge_settle(const struct judge_facts *facts, struct occasion *occasion);
 
 /* Which draw of one occasion; the first is that of the probability. */
-enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE };
+enum call_draw { DRAW_JITTER = 8, DRAW_ERROR, DRAW_PLACE, DRAW_SECTORS };
 
 /* 64 random bits, a pure function of seed, rule, stream, ordinal and `which`. */
 uint64_t call_draw(const struct call_firing *firing, enum call_draw which);

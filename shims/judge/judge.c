@@ -315,7 +315,10 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
     struct control_count *count = &view->counts[index];
     struct control_share *share = share_of(view, index);
     struct decide_event event = { .since_arm_ns = view->now_ns - view->armed_ns };
+    const struct call_ops *ops = call_ops_of(rule->fault);
+    struct call_firing firing;
     enum decision decision;
+    bool ended;
 
     if (!fault_applies(facts, rule, occasion) || !selectors_match(view, rule, occasion, &event))
         return;
@@ -331,8 +334,11 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
     count_one(&count->eligible);
     if (decision != DECIDE_FIRE)
         return;
-    if (((ruling->error || ruling->fake) && call_ops_of(rule->fault)->ends_call) || !takes_site(view, index, rule, occasion, &event) ||
-        !decide_take(rule, &count->fired)) {
+    firing = (struct call_firing){ rule, occasion, &event, view->seed, count, facts, 0 };
+    ended = (ruling->error || ruling->fake || ruling->torn.count) && ops->ends_call;
+    if (!ended && ops->bites && !ops->bites(&firing, ruling))
+        return;
+    if (ended || !takes_site(view, index, rule, occasion, &event) || !decide_take(rule, &count->fired)) {
         count_one(&count->skipped); /* another rule has ended the call already, the site has had its turn, or the budget is spent */
         return;
     }
@@ -340,7 +346,7 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
         count_one(&share->fired);
     stamp(count, &event, view->now_ns);
     if (!rule->selector.observe)
-        call_ops_of(rule->fault)->act(&(struct call_firing){ rule, occasion, &event, view->seed, count }, ruling);
+        ops->act(&firing, ruling);
     if (ruling->acting == count)
         ruling->acting_share = share;
 }
@@ -417,8 +423,9 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
     view.judge = judge;
     view.now_ns = 0;
     memset(&view.known, 0, offsetof(struct known, path_room));
-    if (!judge->counters || !view_take(&view))
-        return;
+    if (!judge->counters || ((occasion->file || occasion->is_flush) && occasion->fd < 0) || !view_take(&view))
+        return; /* a stream in memory does no input or output */
+    occasion->keeps_size |= occasion->file || occasion->is_space;
     for (uint32_t i = 0, count = rules_of(view.image); i < count; i++) {
         const struct selector *selector = &view.image->rules[i].selector;
 
@@ -433,10 +440,29 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
 
 void judge_take_back(const struct ruling *ruling)
 {
-    __atomic_fetch_sub(&ruling->acting->fired, 1, __ATOMIC_RELAXED);
-    if (ruling->acting_share)
+    struct control_count *const by_hand[] = { ruling->acting, ruling->torn.count, ruling->rot.count };
+
+    if (ruling->acting && ruling->acting_share)
         __atomic_fetch_sub(&ruling->acting_share->fired, 1, __ATOMIC_RELAXED);
-    count_one(&ruling->acting->skipped);
+    for (size_t i = 0; i < sizeof(by_hand) / sizeof(by_hand[0]); i++)
+        if (by_hand[i]) {
+            __atomic_fetch_sub(&by_hand[i]->fired, 1, __ATOMIC_RELAXED);
+            count_one(&by_hand[i]->skipped);
+        }
+}
+
+char *judge_number(unsigned value, char *text)
+{
+    char digits[12];
+    size_t used = 0;
+
+    do
+        digits[used++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (used)
+        *text++ = digits[--used];
+    *text = '\0';
+    return text;
 }
 
 void judge_take_back_holds(const struct ruling *ruling)

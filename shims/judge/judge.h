@@ -10,10 +10,13 @@
 
 #include "scenarios/vocab/decide.h"
 #include "shims/include/control.h"
+#include "shims/judge/disk.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 enum fd_kind {
     KIND_UNKNOWN, /* not looked up yet */
@@ -41,6 +44,16 @@ struct occasion {
     bool answers;       /* gives addresses, so that they can be others */
     const void *caller; /* return address */
     enum fd_kind kind;
+    int flags;         /* of open(2) */
+    FILE *file;        /* the stream of a stdio call; its bytes move whole or not at all */
+    bool is_space;     /* asks for space on disk: whole or not at all */
+    bool is_flush;     /* of that stream: what it holds goes to the file */
+    uint64_t unit;     /* bytes of one item that the call counts; 0: it counts bytes */
+    uint64_t place;    /* 1 + where in the file; 0: at the descriptor's own place */
+    const void *data;  /* the caller's buffer of `size` bytes, or */
+    const struct iovec *parts; /* its parts */
+    size_t part_count;
+    uint64_t by_hand_max; /* the most that this backend can move in the program's place; 0: no limit */
     bool keeps_result; /* this backend cannot make it return an errno, or success, without doing it */
     bool keeps_size;   /* this backend cannot make it do less */
     void *context;     /* the backend's own */
@@ -48,6 +61,9 @@ struct occasion {
 
 /* By the order of the words of clock's parameter `clock`. */
 enum { WAITS_REALTIME = 1, WAITS_MONOTONIC = 2 };
+/* An offset as `place`: -1 is the descriptor's own, to the calls that take it so. */
+#define AT_PLACE(offset) ((uint64_t)(offset) + 1)
+#define AT_PLACE_UNKNOWN (UINT64_C(1) << 63)
 
 struct ruling {
     int error;         /* not 0: fail with it */
@@ -60,6 +76,9 @@ struct ruling {
     uint64_t size_max; /* do at most so much */
     enum { RULING_NONE, RULING_WRONG, RULING_STALE } answer; /* of a look-up */
     uint32_t address;  /* the wrong one, host order */
+    struct torn torn;  /* move these sectors only, by hand */
+    struct rot rot;    /* change what was read */
+    struct unsynced unsynced; /* keep what the write replaces; or a sync has made all durable */
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
     struct control_share *acting_share; /* and its process's; NULL: none */
     uint32_t generation;
@@ -86,6 +105,7 @@ struct judge_facts {
     uint64_t (*stream)(const struct occasion *occasion);
     uint64_t (*ordinal)(uint64_t stream, uint32_t rule, uint64_t epoch); /* from 1; 0 when the table is full */
     bool (*turn)(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t turn); /* true once for each turn (from 1) of a stream */
+    int (*own_fd)(struct occasion *occasion); /* a descriptor of this process for the call's open file; -1 */
     uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC, whoever else fakes clocks */
 };
 
@@ -102,9 +122,17 @@ bool judge_concerns(const struct judge *judge, const struct occasion *occasion);
 
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling);
 
-/* The firing of `ruling->acting` could not be carried out: it counts as skipped. */
+/* What a backend had to do by hand (`acting`, `torn`, `rot`) could not be carried out: those firings count as skipped. */
 void judge_take_back(const struct ruling *ruling);
 void judge_take_back_holds(const struct ruling *ruling); /* likewise of `holding`: the call did not succeed */
+
+/* unsynced.c, for lost_writes (shims/include/unsynced.h). Before a write that will be made: keeps what it replaces, or takes the firing
+ * back. Around a sync: what it is about to make durable, 0 for nothing; and that it has. */
+void unsynced_write(const struct judge *judge, struct occasion *occasion, const struct ruling *ruling);
+uint64_t unsynced_mark(const struct judge *judge, struct occasion *occasion);
+void unsynced_sync(const struct judge *judge, struct occasion *occasion, uint64_t mark);
+
+char *judge_number(unsigned value, char *text); /* in decimal; returns its end */
 
 /* Where a connect of a TCP socket goes instead. `address` is a copy that nobody else can change; the socket takes mapped addresses
  * if it is an IPv6 one. False: where it asked for. */

@@ -16,9 +16,6 @@ static size_t read_fd_link(int fd, char *room, size_t size)
 {
     int saved = errno;
     char name[40] = "/proc/self/fd/";
-    char digits[12];
-    size_t length = strlen(name), used = 0;
-    unsigned value = (unsigned)fd;
     ssize_t got;
 
     if (fd == AT_FDCWD) {
@@ -26,12 +23,7 @@ static size_t read_fd_link(int fd, char *room, size_t size)
     } else if (fd < 0) {
         return 0;
     } else {
-        do
-            digits[used++] = (char)('0' + value % 10);
-        while (value /= 10);
-        while (used)
-            name[length++] = digits[--used];
-        name[length] = '\0';
+        judge_number((unsigned)fd, name + strlen(name));
     }
     got = syscall(SYS_readlinkat, AT_FDCWD, name, room, size - 1);
     errno = saved;

@@ -39,6 +39,11 @@ static uint64_t stream_of(const struct occasion *occasion)
     return shim_stream();
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return occasion->fd;
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
@@ -50,6 +55,7 @@ static const struct judge_facts facts = {
     .stream = stream_of,
     .ordinal = shim_ordinal,
     .turn = shim_turn,
+    .own_fd = own_fd,
     .now_ns = shim_now_ns,
 };
 
@@ -58,8 +64,10 @@ struct judge shim_judge(void)
     return (struct judge){ &shim_page.rules, shim_counters, &facts, shim_process };
 }
 
-static void count_in_flight(struct control_count *const *counts, uint32_t count, int64_t by)
+static void count_asleep(struct control_process *process, struct control_count *const *counts, uint32_t count, int64_t by)
 {
+    if (process)
+        __atomic_fetch_add(&process->asleep, by, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < count; i++)
         __atomic_fetch_add(&counts[i]->in_flight, by, __ATOMIC_RELAXED);
 }
@@ -69,16 +77,13 @@ static void sleep_through(const struct occasion *occasion, struct ruling *ruling
     struct control_process *process = shim_process;
     bool interrupted;
 
-    if (process)
-        __atomic_fetch_add(&process->asleep, 1, __ATOMIC_RELAXED);
-    count_in_flight(ruling->sleeping, ruling->sleeping_count, 1);
+    count_asleep(process, ruling->sleeping, ruling->sleeping_count, 1);
     interrupted = shim_sleep(ruling->sleep_ns, ruling->generation, occasion->points);
-    count_in_flight(ruling->sleeping, ruling->sleeping_count, -1);
-    if (process)
-        __atomic_fetch_sub(&process->asleep, 1, __ATOMIC_RELAXED);
+    count_asleep(process, ruling->sleeping, ruling->sleeping_count, -1);
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;
+        ruling->torn.count = ruling->unsynced.count = NULL;
         ruling->signal = 0;
     }
 }
@@ -125,11 +130,13 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
         syscall(SYS_kill, getpid(), ret_ruling->signal);
     if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
+    shim_before(occasion, ret_ruling);
     errno = saved;
 }
 
 void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded)
 {
+    struct control_process *process = shim_process;
     int saved = errno;
 
     if (!ruling->holding_count)
@@ -137,9 +144,9 @@ void shim_hold(const struct occasion *occasion, const struct ruling *ruling, boo
     if (!succeeded) {
         judge_take_back_holds(ruling);
     } else {
-        count_in_flight(ruling->holding, ruling->holding_count, 1);
+        count_asleep(process, ruling->holding, ruling->holding_count, 1);
         (void)shim_sleep(ruling->hold_ns, ruling->generation, occasion->points);
-        count_in_flight(ruling->holding, ruling->holding_count, -1);
+        count_asleep(process, ruling->holding, ruling->holding_count, -1);
     }
     errno = saved;
 }

@@ -116,6 +116,13 @@ uint64_t shim_clock_shown_ns(clockid_t clock);               /* as the program s
 uint64_t shim_clock_left_ns(clockid_t clock, uint64_t shown_ns); /* true time until it shows that: 0 is due, UINT64_MAX never */
 clockid_t shim_clock_nearest(uint64_t shown_ns);             /* of which clock a point in time is, when nothing tells */
 void shim_clock_in_child(void);
+/* disk.c: what the disk faults do around a call; errno is set when it fails, else as it was. */
+int64_t shim_tear(const struct occasion *occasion, const struct ruling *ruling);              /* what the call returns */
+void shim_after(struct occasion *occasion, const struct ruling *ruling, int64_t result); /* of the call, when it was made */
+void shim_before(struct occasion *occasion, struct ruling *ruling);                           /* of a call that will be made */
+void shim_stream_fails(FILE *file);   /* sets the stream's error indicator */
+int stream_fd(FILE *file);            /* -1: NULL, or a stream in memory */
+int mode_flags(const char *mode);     /* of fopen, as open(2) has them */
 
 /* page.c: maps the page that PERTURB_PAGE names, enters this process. wrap.c: finds the real functions. */
 void shim_page_map(void);

@@ -9,6 +9,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+static uint64_t space(int mode, int64_t offset, int64_t size)
+{
+    return mode || offset < 0 || size < 0 ? 0 : (uint64_t)size;
+}
+
 static uint64_t product(size_t count, size_t size)
 {
     return (uint64_t)count * size;
@@ -115,6 +120,7 @@ static __attribute__((cold, noinline)) long judged(const void *caller, const str
     struct occasion occasion;
     struct ruling ruling;
     socklen_t length;
+    long result;
 
     native_fill(native, r, &occasion);
     occasion.caller = caller;
@@ -128,13 +134,18 @@ static __attribute__((cold, noinline)) long judged(const void *caller, const str
     }
     if (ruling.fake)
         return (long)ruling.value;
+    if (ruling.torn.count)
+        return (long)shim_tear(&occasion, &ruling);
     if (size_at >= 0 && r[size_at] > ruling.size_max)
         r[size_at] = ruling.size_max;
     if (number == SYS_connect && shim_redirect((int)r[0], (const void *)(uintptr_t)r[1], (socklen_t)r[2], &elsewhere, &length)) {
         r[1] = (uintptr_t)&elsewhere;
         r[2] = length;
     }
-    return next(number, (long)r[0], (long)r[1], (long)r[2], (long)r[3], (long)r[4], (long)r[5]);
+    result = next(number, (long)r[0], (long)r[1], (long)r[2], (long)r[3], (long)r[4], (long)r[5]);
+    if (ruling.rot.count || ruling.unsynced.is_sync)
+        shim_after(&occasion, &ruling, result);
+    return result;
 }
 
 #define NATIVE_AS(name, number)

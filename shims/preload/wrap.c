@@ -14,6 +14,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -106,6 +107,8 @@ void shim_resolve(void)
 #define FAIL_AWAITS(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
+#define FAIL_STREAM(failure, call) shim_stream_fails(occasion.file); errno = ruling.error; return failure
+#define FAIL_CLOSES_STREAM(failure, call) __fpurge(occasion.file); (void)call; errno = ruling.error; return failure
 #define FAIL_RESOLVES(failure, call) return shim_eai(ruling.error)
 #define FAIL_RESOLVES_AGAIN(failure, call) *found = NULL; *h_error = shim_h_errno(ruling.error); return ruling.error == EAGAIN ? EAGAIN : 0
 #define FAIL_SETS_H_ERRNO(failure, call) h_errno = shim_h_errno(ruling.error); return failure
@@ -144,6 +147,8 @@ void shim_resolve(void)
 #define MAKE_RESOLVES_AGAIN(type, call) return call
 #define MAKE_SETS_H_ERRNO(type, call) return call
 #define MAKE_NAMES_ADDRESS(type, call) return call
+#define MAKE_STREAM(type, call) return call
+#define MAKE_CLOSES_STREAM(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
 
 /* How it makes a call that nothing armed is about. */
@@ -158,6 +163,8 @@ void shim_resolve(void)
 #define PASS_TAKES_SETTING(type, call) return call
 #define PASS_TRIES(type, call) return call
 #define PASS_AWAITS(type, call) return call
+#define PASS_STREAM(type, call) return call
+#define PASS_CLOSES_STREAM(type, call) return call
 #define PASS_ALLOCATES(type, call) MAKE_ALLOCATES(type, call)
 
 /* What a ruling changes of a call before it is made. */
@@ -295,6 +302,12 @@ static uint64_t product(size_t count, size_t size)
     return __builtin_mul_overflow(count, size, &bytes) ? UINT64_MAX : bytes;
 }
 
+/* What fallocate(2) asks for; other modes than the plain one free space, or take none at the end. */
+static uint64_t space(int mode, int64_t offset, int64_t size)
+{
+    return mode || offset < 0 || size < 0 ? 0 : (uint64_t)size;
+}
+
 /* The kernel writes into the header: what it wrote goes back into the caller's. */
 static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, uint64_t size_max)
 {
@@ -344,7 +357,15 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (ruling.fake)                                                                                                     \
             return (type)(intptr_t)ruling.value;                                                                             \
+        if (ruling.torn.count)                                                                                               \
+            return (type)(intptr_t)shim_tear(&occasion, &ruling);                                                            \
         prepare                                                                                                              \
+        if (ruling.rot.count || ruling.unsynced.is_sync) {                                                                   \
+            type result = made_##name arguments;                                                                             \
+                                                                                                                             \
+            shim_after(&occasion, &ruling, (int64_t)(intptr_t)result);                                                       \
+            return result;                                                                                                   \
+        }                                                                                                                    \
         MAKE_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"

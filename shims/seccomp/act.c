@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,13 +75,14 @@ static enum outcome redirect(const struct supervisor *supervisor, struct call *c
     return OUTCOME_ANSWER;
 }
 
-static void send_signal(const struct call *call)
+static void send_signal(const struct call *call, int signal)
 {
     if (call->thread->process->pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, call->thread->process->pidfd, call->ruling.signal, NULL, 0);
+        syscall(SYS_pidfd_send_signal, call->thread->process->pidfd, signal, NULL, 0);
 }
 
-static enum outcome shorten(const struct supervisor *supervisor, struct call *call, struct answer *ret_answer, uint32_t *ret_events)
+/* The call is made here: of fewer bytes, of some sectors, or with other bytes. */
+static enum outcome move(const struct supervisor *supervisor, struct call *call, struct answer *ret_answer, uint32_t *ret_events)
 {
     int64_t count;
 
@@ -96,11 +98,23 @@ static enum outcome shorten(const struct supervisor *supervisor, struct call *ca
             return OUTCOME_WAIT;
         *ret_answer = (struct answer){ .given = true, .error = EAGAIN };
     } else if (count >= 0) {
+        if (call->ruling.torn.then_crash)
+            send_signal(call, SIGKILL);
         *ret_answer = (struct answer){ .given = true, .value = count };
     } else {
         judge_take_back(&call->ruling); /* an error of its own: the kernel tells it best */
     }
     return OUTCOME_ANSWER;
+}
+
+/* How a sync ends is not seen from here: what it is about to make durable is taken as durable. */
+static void note_unsynced(const struct judge *judge, struct call *call)
+{
+    if (call->ruling.unsynced.is_sync)
+        unsynced_sync(judge, &call->occasion, unsynced_mark(judge, &call->occasion));
+    else
+        unsynced_write(judge, &call->occasion, &call->ruling);
+    call->ruling.unsynced.count = NULL; /* once, however often it is tried */
 }
 
 enum outcome act(struct supervisor *supervisor, struct call *call, struct answer *ret_answer, uint32_t *ret_events)
@@ -110,7 +124,7 @@ enum outcome act(struct supervisor *supervisor, struct call *call, struct answer
     *ret_answer = (struct answer){ .given = false };
     *ret_events = 0;
     if (ruling->signal) {
-        send_signal(call);
+        send_signal(call, ruling->signal);
         ruling->signal = 0;
     }
     if (ruling->drop && !drop(call)) {
@@ -121,8 +135,10 @@ enum outcome act(struct supervisor *supervisor, struct call *call, struct answer
         *ret_answer = (struct answer){ .given = true, .error = ruling->error, .value = ruling->value };
         return OUTCOME_ANSWER;
     }
-    if (ruling->size_max < call->occasion.size)
-        return shorten(supervisor, call, ret_answer, ret_events);
+    if (ruling->unsynced.count)
+        note_unsynced(&supervisor->judge, call);
+    if (ruling->size_max < call->occasion.size || ruling->torn.count || ruling->rot.count)
+        return move(supervisor, call, ret_answer, ret_events);
     if (call->occasion.points & CONTROL_REDIRECT)
         return redirect(supervisor, call, ret_answer);
     return OUTCOME_ANSWER;

@@ -3,6 +3,7 @@
 
 #include "shims/include/call_headers.h"
 #include "shims/seccomp/remote.h"
+#include "shims/seccomp/supervisor.h"
 
 static __thread struct {
     pid_t memory;
@@ -25,6 +26,15 @@ static uint64_t vector_size(const struct iovec *parts, int count)
         size += copy[i].iov_len;
     return size;
 }
+
+static uint64_t space(int mode, int64_t offset, int64_t size)
+{
+    return mode || offset < 0 || size < 0 ? 0 : (uint64_t)size;
+}
+
+/* Of library calls, which are no system calls. */
+#define stream_fd(file) (-1)
+#define mode_flags(mode) 0
 
 /* Beside its size: control data travels once, and a datagram's sender is told with it, so such a call is never shortened. */
 static uint64_t message_size(const struct msghdr *message)
@@ -92,4 +102,5 @@ void native_occasion(const struct seccomp_data *data, pid_t memory, struct occas
     ret_occasion->keeps_size = filling.keeps_size || keeps_size(data->nr);
     if (data->nr == SYS_close) /* a descriptor cannot be closed from outside, so a close that fails would not close: it never fails */
         ret_occasion->keeps_result = true;
+    ret_occasion->by_hand_max = TRANSFER_MAX;
 }

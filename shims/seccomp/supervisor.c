@@ -86,6 +86,11 @@ static bool turn_of(uint64_t stream, uint32_t rule, uint64_t epoch, uint64_t tur
     return tasks_turn(&self.tasks, stream, rule, epoch, turn);
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return call_fd(call_of(occasion));
+}
+
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = path_of,
@@ -97,6 +102,7 @@ static const struct judge_facts facts = {
     .stream = stream_of,
     .ordinal = ordinal_of,
     .turn = turn_of,
+    .own_fd = own_fd,
     .now_ns = clock_now_ns,
 };
 

@@ -22,7 +22,7 @@
 
 #include <pthread.h>
 
-enum { HELD_MAX = 4096 };
+enum { HELD_MAX = 4096, TRANSFER_MAX = 1 << 20 /* bytes that the supervisor moves for one call */ };
 
 #define RETRY_NS UINT64_C(1000000000)
 

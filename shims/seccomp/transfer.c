@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PARTS_MAX = 16, BOUNCE_MAX = 1 << 20 };
+enum { PARTS_MAX = 16 };
 
 struct plan_of_transfer {
     bool is_out, is_socket, is_message, is_addressed;
@@ -177,9 +177,28 @@ static void put_no_address(const struct call *call, const struct plan_of_transfe
     (void)remote_write(pid, message + offsetof(struct msghdr, msg_flags), &none, sizeof(none));
 }
 
+static int64_t tear(const struct call *call, const struct plan_of_transfer *plan, char *data)
+{
+    const struct iovec part = { data, plan->size };
+
+    if (plan->size < call->occasion.size)
+        return -EOPNOTSUPP; /* of too many parts */
+    return disk_tear(call->fd, &call->ruling.torn, call->occasion.place, &part, 1, plan->size);
+}
+
+/* Nothing changed after all: of that firing, and of no other, the count is taken back. */
+static void rot(const struct call *call, char *data, uint64_t size)
+{
+    const struct ruling undone = { .rot.count = call->ruling.rot.count };
+    const struct iovec part = { data, size };
+
+    if (!disk_rot(&call->ruling.rot, &part, 1, size))
+        judge_take_back(&undone);
+}
+
 int64_t transfer(struct call *call, uint32_t *ret_events)
 {
-    uint64_t size_max = call->ruling.size_max < BOUNCE_MAX ? call->ruling.size_max : BOUNCE_MAX;
+    uint64_t size_max = call->ruling.size_max < TRANSFER_MAX ? call->ruling.size_max : TRANSFER_MAX;
     pid_t pid = call->thread->process->pid;
     struct plan_of_transfer plan;
     int64_t count = -EOPNOTSUPP;
@@ -193,7 +212,9 @@ int64_t transfer(struct call *call, uint32_t *ret_events)
         return -EOPNOTSUPP;
     *ret_events = plan.is_out ? POLLOUT : POLLIN;
     if (!plan.is_out || get(pid, &plan, data))
-        count = plan.is_socket ? move_packets(call->fd, &plan, data) : move_bytes(call->fd, &plan, data);
+        count = call->ruling.torn.count ? tear(call, &plan, data) : plan.is_socket ? move_packets(call->fd, &plan, data) : move_bytes(call->fd, &plan, data);
+    if (count > 0 && call->ruling.rot.count)
+        rot(call, data, (uint64_t)count);
     if (count > 0 && !plan.is_out && !put(pid, &plan, data, (size_t)count))
         count = -EFAULT;
     if (count >= 0 && !plan.is_out && plan.is_socket)

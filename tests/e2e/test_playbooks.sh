@@ -19,6 +19,8 @@ redis-out-of-memory - 0 absorbed
 redis-paused - 0 converged
 redis-restarted - 0 converged
 redis-clock-jump - 0 absorbed|converged
+redis-disk-full - 0 converged
+redis-lost-writes - 0 converged
 nginx-slow-upstream - 0 absorbed
 nginx-upstream-killed - 0 absorbed
 dns-loss - 0 absorbed
@@ -30,6 +32,8 @@ redis-paused shop=--naive 1 not_converged|metastable
 redis-out-of-memory shop=--naive 1 not_converged|metastable
 redis-restarted shop=--naive 1 converged|not_converged|metastable|censored
 redis-clock-jump renewals=2/m 1 not_converged|metastable
+redis-disk-full fsync=always 1 not_converged|metastable|censored
+redis-lost-writes fsync=no 1 not_converged|metastable|censored
 nginx-slow-upstream front=naive 1 converged|recovered_under_fault
 nginx-upstream-killed front=naive 1 converged
 dns-loss names=--naive 1 converged|recovered_under_fault

@@ -90,8 +90,13 @@ static uint64_t now(void)
     return told.now_ns;
 }
 
+static int own_fd(struct occasion *occasion)
+{
+    return occasion->fd;
+}
+
 static const struct judge_facts facts = {
-    .kind = kind_of, .path = path_of, .caller = caller_of, .thread = thread_of, .peer = peer_of, .stream = stream_of, .ordinal = ordinal_of, .turn = turn_of, .symbol = symbol_of, .site = site_of, .now_ns = now,
+    .kind = kind_of, .path = path_of, .caller = caller_of, .thread = thread_of, .peer = peer_of, .stream = stream_of, .ordinal = ordinal_of, .turn = turn_of, .symbol = symbol_of, .site = site_of, .own_fd = own_fd, .now_ns = now,
 };
 
 static struct control_rules rules;

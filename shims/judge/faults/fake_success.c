@@ -8,7 +8,7 @@ static bool fake_success_applies(const struct judge_facts *facts, const struct p
 {
     (void)facts;
     (void)rule;
-    return !occasion->keeps_result && (occasion->size || (occasion->points & POINT_BIT(fsync)));
+    return !occasion->keeps_result && !occasion->is_space && (occasion->size || (occasion->points & POINT_BIT(fsync)));
 }
 
 static void fake_success_act(const struct call_firing *firing, struct ruling *ruling)
@@ -19,6 +19,8 @@ static void fake_success_act(const struct call_firing *firing, struct ruling *ru
     ruling->value = 0;
     if (!(firing->occasion->points & POINT_BIT(fsync)))
         ruling->value = size < TRANSFER_MAX ? (int64_t)size : TRANSFER_MAX;
+    if (firing->occasion->unit)
+        ruling->value /= (int64_t)firing->occasion->unit;
 }
 
 const struct call_ops call_fake_success = { .ends_call = true, .applies = fake_success_applies, .act = fake_success_act };
