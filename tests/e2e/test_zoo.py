@@ -123,13 +123,15 @@ def redis(folder):
         return [resp(port, "SET", f"key{i}", "x") for i in range(count)].count("OK")
 
     trace = os.path.join(folder, "trace")
-    bare = zoo.Server([strace, "-f", "-o", trace, "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,msync", *place("bare")], zoo.answers(port))
-    with open(trace, encoding="ascii") as file:
-        calls = re.findall(r"^(\d+) +(?:fsync|fdatasync|sync_file_range|syncfs|msync)\(", file.read(), re.M)
-    before = calls.count(calls[0])  # the main thread begins; others sync beside it, and ordinals count by thread
+    bare = zoo.Server([strace, "-f", "-o", trace, "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,msync,accept,accept4", *place("bare")],
+                      zoo.answers(port))
     zoo.compare(found, "bare", sets(6), 6)
     resp(port, "SHUTDOWN", "NOSAVE")
     bare.end()
+    with open(trace, encoding="ascii") as file:  # what the main thread synced before its first client; ordinals count by thread
+        lines = file.read().splitlines()
+    lines = [line.split()[1] for line in lines if line.split()[0] == lines[0].split()[0]]
+    before = next(i for i, call in enumerate(lines) if call.startswith("accept"))
 
     idle = zoo.Server(place("idle"), zoo.answers(port), [])
     zoo.compare(found, "idle", (sets(6), resp(port, "GET", "key5"), resp(port, "BGREWRITEAOF")),
