@@ -197,7 +197,7 @@ def processes_under(pid):
     """The names `perturb ps` gives the processes of the page of `perturb exec` with this pid."""
     text = run([PERTURB, "ps"]).stdout
     part = re.search(rf"^exec-{pid}  .*\n((?:  .*\n)*)", text, re.M)
-    return re.findall(r"^ +\d+ (\S+)", part[1], re.M) if part else []
+    return re.findall(r"^ +\d+ +(\S+)", part[1], re.M) if part else []
 
 
 def play(cases):
