@@ -36,7 +36,7 @@ include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk contro
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
 PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev
+            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
@@ -58,7 +58,7 @@ endif
 objects = $(patsubst %.c,$(BUILD)/%.o,$(filter %.c,$(1))) $(patsubst %.S,$(BUILD)/%.o,$(filter %.S,$(1)))
 archives := $(BUILD)/libcontroller.a $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
 
-all: $(BUILD)/perturb $(BUILD)/perturb-proxy $(BUILD)/libperturb.so $(addprefix $(BUILD)/,$(programs)) ## Build everything (the default)
+all: $(BUILD)/perturb $(BUILD)/perturb-proxy $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(addprefix $(BUILD)/,$(programs)) ## Build everything (the default)
 
 # A change of compiler or flags rebuilds.
 flags_line = $(CC) $(all_cflags) $(all_ldflags)
@@ -99,8 +99,9 @@ endif
 $(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy) $(srcs-proxy-tls)) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $(filter %.o %.a,$^) -lcjson $(if $(TLS),$(shell $(PKG_CONFIG) --libs $(if $(STATIC),--static) openssl)) $(uring_libs) -lm -lpthread
 
-$(BUILD)/libperturb.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/libperturb.map
-	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=shims/preload/libperturb.map -Wl,--wrap=syscall -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
+# Two of them, which differ in what they wrap (shims/README.md).
+$(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so: $(BUILD)/%.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(srcs-preload)) shims/preload/%.map
+	$(call say,LD,$@)$(CC) -shared -Wl,--version-script=$(filter %.map,$^) -Wl,--wrap=syscall -Wl,-z,relro,-z,now -Wl,--no-undefined $(LDFLAGS) \
 	  -o $@ $(filter %.o,$^) -ldl -lpthread
 
 define program_rule
@@ -116,11 +117,16 @@ component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
 truth_programs  := $(BUILD)/tests/truth/truth
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
-fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c))
+fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c)) \
+                   $(if $(shell command -v $(CXX)),$(patsubst %.cc,$(BUILD)/%,$(wildcard tests/fixtures/*.cc)))
 
 $(BUILD)/tests/fixtures/%: tests/fixtures/%.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< -lpthread
+
+$(BUILD)/tests/fixtures/%: tests/fixtures/%.cc $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) -std=c++17 -O2 -g $(LDFLAGS) -o $@ $< -lpthread
 
 $(BUILD)/tests/fixtures/victim_sites: LDFLAGS += -rdynamic # its functions are asked for by name
 
@@ -188,7 +194,7 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)
 	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
 	install -m 755 $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)/perturb-proxy
-	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
+	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(DESTDIR)$(libdir)
 	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -d $(DESTDIR)$(datadir)/playbooks/nginx
 	install -m 755 playbooks/nginx/start $(DESTDIR)$(datadir)/playbooks/nginx

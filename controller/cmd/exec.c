@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127, STATUS_SIGNAL = 128 };
+enum { STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127, STATUS_SIGNAL = 128, LOCK_ROWS = 20 };
 
 /* What is passed on to the program. SIGCONT and the stop signals keep their own way. */
 static const int forwarded[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
@@ -41,6 +41,7 @@ struct exec {
     struct exec_wire wire;
     struct exec_backend backend;
     struct inspection *inspection;
+    struct lock_watcher *locks; /* NULL: not asked for */
     uint64_t begin_ns;
     pid_t pid;
     int signals_fd;
@@ -127,7 +128,9 @@ static int parse_options(int argc, char **argv, struct exec_options *options, st
 {
     static const struct option longs[] = {
         { "fault", required_argument, NULL, 'f' }, { "seed", required_argument, NULL, 's' },
-        { "backend", required_argument, NULL, 'b' }, { "io-uring", required_argument, NULL, 'u' }, { 0 },
+        { "backend", required_argument, NULL, 'b' }, { "io-uring", required_argument, NULL, 'u' },
+        { "watch-locks", optional_argument, NULL, 'w' }, { "lock-profile", optional_argument, NULL, 'p' },
+        { "break-deadlock", required_argument, NULL, 'd' }, { "lock-snapshot", required_argument, NULL, 'o' }, { 0 },
     };
     int letter, index;
     int64_t seed;
@@ -148,8 +151,10 @@ static int parse_options(int argc, char **argv, struct exec_options *options, st
             errs_add(errs, ERR_USAGE, "--io-uring", "'%s' is neither refuse nor allow", optarg);
         else if (letter == 'u')
             options->refuse_io_uring = optarg[0] == 'r';
+        else if (strchr("wpdo", letter))
+            (void)exec_locks_option(options, letter, optarg, errs);
         else if (letter == '?')
-            errs_add(errs, ERR_USAGE, argv[index], "%s", optopt && strchr("fsbu", optopt) ? "wants a value" : "unknown option");
+            errs_add(errs, ERR_USAGE, argv[index], "%s", optopt && strchr("fsbudo", optopt) ? "wants a value" : "unknown option");
     }
     options->argv = argv + optind;
     if (options->refuse_io_uring && options->backend == BACKEND_PRELOAD)
@@ -301,6 +306,8 @@ static void forward_signal(const struct exec *exec)
 
 static void renew(struct exec *exec)
 {
+    if (exec->locks)
+        (void)locks_renew(exec->locks, EXEC_TTL_NS);
     if (!exec->options.spec_count || exec->taken_over)
         return;
     if (page_renew(exec->page, 1, EXEC_TTL_NS) < 0)
@@ -313,18 +320,22 @@ static void renew(struct exec *exec)
 static int wait_program(struct exec *exec)
 {
     AUTO_CLOSE int pid_fd = (int)syscall(SYS_pidfd_open, exec->pid, 0);
-    int status = 0;
+    int wait_ms = (int)(EXEC_TTL_NS / 3 / NS_PER_MS), status = 0;
 
+    if (exec->locks && locks_look_ms(exec->locks) < wait_ms)
+        wait_ms = locks_look_ms(exec->locks);
     while (pid_fd >= 0) {
         struct pollfd fds[] = { { .fd = pid_fd, .events = POLLIN }, { .fd = exec->signals_fd, .events = POLLIN } };
 
-        (void)poll(fds, ARRAY_SIZE(fds), (int)(EXEC_TTL_NS / 3 / NS_PER_MS));
+        (void)poll(fds, ARRAY_SIZE(fds), wait_ms);
         if (fds[1].revents & POLLIN)
             forward_signal(exec);
         if (fds[0].revents)
             break;
         exec_unseen_look(&exec->unseen, exec->page);
         renew(exec);
+        if (exec->locks)
+            exec_locks_look(&exec->options, exec->locks, exec->pid);
     }
     while (waitpid(exec->pid, &status, 0) < 0 && errno == EINTR)
         ;
@@ -368,6 +379,8 @@ static void summarise(struct exec *exec, int status)
         fprintf(stderr, "the program was ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
         fprintf(stderr, "the program exited with status %d\n", WEXITSTATUS(status));
+    if (exec->locks)
+        locks_print(exec->page, stderr, LOCK_ROWS);
     if (!count)
         return;
     counts_print(stderr, list, count, exec->begin_ns);
@@ -409,15 +422,10 @@ static int run_program(struct exec *exec, struct errs *errs)
 
     if (open_registry(exec, errs) < 0 || block_signals(exec) < 0 || choose_backend(exec, errs) < 0)
         return EXEC_FAILED;
-    result = exec->backend.kind == BACKEND_PRELOAD ? preload_find(library, sizeof(library)) : 0;
-    if (result < 0) {
-        errs_add(errs, ERR_WORLD, "libperturb.so", "%s",
-                 result == -ENOENT ? "not found beside perturb nor in ../lib/perturb; PERTURB_LIB may name it" :
-                                     "its path holds a blank or ':', which LD_PRELOAD cannot carry");
+    if (exec->backend.kind == BACKEND_PRELOAD && exec_library(&exec->options, library, sizeof(library), errs) < 0)
         return EXEC_FAILED;
-    }
     exec->begin_ns = clock_now_ns();
-    if (arm(exec, errs) < 0 ||
+    if (arm(exec, errs) < 0 || exec_locks_begin(&exec->options, exec->backend.kind, exec->page, &exec->locks, errs) < 0 ||
         exec_backend_prepare(&exec->backend, &exec->options, exec->wire.redirect_count > 0, exec->page, errs) < 0)
         return EXEC_FAILED;
     result = start_program(exec, library, errs);
@@ -443,6 +451,7 @@ static int exec_main(int argc, char **argv)
     errs_print_warnings(&errs, stderr);
     status = run_program(&exec, &errs);
     errs_print(&errs, stderr);
+    locks_close(exec.locks);
     if (exec.page)
         (void)page_remove(exec.page);
     exec_wire_stop(&exec.wire);
@@ -457,13 +466,17 @@ static int exec_main(int argc, char **argv)
 
 const struct command command_exec = {
     .name = "exec",
-    .synopsis = "[-f FAULT]... [--seed N] [--backend auto|preload|seccomp] -- CMD [ARG...]",
+    .synopsis = "[-f FAULT]... [--seed N] [--backend auto|preload|seccomp] [--watch-locks[=D]] [--lock-profile[=N]] -- CMD [ARG...]",
     .summary = "run a program under faults and tell what fired",
     .help = "  -f, --fault FAULT   NAME[@POINT][:ITEM,ITEM...], as often as needed; `perturb faults` lists them\n"
             "  --seed N            draw as a run before did\n"
             "  --backend B         preload: a library in the program. seccomp: a supervisor beside it, for static and Go programs;\n"
             "                      its filter stays for the program's life. auto, the default, picks one and says if it is seccomp\n"
             "  --io-uring H        refuse: io_uring_setup fails with ENOSYS, so that I/O passes the supervisor. allow: the default\n"
+            "  --watch-locks[=D]   who waits for which lock and who holds it; a wait longer than D (5s) saves it all with every stack\n"
+            "  --lock-snapshot F   where to; else perturb-locks-PID.json here. `perturb diagnose` reads it\n"
+            "  --break-deadlock H  edeadlk: the youngest wait of a deadlock returns EDEADLK. crash: SIGABRT. off: the default\n"
+            "  --lock-profile[=N]  what contention costs, by call site, printed at the end; one in N contended locks is timed (1)\n"
             "\n"
             "A fault with to=HOST:PORT acts on the wire: the program's connects to that address go through a proxy.\n"
             "Without -f the program only gets the idle shim, for `perturb arm PID FAULT --for D`.\n"

@@ -3,6 +3,7 @@
 #define PERTURB_CMD_EXEC_H
 
 #include "controller/run/executor.h"
+#include "controller/run/locks.h"
 #include "scenarios/playbook/spec.h"
 #include "shims/host/inspect.h"
 #include "shims/host/page.h"
@@ -18,6 +19,8 @@ struct exec_options {
     uint64_t seed;
     enum backend backend; /* 0: auto */
     bool refuse_io_uring;
+    struct lock_options locks;
+    const char *lock_snapshot; /* where to; NULL: perturb-locks-PID.json here */
     char **argv; /* the program's, borrowed */
 };
 
@@ -55,6 +58,21 @@ int exec_backend_prepare(struct exec_backend *backend, const struct exec_options
 
 /* The parent's side of the start. 0, or a negative errno, told; the child is gone or going then. */
 int exec_backend_attend(struct exec_backend *backend, pid_t child, struct errs *errs);
+
+/* ---- exec_locks.c ---- */
+
+/* One of --watch-locks, --lock-profile, --break-deadlock by its letter; `text` may be NULL. 0 or -EINVAL with an error added. */
+int exec_locks_option(struct exec_options *options, int letter, const char *text, struct errs *errs);
+
+/* Finds the library that the options need. 0 or a negative errno, told. */
+int exec_library(const struct exec_options *options, char *path, size_t size, struct errs *errs);
+
+/* Watching, when it was asked for: *ret_watcher stays NULL otherwise. 0 or a negative errno, told. */
+int exec_locks_begin(const struct exec_options *options, enum backend backend, struct page *page, struct lock_watcher **ret_watcher,
+                     struct errs *errs);
+
+/* One look; what it finds is told on stderr, a snapshot is written. */
+void exec_locks_look(const struct exec_options *options, struct lock_watcher *watcher, int pid);
 
 /* A plan of those specs that go to the wire, or of those that do not. Returns new (free); NULL when there is no memory. */
 struct plan *exec_plan(const struct exec_options *options, bool wire);

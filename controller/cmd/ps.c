@@ -4,6 +4,7 @@
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/pages.h"
 #include "controller/cmd/proxies.h"
+#include "controller/run/locks.h"
 #include "controller/run/recover.h"
 
 #include <string.h>
@@ -17,10 +18,18 @@ static bool wants_json(int argc, char **argv, struct errs *errs)
     else if (argc == 2 && !strncmp(argv[1], "--format=", 9))
         format = argv[1] + 9;
     else if (argc > 1)
-        errs_add(errs, ERR_USAGE, "ps", "takes no arguments but --format text|json");
+        errs_add(errs, ERR_USAGE, "ps", "takes no arguments but --format text|json or --locks");
     if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
         errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json", format);
     return format && !strcmp(format, "json");
+}
+
+static void print_locks(const struct pages *pages)
+{
+    for (size_t i = 0; i < pages->count; i++) {
+        printf("%s\n", page_name(pages->list[i]));
+        locks_print(pages->list[i], stdout, SIZE_MAX);
+    }
 }
 
 static void print_pages(const struct pages *pages, bool json, struct errs *errs)
@@ -44,13 +53,20 @@ static int ps_main(int argc, char **argv)
     struct registry registry = { .fd = -1 };
     static struct pages pages;
     static struct errs errs;
-    bool halted = false, json = wants_json(argc, argv, &errs);
+    bool halted = false, locks = argc == 2 && !strcmp(argv[1], "--locks"), json = !locks && wants_json(argc, argv, &errs);
     size_t runs = 0;
     int result;
 
     if (errs.count || pages_registry("ps", &registry, &errs) < 0)
         return command_fail(&errs);
     (void)page_sweep(&registry);
+    if (locks) {
+        if (!pages_select(&registry, NULL, &pages, &errs))
+            print_locks(&pages);
+        pages_close(&pages);
+        registry_close(&registry);
+        return errs.count ? command_fail(&errs) : 0;
+    }
     if (!json) {
         result = list_runs(stdout, &runs);
         if (result < 0)
@@ -69,10 +85,12 @@ static int ps_main(int argc, char **argv)
 
 const struct command command_ps = {
     .name = "ps",
-    .synopsis = "[--format text|json]",
+    .synopsis = "[--format text|json | --locks]",
     .summary = "list programs under the shim and proxies, what is armed, what fired",
     .help = "Each page with its processes as a tree: what each has matched, fired and holds asleep now, by rule; those that have ended;\n"
             "and those that started without the shim and why. JSON is one page a line (pages only).\n"
+            "\n"
+            "  --locks   what lock contention cost so far by call site, and orders that could deadlock, of each page\n"
             "\n"
             "Example: perturb ps\n",
     .run = ps_main,

@@ -216,6 +216,7 @@ void run_renew(struct run *run, uint64_t now_ns)
         run->wire_epoch = 0;
         run_abort(run, "the wire executor no longer renews the lease");
     }
+    run_locks_renew(run, lease_ns);
     for (size_t i = 0; i < run->playbook->targets.count; i++) {
         struct target_run *target = &run->targets[i];
 

@@ -462,6 +462,8 @@ static cJSON *describe_targets(const struct run *run)
         buf_done(&command);
         put_number(object, "pid", target->pid);
         put_number(object, "starts", target->starts);
+        if (target->locks_found)
+            cJSON_AddItemToObject(object, "locks", cJSON_Duplicate(target->locks_found, 1));
         exits = cJSON_AddArrayToObject(object, "exits");
         for (size_t j = 0; j < target->exit_count; j++) {
             cJSON *entry = cJSON_CreateObject();

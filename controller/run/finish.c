@@ -101,8 +101,10 @@ int run_finish(struct run *run)
     struct message answer = { .payload = NULL };
     int result;
 
-    for (size_t i = 0; i < run->playbook->targets.count; i++)
+    for (size_t i = 0; i < run->playbook->targets.count; i++) {
+        run_locks_end(&run->targets[i]);
         run->targets[i].page = page_close(run->targets[i].page);
+    }
     result = run->guardian_gone ? -ECONNRESET
                                 : executor_ask(&run->guardian, MESSAGE_FINISH, run->epoch, 0, NULL, 0, FINISH_TIMEOUT_MS, &answer);
     if (result == -ECONNRESET || result == -EPIPE) {

@@ -124,7 +124,7 @@ static int open_proxies(struct run *run)
 
 static bool wants_shim(const struct run *run, const struct target *target)
 {
-    bool wants = target->shim == 1 || run_captures_by_shim(run, target);
+    bool wants = target->shim == 1 || run_captures_by_shim(run, target) || run_watches_locks(target);
 
     for (size_t i = 0; i < run->playbook->method.count; i++)
         wants |= run->steps[i].step->layer == LAYER_CALL && !strcmp(run->steps[i].step->spec.rule.scope, target->name);
@@ -158,6 +158,8 @@ static int make_page(struct run *run, struct target_run *target)
         page_supervise(target->page, target->points);
     if (result == 0 && run_captures_by_shim(run, target->target))
         result = run_arm_page(run, target);
+    if (result == 0)
+        result = run_locks_begin(run, target);
     return result < 0 ? errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
                                  "the control page of '%s' cannot be made: %s", target->target->name, strerror(-result))
                       : 0;
@@ -254,6 +256,8 @@ static int spawn_target(struct run *run, struct target_run *target)
 
     if (wants_shim(run, wanted)) {
         result = preload_find(library, sizeof(library));
+        if (result == 0 && run_needs_releases(run, wanted))
+            result = preload_watching(library, sizeof(library));
         if (result < 0)
             return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where), "libperturb.so is not found beside perturb: %s", strerror(-result));
         if (run_choose_backend(run, target) < 0 || make_page(run, target) < 0)
@@ -347,7 +351,7 @@ static int find_running(struct run *run, struct target_run *target)
                         "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
     page_state(target->page, &state);
     run->epoch = MAX(run->epoch, state.epoch); /* whoever armed it before counted too */
-    if (journal_page(run, UNDO_RELEASE, name) == 0)
+    if (journal_page(run, UNDO_RELEASE, name) == 0 && run_locks_begin(run, target) == 0)
         return run_captures_by_shim(run, wanted) ? run_arm_page(run, target) : 0;
     return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                     "the undo of the page of '%s' cannot be journalled", wanted->name);

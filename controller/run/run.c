@@ -1,4 +1,5 @@
 /* A run from request to exit status: set up, the process tree, and what each of its two processes leaves behind. */
+#include "controller/run/locks.h"
 #include "controller/run/run_priv.h"
 
 #include "controller/report/report.h"
@@ -134,6 +135,10 @@ static void release_memory(struct run *run)
     cJSON_Delete(run->verify);
     cJSON_Delete(run->notes);
     free(run->steps);
+    for (size_t i = 0; run->targets && i < run->playbook->targets.count; i++) {
+        cJSON_Delete(run->targets[i].locks_found);
+        locks_close(run->targets[i].locks);
+    }
     free(run->targets);
     free(run->loads);
     free(run->probes);

@@ -50,6 +50,10 @@ struct target_run {
     struct page *page; /* its control page; NULL when no call fault can act in it */
     uint64_t points;   /* supervised, and intercepted at these; 0: it has the shim */
     uint64_t page_epoch;
+    struct lock_watcher *locks; /* NULL: not watched */
+    uint64_t locks_due_ns;      /* of the next look */
+    unsigned snapshots;
+    cJSON *locks_found; /* for the result document, from the end on */
 };
 
 struct load_run {
@@ -181,6 +185,14 @@ void run_preview_captures(const struct playbook *playbook, struct errs *errs);
 void run_describe_capture(const struct run *run, size_t proxy, cJSON *object);
 bool run_may_redirect(const struct playbook *playbook); /* a proxy captures, and not only by the shim: rules of the kernel may be asked for */
 void run_page_name(const struct run *run, const struct target *target, char name[CONTROL_NAME_MAX]); /* of a spawned one */
+
+/* ---- locks_run.c ---- */
+bool run_watches_locks(const struct target *target);
+bool run_needs_releases(const struct run *run, const struct target *target); /* libperturb-watch.so: points of it, or waits watched */
+int run_locks_begin(struct run *run, struct target_run *target);             /* 0 or a negative errno */
+void run_locks_look(struct run *run, uint64_t now_ns);
+void run_locks_renew(struct run *run, uint64_t lease_ns);
+void run_locks_end(struct target_run *target); /* before its page is closed */
 
 /* ---- host_preview.c ---- */
 void run_preview_host(const struct run_request *request, const struct playbook *playbook, const struct step *step, struct errs *errs);

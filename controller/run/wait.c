@@ -76,6 +76,7 @@ void run_tick(struct run *run)
         run_abort(run, "the wire executor is gone");
     }
     run_poll_pages(run);
+    run_locks_look(run, now_ns);
     run_judge_guards(run, now_ns);
     run_poll_evidence(run);
     live_draw(run, now_ns);

@@ -42,6 +42,10 @@ void check_targets(const struct checker *checker)
             check_refuse(checker, check_member(target->node, "address"), "address: '%s' is no HOST:PORT%s", target->address, "");
         if (target->ready.tcp && !is_endpoint(target->ready.tcp, false))
             check_refuse(checker, check_member(target->node, "ready"), "ready.tcp: '%s' is no HOST:PORT%s", target->ready.tcp, "");
+        if ((target->locks.watch || target->locks.profile) && (target->backend == TARGET_BACKEND_SECCOMP || !target->command.count) && !unread)
+            check_refuse(checker, check_member(target->node, "locks"), "target '%s': locks are watched by the preload shim, in a spawned target%s", target->name, "");
+        if (target->locks.breaks && !target->locks.watch)
+            check_refuse(checker, check_member(target->node, "locks"), "target '%s': locks.break needs locks.watch%s", target->name, "");
         if (target->ready.tcp && target->ready.http)
             check_refuse(checker, check_member(target->node, "ready"), "target '%s': give tcp or http, not both%s", target->name, "");
     }

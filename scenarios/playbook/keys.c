@@ -11,6 +11,16 @@ static const struct key_desc ready_keys[] = {
 static const struct section_desc ready_section = { "ready", sizeof(struct ready_probe), KEYS(ready_keys), NO_NODE, NO_NAME,
                                                    .help = "How to know that a target serves." };
 
+static const struct key_desc lock_keys[] = {
+    { "watch", VALUE(UNIT_BOOL, 0, 1, 0), AT(lock_watch, watch), .help = "Note who waits for which lock and who holds it; save it all when a wait is too long." },
+    { "snapshot_after", VALUE(UNIT_DURATION, MILLISECOND, 3600 * SECOND, 5 * SECOND), AT(lock_watch, snapshot_after), .help = "A wait is too long from here on." },
+    { "break", VALUE(UNIT_ENUM, 0, 2, 0), AT(lock_watch, breaks), .words = "off edeadlk crash",
+      .help = "A deadlock: edeadlk ends its youngest wait with that errno, crash the process with SIGABRT." },
+    { "profile", VALUE(UNIT_COUNT, 0, 1000000, 0), AT(lock_watch, profile), .help = "Contention by call site; one in so many contended acquisitions is timed. 0: none." },
+};
+static const struct section_desc lock_section = { "locks", sizeof(struct lock_watch), KEYS(lock_keys), NO_NODE, NO_NAME,
+                                                  .help = "What the target does with its locks (preload shim)." };
+
 static const struct key_desc target_keys[] = {
     { "command", KEY_TEXTS, AT(target, command), .help = "Program and arguments that the run spawns." },
     { "env", KEY_PAIRS, AT(target, env), .words = "=", .help = "Environment added to the run's own." },
@@ -23,6 +33,7 @@ static const struct key_desc target_keys[] = {
     { "shim", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, shim), .help = "Load libperturb.so though no fault asks for it." },
     { "backend", VALUE(UNIT_ENUM, 0, 2, TARGET_BACKEND_AUTO), AT(target, backend), .words = "auto preload seccomp",
       .help = "How call faults get into it: the preload shim, or a supervisor (static and Go programs). auto looks at the program." },
+    { "locks", KEY_SECTION, AT(target, locks), .section = &lock_section, .help = "What it does with its locks." },
 };
 static const struct section_desc target_section = { "target", sizeof(struct target), KEYS(target_keys), offsetof(struct target, node),
                                                     offsetof(struct target, name),

@@ -31,6 +31,13 @@ struct ready_probe {
 
 enum target_backend { TARGET_BACKEND_AUTO, TARGET_BACKEND_PRELOAD, TARGET_BACKEND_SECCOMP }; /* in the order of the key's words */
 
+struct lock_watch {
+    int64_t watch; /* 1: waits, holders and orders are noted */
+    int64_t snapshot_after;
+    int64_t breaks;  /* 0 off, 1 edeadlk, 2 crash: the order of the key's words */
+    int64_t profile; /* 0: none; one in so many is timed */
+};
+
 struct target {
     const char *name; /* key in `targets` */
     const struct node *node;
@@ -42,6 +49,7 @@ struct target {
     struct ready_probe ready;
     int64_t shim; /* 1: load libperturb.so though no fault asks for it */
     int64_t backend; /* enum target_backend */
+    struct lock_watch locks;
 };
 
 enum capture_via { CAPTURE_VIA_AUTO, CAPTURE_VIA_NFTABLES, CAPTURE_VIA_SHIM };

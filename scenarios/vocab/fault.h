@@ -68,11 +68,11 @@ enum point_group {
 #define POINTS_SOCKET (POINT_BIT(connect) | POINT_BIT(accept) | POINT_BIT(send) | POINT_BIT(recv))
 #define POINTS_TRANSFER (POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(send) | POINT_BIT(recv))
 
-#define POINTS_NAMED (POINT_BIT(stat) | POINT_BIT(truncate) | POINT_BIT(seek) | POINT_BIT(dir) | POINT_BIT(unlink) | POINT_BIT(rename) | \
+#define POINTS_NAMED (POINT_BIT(stat) | POINT_BIT(truncate) | POINT_BIT(dir) | POINT_BIT(unlink) | POINT_BIT(rename) | \
                       POINT_BIT(map) | POINT_BIT(socket) | POINT_BIT(poll) | POINT_BIT(thread) | POINT_BIT(process) |           \
                       POINT_BIT(descriptor) | POINT_BIT(random))
 
-#define POINTS_ALL ((BIT(POINT_COUNT) - 1) & ~(POINT_BIT(clock) | POINT_BIT(wait) | POINT_BIT(resolve))) /* where a thread may be held */
+#define POINTS_ALL ((BIT(POINT_COUNT) - 1) & ~(POINT_BIT(unlock) | POINT_BIT(cond_wait) | POINT_BIT(clock) | POINT_BIT(wait) | POINT_BIT(resolve))) /* where a thread may be held */
 
 /* What a step of a host fault may name. */
 enum acts_on {

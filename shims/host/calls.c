@@ -5,7 +5,7 @@
 
 const struct call_desc call_descs[] = {
 #define CALL(type, name, parameters, arguments, failure, style, points, roles, prepare, number)                              \
-    { #name, (points) & ~(uint64_t)CONTROL_REDIRECT, number },
+    { #name, (points) & ~(uint64_t)(CONTROL_REDIRECT | CONTROL_LOCKS), number },
 #include "shims/include/calls.def"
 };
 

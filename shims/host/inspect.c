@@ -291,7 +291,7 @@ static void read_maps(struct inspection *inspection)
             inspection->uses_io_uring = true;
         if (!path || sscanf(line, "%*s %7s", permissions) != 1)
             continue;
-        if (!strncmp(file_name(path), "libperturb.so", 13))
+        if (!strncmp(file_name(path), "libperturb", 10))
             inspection->has_shim = true;
         if (strstr(path, "/pages/"))
             inspection->has_page = true;

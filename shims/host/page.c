@@ -208,6 +208,7 @@ static void publish_image(struct page *page, uint32_t armed, uint64_t lease_ns)
 {
     struct control_rules *rules = page->rules;
 
+    armed |= __atomic_load_n(&rules->armed, __ATOMIC_ACQUIRE) & CONTROL_LOCKS;
     __atomic_store_n(&rules->lease_ns, lease_ns, __ATOMIC_RELEASE);
     __atomic_store_n(&rules->generation, generation_of(page) + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&rules->armed, armed, __ATOMIC_RELEASE);
@@ -293,7 +294,7 @@ int page_renew(struct page *page, uint64_t epoch, uint64_t ttl_ns)
     if (flock(page->fd, LOCK_EX) < 0)
         return -errno;
     now_ns = clock_now_ns();
-    if (rules->image[rules->generation & 1].epoch != epoch || !rules->armed || rules->lease_ns <= now_ns) {
+    if (rules->image[rules->generation & 1].epoch != epoch || !(rules->armed & ~CONTROL_LOCKS) || rules->lease_ns <= now_ns) {
         result = -ESTALE;
     } else {
         uint64_t expected = rules->lease_ns;
@@ -307,19 +308,24 @@ int page_renew(struct page *page, uint64_t epoch, uint64_t ttl_ns)
 }
 
 /* The generation moves by two: the same image, but no sleeper can miss the change between its look and its wait. */
-void page_neutralise(struct page *page)
+static void disarm(struct page *page, uint32_t kept)
 {
-    __atomic_store_n(&page->rules->armed, 0, __ATOMIC_RELEASE);
+    __atomic_and_fetch(&page->rules->armed, kept, __ATOMIC_RELEASE);
     __atomic_store_n(&page->rules->lease_ns, 0, __ATOMIC_RELEASE);
     __atomic_fetch_add(&page->rules->generation, 2, __ATOMIC_RELEASE);
     wake_sleepers(page);
+}
+
+void page_neutralise(struct page *page)
+{
+    disarm(page, 0);
 }
 
 int page_release(struct page *page)
 {
     if (flock(page->fd, LOCK_EX) < 0)
         return -errno;
-    page_neutralise(page);
+    disarm(page, CONTROL_LOCKS);
     (void)flock(page->fd, LOCK_UN);
     return 0;
 }
@@ -334,12 +340,12 @@ static int verify(const struct page *page, uint32_t mask)
 
 int page_verify(const struct page *page)
 {
-    return verify(page, UINT32_MAX);
+    return verify(page, ~CONTROL_LOCKS);
 }
 
 int page_verify_rules(const struct page *page)
 {
-    return verify(page, ~CONTROL_REDIRECT);
+    return verify(page, ~(CONTROL_REDIRECT | CONTROL_LOCKS));
 }
 
 int page_remove(struct page *page)
@@ -435,6 +441,46 @@ int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule)
         return -ENOENT;
     *ret_rule = image->rules[index];
     return 0;
+}
+
+int page_watch(struct page *page, uint32_t flags, uint32_t sample, uint64_t ttl_ns)
+{
+    struct control_watch *watch = &page->rules->watch;
+
+    if (flock(page->fd, LOCK_EX) < 0)
+        return -errno;
+    __atomic_store_n(&watch->flags, 0, __ATOMIC_RELEASE);
+    watch->number++;
+    watch->sample = sample;
+    __atomic_store_n(&watch->lease_ns, clock_now_ns() + ttl_ns, __ATOMIC_RELEASE);
+    __atomic_store_n(&watch->flags, flags, __ATOMIC_RELEASE);
+    if (flags)
+        __atomic_or_fetch(&page->rules->armed, CONTROL_LOCKS, __ATOMIC_RELEASE);
+    else
+        __atomic_and_fetch(&page->rules->armed, ~CONTROL_LOCKS, __ATOMIC_RELEASE);
+    (void)flock(page->fd, LOCK_UN);
+    return 0;
+}
+
+int page_watch_renew(struct page *page, uint64_t ttl_ns)
+{
+    struct control_watch *watch = &page->rules->watch;
+    uint64_t now_ns = clock_now_ns();
+
+    if (!(__atomic_load_n(&page->rules->armed, __ATOMIC_ACQUIRE) & CONTROL_LOCKS) || watch->lease_ns <= now_ns)
+        return -ESTALE;
+    __atomic_store_n(&watch->lease_ns, now_ns + ttl_ns, __ATOMIC_RELEASE);
+    return 0;
+}
+
+struct control_locks *page_locks(const struct page *page)
+{
+    return &page->counters->locks;
+}
+
+uint32_t page_watch_number(const struct page *page)
+{
+    return page->rules->watch.number;
 }
 
 size_t page_redirects(const struct page *page)

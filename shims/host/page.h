@@ -73,6 +73,18 @@ size_t page_status(const struct page *page, struct rule_status *list, size_t max
 /* The rule at an index of the last publication, copied. 0 or -ENOENT. */
 int page_rule(const struct page *page, size_t index, struct plan_rule *ret_rule);
 
+/* Has the target note what it does with locks (shims/include/locks.h), for ttl_ns from now: WATCH_ flags, 0 ends it; with WATCH_PROFILE
+ * one in `sample` contended acquisitions is timed. No fault: it neither arms nor survives panic, and release leaves it on. What was
+ * noted before is void, but for the profile. 0 or -errno of flock. */
+int page_watch(struct page *page, uint32_t flags, uint32_t sample, uint64_t ttl_ns);
+
+/* Moves the end of it to ttl_ns from now. 0; -ESTALE when nothing is watched any more. */
+int page_watch_renew(struct page *page, uint64_t ttl_ns);
+
+/* What it noted, borrowed from the page, and written while it is read; and the number of this watching, 0 when there was none. */
+struct control_locks *page_locks(const struct page *page);
+uint32_t page_watch_number(const struct page *page);
+
 /* How many redirects the last publication has. */
 size_t page_redirects(const struct page *page);
 

@@ -52,6 +52,19 @@ int preload_find(char *path, size_t size)
     return -ENOENT;
 }
 
+int preload_watching(char *path, size_t size)
+{
+    static const char suffix[] = "-watch.so";
+    size_t length = strlen(path);
+
+    if (length < 3 || strcmp(path + length - 3, ".so") != 0)
+        return -ENOENT;
+    if (length - 3 + sizeof(suffix) > size)
+        return -ENAMETOOLONG;
+    memcpy(path + length - 3, suffix, sizeof(suffix));
+    return check_path(path);
+}
+
 static int is_named(const char *entry, const char *name)
 {
     size_t length = strlen(name);

@@ -8,7 +8,8 @@
  * 2. The controller writes only image[(generation + 1) & 1] and counts[(generation + 1) & 1], then raises `generation`. A
  *    reader copies a rule and checks afterwards that `generation` stands where it was; if not it tries again a few times,
  *    then passes through. A controller killed in the middle of an update therefore leaves the armed image whole.
- * 3. `armed` is what an idle call reads: the union of the rules' points, and CONTROL_REDIRECT. It is 0 when nothing is armed.
+ * 3. `armed` is what an idle call reads: the union of the rules' points, CONTROL_REDIRECT and CONTROL_LOCKS. It is 0 when nothing is
+ *    armed or watched.
  * 4. Nothing acts at or past `lease_ns` (CLOCK_MONOTONIC). A lease that has ended is never renewed, only armed anew.
  * 5. `generation` is a futex word: sleepers wait on it, every publication and release wakes them.
  * 6. A writer holds flock(LOCK_EX) on the file while it writes. Panic alone writes without it: 0 to `armed` and `lease_ns`.
@@ -18,6 +19,7 @@
 
 #include "scenarios/vocab/detour.h"
 #include "scenarios/vocab/plan.h"
+#include "shims/include/locks.h"
 #include "shims/include/unsynced.h"
 
 #include <stddef.h>
@@ -38,6 +40,7 @@ enum {
 
 #define CONTROL_ENV "PERTURB_PAGE"
 #define CONTROL_REDIRECT (UINT32_C(1) << 31) /* in `armed`: connects have somewhere else to go */
+#define CONTROL_LOCKS (UINT32_C(1) << 30)    /* in `armed`: locks are watched or profiled (struct control_watch); not a fault */
 #define CONTROL_SUPERVISED (UINT32_C(1) << 30)
 #define SHIM_SLEEP_MAX_NS UINT64_C(600000000000)
 
@@ -71,6 +74,7 @@ struct control_rules {
     _Alignas(64) uint32_t generation;
     uint32_t supervised; /* 0: the target has the shim; else CONTROL_SUPERVISED and the points that its filter intercepts */
     uint64_t lease_ns;
+    struct control_watch watch;
     _Alignas(64) struct control_image image[2];
 };
 
@@ -128,6 +132,7 @@ struct control_counters {
     struct control_count counts[2][PLAN_RULES_MAX];
     struct control_readings readings[2][CONTROL_READERS];
     struct detour detours[DETOURS_MAX];
+    struct control_locks locks;
     struct control_site sites[CONTROL_SITES_MAX];
     struct unsynced_log unsynced;
 };

@@ -60,18 +60,30 @@ static uint64_t jitter_draw(const void *context, uint64_t at)
     return rng_draw(firing->seed, firing->rule->name_hash, firing->event->stream, at | (uint64_t)DRAW_JITTER << POSITION_SHIFT);
 }
 
-void call_sleep(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling)
+static uint64_t sleep_ns(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm)
 {
     const struct decide_event *event = firing->event;
-    uint64_t from_ns = firing->rule->selector.from_ns, since_ns = event->since_arm_ns, draw = 0, sleep_ns;
+    uint64_t from_ns = firing->rule->selector.from_ns, since_ns = event->since_arm_ns, draw = 0, delay_ns;
 
     if (shape_varies(shape)) {
         uint32_t chance = correlation_ppm > 0 ? (uint32_t)MIN(correlation_ppm, CORRELATION_MAX) : 0;
 
         draw = jitter_draw(firing, shape_origin(jitter_draw, firing, chance, event->position, NULL));
     }
-    sleep_ns = shape_delay_ns(shape, draw, since_ns > from_ns ? since_ns - from_ns : 0);
-    ruling->sleep_ns += MIN(sleep_ns, SHIM_SLEEP_MAX_NS);
+    delay_ns = shape_delay_ns(shape, draw, since_ns > from_ns ? since_ns - from_ns : 0);
+    return MIN(delay_ns, SHIM_SLEEP_MAX_NS);
+}
+
+void call_sleep(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling)
+{
+    ruling->sleep_ns += sleep_ns(firing, shape, correlation_ppm);
     if (ruling->sleeping_count < sizeof(ruling->sleeping) / sizeof(ruling->sleeping[0]))
         ruling->sleeping[ruling->sleeping_count++] = firing->count;
+}
+
+void call_hold(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling)
+{
+    ruling->hold_ns += sleep_ns(firing, shape, correlation_ppm);
+    if (ruling->holding_count < sizeof(ruling->holding) / sizeof(ruling->holding[0]))
+        ruling->holding[ruling->holding_count++] = firing->count;
 }

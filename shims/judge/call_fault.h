@@ -67,4 +67,7 @@ int call_errno(int64_t error, int otherwise);
 /* A sleep of that shape, at most SHIM_SLEEP_MAX_NS, before anything else; the wave begins with the rule's window. */
 void call_sleep(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling);
 
+/* The same after the call, if it succeeds. */
+void call_hold(const struct call_firing *firing, const struct shape *shape, int64_t correlation_ppm, struct ruling *ruling);
+
 #endif

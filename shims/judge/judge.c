@@ -464,3 +464,11 @@ char *judge_number(unsigned value, char *text)
     *text = '\0';
     return text;
 }
+
+void judge_take_back_holds(const struct ruling *ruling)
+{
+    for (uint32_t i = 0; i < ruling->holding_count; i++) {
+        __atomic_fetch_sub(&ruling->holding[i]->fired, 1, __ATOMIC_RELAXED);
+        count_one(&ruling->holding[i]->skipped);
+    }
+}

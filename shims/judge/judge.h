@@ -72,6 +72,7 @@ struct ruling {
     bool drop;         /* reset the connection first */
     int64_t value;
     uint64_t sleep_ns; /* before anything else */
+    uint64_t hold_ns;  /* after it, if it succeeded */
     uint64_t size_max; /* do at most so much */
     enum { RULING_NONE, RULING_WRONG, RULING_STALE } answer; /* of a look-up */
     uint32_t address;  /* the wrong one, host order */
@@ -81,8 +82,9 @@ struct ruling {
     struct control_count *acting;      /* of the rule that drops or shortens, to take its firing back (judge_take_back) */
     struct control_share *acting_share; /* and its process's; NULL: none */
     uint32_t generation;
-    uint32_t sleeping_count;
+    uint32_t sleeping_count, holding_count;
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
+    struct control_count *holding[4];  /* and while it sleeps afterwards; likewise */
 };
 
 /* A call site: the return address within its module. */
@@ -122,6 +124,7 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
 
 /* What a backend had to do by hand (`acting`, `torn`, `rot`) could not be carried out: those firings count as skipped. */
 void judge_take_back(const struct ruling *ruling);
+void judge_take_back_holds(const struct ruling *ruling); /* likewise of `holding`: the call did not succeed */
 
 /* unsynced.c, for lost_writes (shims/include/unsynced.h). Before a write that will be made: keeps what it replaces, or takes the firing
  * back. Around a sync: what it is about to make durable, 0 for nothing; and that it has. */

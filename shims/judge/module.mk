@@ -5,7 +5,7 @@ srcs-judge := shims/judge/judge.c shims/judge/call_fault.c shims/judge/kind.c sh
               shims/judge/faults/corrupt.c shims/judge/faults/lost_writes.c \
               shims/judge/faults/fail.c shims/judge/faults/latency.c shims/judge/faults/short_io.c \
               shims/judge/faults/fake_success.c shims/judge/faults/crash.c shims/judge/faults/drop_connection.c \
-              shims/judge/faults/alloc_fail.c shims/judge/faults/lock_stall.c shims/judge/faults/thread_stall.c \
+              shims/judge/faults/alloc_fail.c shims/judge/faults/lock_stall.c shims/judge/faults/lock_hold.c shims/judge/faults/thread_stall.c \
               shims/judge/clock_map.c shims/judge/faults/clock.c shims/judge/faults/dns_fail.c
 srcs-preload += $(srcs-judge)
 srcs-host += $(srcs-judge)

@@ -17,6 +17,7 @@
 
 union shim_rules shim_page __attribute__((aligned(65536)));
 struct control_counters *shim_counters;
+uint32_t shim_pid;
 
 #define COUNTERS_SIZE (CONTROL_SIZE - CONTROL_COUNTERS_OFFSET)
 
@@ -116,7 +117,8 @@ static struct control_process *slot_take(uint32_t pid)
 static void process_enter(uint64_t stream)
 {
     process_stream = stream;
-    shim_process = slot_take((uint32_t)getpid());
+    shim_pid = (uint32_t)getpid();
+    shim_process = slot_take(shim_pid);
     if (shim_process) {
         __atomic_store_n(&shim_process->pid_namespace, own_namespace, __ATOMIC_RELAXED);
         __atomic_store_n(&shim_process->asleep, 0, __ATOMIC_RELAXED);
@@ -148,6 +150,7 @@ static void process_begin(void)
     if (own && own->start_ticks == ticks) {
         __atomic_store_n(&own->asleep, 0, __ATOMIC_RELAXED); /* exec has ended the other threads */
         shim_process = own;
+        shim_pid = own->pid;
         own->way_out = way_out;
         process_stream = own->stream;
         prctl(PR_GET_NAME, own->comm);
@@ -171,6 +174,7 @@ static void in_child(void)
     int saved = errno;
 
     shim_self.depth = 0;
+    shim_self.watch = 0; /* the slot is our parent's */
     shim_clock_in_child();
     own_namespace = namespace_of_pids();
     process_enter(rng_mix(process_stream, fork_ordinal));

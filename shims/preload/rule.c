@@ -64,20 +64,22 @@ struct judge shim_judge(void)
     return (struct judge){ &shim_page.rules, shim_counters, &facts, shim_process };
 }
 
+static void count_asleep(struct control_process *process, struct control_count *const *counts, uint32_t count, int64_t by)
+{
+    if (process)
+        __atomic_fetch_add(&process->asleep, by, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < count; i++)
+        __atomic_fetch_add(&counts[i]->in_flight, by, __ATOMIC_RELAXED);
+}
+
 static void sleep_through(const struct occasion *occasion, struct ruling *ruling)
 {
     struct control_process *process = shim_process;
     bool interrupted;
 
-    if (process)
-        __atomic_fetch_add(&process->asleep, 1, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < ruling->sleeping_count; i++)
-        __atomic_fetch_add(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
+    count_asleep(process, ruling->sleeping, ruling->sleeping_count, 1);
     interrupted = shim_sleep(ruling->sleep_ns, ruling->generation, occasion->points);
-    for (uint32_t i = 0; i < ruling->sleeping_count; i++)
-        __atomic_fetch_sub(&ruling->sleeping[i]->in_flight, 1, __ATOMIC_RELAXED);
-    if (process)
-        __atomic_fetch_sub(&process->asleep, 1, __ATOMIC_RELAXED);
+    count_asleep(process, ruling->sleeping, ruling->sleeping_count, -1);
     if (interrupted) {
         ruling->error = EINTR;
         ruling->drop = ruling->fake = false;
@@ -102,7 +104,7 @@ bool shim_concerns(const struct occasion *occasion)
 
     if (shim_self.depth || !shim_counters)
         return false;
-    if (SHIM_ARMED(occasion->points & CONTROL_REDIRECT))
+    if (SHIM_ARMED(occasion->points & (CONTROL_REDIRECT | CONTROL_LOCKS)))
         return true;
     shim_self.depth++;
     result = judge_concerns(&judge, occasion);
@@ -117,7 +119,7 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
 
     memset(ret_ruling, 0, offsetof(struct ruling, sleeping));
     ret_ruling->size_max = UINT64_MAX;
-    if (shim_self.depth)
+    if (shim_self.depth || !SHIM_ARMED(occasion->points & ~(CONTROL_REDIRECT | CONTROL_LOCKS)))
         return;
     shim_self.depth++;
     judge_call(&judge, occasion, ret_ruling);
@@ -129,5 +131,22 @@ void shim_rule(struct occasion *occasion, struct ruling *ret_ruling)
     if (ret_ruling->drop)
         drop_through(occasion, ret_ruling);
     shim_before(occasion, ret_ruling);
+    errno = saved;
+}
+
+void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded)
+{
+    struct control_process *process = shim_process;
+    int saved = errno;
+
+    if (!ruling->holding_count)
+        return;
+    if (!succeeded) {
+        judge_take_back_holds(ruling);
+    } else {
+        count_asleep(process, ruling->holding, ruling->holding_count, 1);
+        (void)shim_sleep(ruling->hold_ns, ruling->generation, occasion->points);
+        count_asleep(process, ruling->holding, ruling->holding_count, -1);
+    }
     errno = saved;
 }

@@ -20,6 +20,7 @@ union shim_rules {
 };
 extern union shim_rules shim_page __attribute__((aligned(65536), visibility("hidden"))); /* so that it is read without a detour */
 extern struct control_counters *shim_counters; /* NULL: nothing mapped */
+extern uint32_t shim_pid;                      /* this process, as it was entered in the page */
 extern struct control_process *shim_process;   /* our slot; NULL: nothing mapped, or the table is full */
 
 /* True when a point of `mask` may be armed. The idle cost: this load, its test, and the branch. */
@@ -34,12 +35,17 @@ extern uint32_t shim_clock_kept __attribute__((visibility("hidden"))); /* not 0:
 struct shim_self {
     uint32_t depth;  /* > 0: this thread is inside the shim, calls pass through */
     uint64_t stream; /* 0: not asked for yet */
+    struct lock_thread *locks; /* what this thread notes of its locks; NULL: no slot */
+    uint32_t watch;            /* the watching that `locks` is of; 0: none yet */
+    uint32_t looks;            /* at the watching; its lease is read at some of them */
+    uint32_t contended;        /* acquisitions, to time one in so many */
 };
 extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
 
 /* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
 bool shim_concerns(const struct occasion *occasion); /* false: nothing armed could be about this call */
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
+void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded); /* what it says of afterwards */
 struct judge shim_judge(void);
 
 /* sleep.c: sleeps until the time is over, the lease ends, or another plan is published. True when the call ought to return
@@ -69,6 +75,29 @@ const struct sockaddr *shim_peer_of(const struct occasion *occasion, struct sock
 
 /* symbol.c: "symbol:NAME" of the exported function that an address lies in; NULL when unknown */
 const char *shim_symbol_of(const void *address, char *room, size_t size);
+
+/* locks.c: what is noted while locks are watched or profiled (CONTROL_LOCKS). */
+struct lock_ops {
+    enum lock_kind kind;
+    int busy;                     /* what try_now returns when somebody else has it */
+    int (*try_now)(void *lock);   /* 0, EOWNERDEAD (taken as well) or an errno */
+    int (*wait)(void *lock, clockid_t clock, const struct timespec *until); /* `until` NULL: for ever */
+};
+
+struct lock_use {
+    const struct lock_ops *ops;
+    void *lock;
+    const void *caller;
+    clockid_t clock;
+    const struct timespec *until; /* NULL: for ever */
+};
+
+extern bool shim_sees_releases; /* this library wraps them: waits can be watched */
+int shim_lock_take(const struct lock_use *use);  /* 0 or an errno as of the call; -1: nothing done, make the call */
+void shim_lock_tried(const struct lock_use *use); /* it was got by the call itself */
+void shim_lock_drop(void *lock);                  /* is about to be released */
+void shim_wait_begin(void *condition, void *lock, const void *caller, bool timed);
+void shim_wait_end(void *lock, const void *caller);
 
 /* act.c */
 bool shim_drop(int fd); /* resets the TCP connection; the descriptor stays open */

@@ -12,6 +12,7 @@
 
 #include "shims/include/call_headers.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio_ext.h>
 #include <string.h>
@@ -100,6 +101,10 @@ void shim_resolve(void)
 /* How a style fails, and how it makes the call. */
 #define FAIL_SETS_ERRNO(failure, call) errno = ruling.error; return failure
 #define FAIL_RETURNS_ERRNO(failure, call) return ruling.error
+#define FAIL_TAKES(failure, call) return ruling.error
+#define FAIL_TAKES_SETTING(failure, call) errno = ruling.error; return failure
+#define FAIL_TRIES(failure, call) return ruling.error
+#define FAIL_AWAITS(failure, call) return ruling.error
 #define FAIL_ALLOCATES(failure, call) errno = ruling.error; return failure
 #define FAIL_CLOSES(failure, call) (void)call; errno = ruling.error; return failure
 #define FAIL_STREAM(failure, call) shim_stream_fails(occasion.file); errno = ruling.error; return failure
@@ -114,6 +119,29 @@ void shim_resolve(void)
     return call
 #define MAKE_SETS_ERRNO(type, call) return call
 #define MAKE_RETURNS_ERRNO(type, call) return call
+#define MAKE_TAKES(type, call)                                                                                               \
+    type result = outcome < 0 ? call : outcome;                                                                              \
+    if (outcome < 0 && (!result || result == EOWNERDEAD))                                                                    \
+        shim_lock_tried(&use);                                                                                               \
+    shim_hold(&occasion, &ruling, !result || result == EOWNERDEAD);                                                          \
+    return result
+#define MAKE_TAKES_SETTING(type, call)                                                                                       \
+    type result = outcome < 0 ? call : (outcome ? -1 : 0);                                                                   \
+    if (outcome > 0)                                                                                                         \
+        errno = outcome;                                                                                                     \
+    shim_hold(&occasion, &ruling, !result);                                                                                  \
+    return result
+#define MAKE_TRIES(type, call)                                                                                               \
+    type result = call;                                                                                                      \
+    if (!result || result == EOWNERDEAD)                                                                                     \
+        shim_lock_tried(&use);                                                                                               \
+    return result
+#define MAKE_AWAITS(type, call)                                                                                              \
+    type result = call;                                                                                                      \
+    if (watched)                                                                                                             \
+        shim_wait_end(lock, caller);                                                                                         \
+    shim_hold(&occasion, &ruling, !result);                                                                                  \
+    return result
 #define MAKE_CLOSES(type, call) return call
 #define MAKE_RESOLVES(type, call) return call
 #define MAKE_RESOLVES_AGAIN(type, call) return call
@@ -122,6 +150,22 @@ void shim_resolve(void)
 #define MAKE_STREAM(type, call) return call
 #define MAKE_CLOSES_STREAM(type, call) return call
 #define MAKE_ALLOCATES(type, call) shim_self.depth++; type result = call; shim_self.depth--; return result
+
+/* How it makes a call that nothing armed is about. */
+#define PASS_SETS_ERRNO(type, call) return call
+#define PASS_RETURNS_ERRNO(type, call) return call
+#define PASS_CLOSES(type, call) return call
+#define PASS_RESOLVES(type, call) return call
+#define PASS_RESOLVES_AGAIN(type, call) return call
+#define PASS_SETS_H_ERRNO(type, call) return call
+#define PASS_NAMES_ADDRESS(type, call) return call
+#define PASS_TAKES(type, call) return call
+#define PASS_TAKES_SETTING(type, call) return call
+#define PASS_TRIES(type, call) return call
+#define PASS_AWAITS(type, call) return call
+#define PASS_STREAM(type, call) return call
+#define PASS_CLOSES_STREAM(type, call) return call
+#define PASS_ALLOCATES(type, call) MAKE_ALLOCATES(type, call)
 
 /* What a ruling changes of a call before it is made. */
 #define NOTHING
@@ -148,6 +192,81 @@ void shim_resolve(void)
     struct sockaddr_storage elsewhere;                                                                                       \
     if (shim_redirect(fd, address.__sockaddr__, length, &elsewhere, &length))                                                \
         address.__sockaddr__ = (const struct sockaddr *)&elsewhere;
+
+/* What is noted of locks. Slices go by true time; while another is shown, a timed wait is timed_NAME's and noted when it has ended. */
+#define LOCKS_NOTED SHIM_ARMED(CONTROL_LOCKS)
+#define TAKE(kind, lock, clock, until)                                                                                       \
+    const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, clock, until };                              \
+    int outcome = LOCKS_NOTED && !((until) != NULL && shim_clock_is_other()) ? shim_lock_take(&use) : -1;
+#define TRY(kind, lock) const struct lock_use use = { &kind##_ops, (void *)(uintptr_t)lock, caller, CLOCK_REALTIME, NULL };
+#define DROP(lock)                                                                                                           \
+    if (LOCKS_NOTED)                                                                                                         \
+        shim_lock_drop((void *)(uintptr_t)lock);
+#define AWAIT(condition, lock, timed)                                                                                        \
+    bool watched = LOCKS_NOTED;                                                                                              \
+    if (watched)                                                                                                             \
+        shim_wait_begin(condition, lock, caller, timed);
+
+#define LOCK_OPS(name, kind, busy, try_call, forever, timed, clocked)                                                  \
+    static int try_##name(void *lock)                                                                                        \
+    {                                                                                                                        \
+        return try_call(lock);                                                                                               \
+    }                                                                                                                        \
+    static int wait_##name(void *lock, clockid_t clock, const struct timespec *until)                                        \
+    {                                                                                                                        \
+        if (!until)                                                                                                          \
+            return forever(lock);                                                                                            \
+        return clock == CLOCK_REALTIME ? timed(lock, until) : clocked(lock, clock, until);                                   \
+    }                                                                                                                        \
+    static const struct lock_ops name##_ops = { kind, busy, try_##name, wait_##name };
+
+LOCK_OPS(mutex, LOCK_MUTEX, EBUSY, real_pthread_mutex_trylock, real_pthread_mutex_lock, real_pthread_mutex_timedlock,
+         real_pthread_mutex_clocklock)
+LOCK_OPS(read, LOCK_READING, EBUSY, real_pthread_rwlock_tryrdlock, real_pthread_rwlock_rdlock,
+         real_pthread_rwlock_timedrdlock, real_pthread_rwlock_clockrdlock)
+LOCK_OPS(write, LOCK_WRITING, EBUSY, real_pthread_rwlock_trywrlock, real_pthread_rwlock_wrlock,
+         real_pthread_rwlock_timedwrlock, real_pthread_rwlock_clockwrlock)
+
+/* Those of semaphores set errno; spin locks have none that end by a clock. */
+static int try_semaphore_now(void *lock)
+{
+    return sem_trywait(lock) ? errno : 0;
+}
+
+static int semaphore_forever(void *lock)
+{
+    return real_sem_wait(lock) ? errno : 0;
+}
+
+static int semaphore_timed(void *lock, const struct timespec *until)
+{
+    return real_sem_timedwait(lock, until) ? errno : 0;
+}
+
+static int semaphore_clocked(void *lock, clockid_t clock, const struct timespec *until)
+{
+    return real_sem_clockwait(lock, clock, until) ? errno : 0;
+}
+
+enum { SPINS_A_LOOK = 256 };
+
+static int spin_clocked(void *lock, clockid_t clock, const struct timespec *until)
+{
+    (void)clock; /* it is the monotonic one */
+    while (shim_now_ns() < timespec_ns(*until))
+        for (int i = 0; i < SPINS_A_LOOK; i++)
+            if (!real_pthread_spin_trylock(lock))
+                return 0;
+    return ETIMEDOUT;
+}
+
+static int spin_timed(void *lock, const struct timespec *until)
+{
+    return spin_clocked(lock, CLOCK_MONOTONIC, until);
+}
+
+LOCK_OPS(semaphore, LOCK_SEMAPHORE, EAGAIN, try_semaphore_now, semaphore_forever, semaphore_timed, semaphore_clocked)
+LOCK_OPS(spin, LOCK_SPIN, EBUSY, real_pthread_spin_trylock, real_pthread_spin_lock, spin_timed, spin_clocked)
 
 /* A look-up answered with another address is a look-up of that address: the answer is the C library's own and freed as such. */
 #define ANSWER_LIST(name, service, hints, list)                                                                              \
@@ -266,7 +385,7 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         }                                                                                                                    \
         if (is_concerned)                                                                                                    \
             return ruled_##name(caller, INSIDE arguments);                                                                   \
-        MAKE_##style(type, made_##name arguments);                                                                           \
+        PASS_##style(type, made_##name arguments);                                                                           \
     }
 #include "shims/include/calls.def"
 
@@ -299,6 +418,7 @@ __attribute__((constructor)) static void shim_begin(void)
     shim_resolve();
     shim_clock_find();
     shim_name_program();
+    shim_sees_releases = dlsym(RTLD_DEFAULT, "pthread_mutex_unlock") == (void *)(uintptr_t)wrap_pthread_mutex_unlock;
     shim_syscall_resolve();
     shim_page_map();
     errno = saved;

@@ -30,7 +30,7 @@ static void files(void **state)
     judge(*state, "stat", "stat", "EIO", "5");
     judge(*state, "old_stat", "stat", "EIO", "5");
     judge(*state, "truncate", "truncate", "ENOSPC", "28");
-    judge(*state, "seek", "seek", "EIO", "5");
+    judge(*state, "seek", "truncate", "EIO", "5");
     judge(*state, "sync", "fsync", "EIO", "5");
     judge(*state, "splice", "write", "EIO", "5");
 }

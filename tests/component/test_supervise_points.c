@@ -27,7 +27,7 @@ static void files_and_names(void **state)
 {
     judge(*state, "stat", "stat", "EIO", "5");
     judge(*state, "truncate", "truncate", "ENOSPC", "28");
-    judge(*state, "seek", "seek", "EIO", "5");
+    judge(*state, "seek", "truncate", "EIO", "5");
     judge(*state, "sync", "fsync", "EIO", "5");
     judge(*state, "splice", "write", "EIO", "5");
     judge(*state, "dir", "dir", "EACCES", "13");
