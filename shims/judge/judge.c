@@ -349,6 +349,8 @@ static void consider(struct view *view, uint32_t index, const struct plan_rule *
         ops->act(&firing, ruling);
     if (ruling->acting == count)
         ruling->acting_share = share;
+    if (ruling->holding_count && ruling->holding[ruling->holding_count - 1] == count)
+        ruling->holding_share[ruling->holding_count - 1] = share;
 }
 
 /* The first rule that may match is where the clock is looked at: a call that no rule is about does not pay for that. False when
@@ -469,6 +471,8 @@ void judge_take_back_holds(const struct ruling *ruling)
 {
     for (uint32_t i = 0; i < ruling->holding_count; i++) {
         __atomic_fetch_sub(&ruling->holding[i]->fired, 1, __ATOMIC_RELAXED);
+        if (ruling->holding_share[i])
+            __atomic_fetch_sub(&ruling->holding_share[i]->fired, 1, __ATOMIC_RELAXED);
         count_one(&ruling->holding[i]->skipped);
     }
 }

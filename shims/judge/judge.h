@@ -85,6 +85,7 @@ struct ruling {
     uint32_t sleeping_count, holding_count;
     struct control_count *sleeping[8]; /* whose in_flight counts this call while it sleeps; last, so that no call clears it */
     struct control_count *holding[4];  /* and while it sleeps afterwards; likewise */
+    struct control_share *holding_share[4]; /* beside them; NULL: none */
 };
 
 /* A call site: the return address within its module. */
