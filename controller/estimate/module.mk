@@ -5,12 +5,14 @@ srcs-controller += \
 	controller/estimate/change.c \
 	controller/estimate/combine.c \
 	controller/estimate/compare.c \
+	controller/estimate/control.c \
 	controller/estimate/edge.c \
 	controller/estimate/effects.c \
 	controller/estimate/estimate.c \
 	controller/estimate/excursion.c \
 	controller/estimate/hold.c \
 	controller/estimate/isotonic.c \
+	controller/estimate/knee.c \
 	controller/estimate/loss.c \
 	controller/estimate/relax.c \
 	controller/estimate/series.c \

@@ -36,11 +36,11 @@ static int parse_status(const struct workload *workload, struct load_spec *spec)
     return 0;
 }
 
-static int start_load(struct run *run, struct load_run *load)
+void run_load_spec(const struct run *run, const struct workload *workload, struct load_spec *ret_spec)
 {
-    const struct workload *workload = load->workload;
     bool is_http = workload->http.url != NULL;
-    struct load_spec spec = {
+
+    *ret_spec = (struct load_spec){
         .name = workload->name,
         .run_id = run->id,
         .seed = run->seed,
@@ -57,10 +57,19 @@ static int start_load(struct run *run, struct load_run *load)
         .connections_max = (uint32_t)workload->connections,
         .late_after_ns = (uint64_t)(run_base_bin_s(run) * 1e9),
     };
+    if (is_http && parse_status(workload, ret_spec) < 0)
+        ret_spec->status_min = ret_spec->status_max = UINT16_MAX;
+}
+
+static int start_load(struct run *run, struct load_run *load)
+{
+    const struct workload *workload = load->workload;
+    struct load_spec spec;
     char where[ERR_WHERE_MAX];
 
+    run_load_spec(run, workload, &spec);
     node_where(&run->playbook->document, workload->node, where, sizeof(where));
-    if (is_http && parse_status(workload, &spec) < 0)
+    if (spec.status_max == UINT16_MAX)
         return errs_add(run->errs, ERR_INPUT, where, "status: found '%s', expected 200 or 200-299", workload->http.status.items[0]);
     if (load_new(&spec, run->errs, &load->generator) < 0)
         return -EINVAL;
@@ -75,14 +84,14 @@ static int start_loads(struct run *run)
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         if (start_load(run, &run->loads[i]) < 0)
             return -EINVAL;
-    return run_start_probes(run);
+    return run_start_probes(run, run->zero_ns);
 }
 
 static void stop_loads(struct run *run)
 {
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         if (run->loads[i].generator)
-            load_stop_at(run->loads[i].generator, run->end_ns);
+            load_stop_at(run->loads[i].generator, MAX(run->end_ns, run->shed.until_ns));
     for (size_t i = 0; i < run->playbook->loads.count; i++) {
         struct load_run *load = &run->loads[i];
         struct load_counters counters;
@@ -275,6 +284,7 @@ static void disturb(struct run *run)
         inject(run);
         release(run);
         observe(run);
+        run_shed_load(run);
     } else if (run_is_aborted(run)) {
         release(run);
         observe(run);
@@ -284,8 +294,16 @@ static void disturb(struct run *run)
     if (any_active(run))
         run_release_all(run);
     stop_loads(run);
-    run_stop_probes(run);
     run_end_evidence(run);
+}
+
+/* Ramps go beside the rest of the run, so that nothing of it is measured under a load that is not its own. */
+static void ramp_afterwards(struct run *run)
+{
+    if (!run->refused_baseline && !run_is_aborted(run))
+        run_ramp(run, RAMP_AFTER);
+    if (!run->refused_baseline && !run_is_aborted(run))
+        run_ramp(run, RAMP_FAULT);
 }
 
 int run_conduct(struct run *run)
@@ -297,9 +315,15 @@ int run_conduct(struct run *run)
     if (run_prepare(run) < 0)
         return -EIO;
     run_phase(run, "capture");
-    if (start_loads(run) < 0)
+    if (run_ramp(run, RAMP_BEFORE) < 0)
         return -EIO;
-    disturb(run);
+    if (!run_is_aborted(run)) {
+        if (start_loads(run) < 0)
+            return -EIO;
+        disturb(run);
+        ramp_afterwards(run);
+    }
+    run_stop_probes(run);
     run_phase(run, "rollback");
     run_roll_back(run, true);
     run_phase(run, "verify");

@@ -20,15 +20,17 @@ static pid_t target_pid(void *context, const char *name)
     return 0;
 }
 
-int run_start_probes(struct run *run)
+int run_start_probes(struct run *run, uint64_t from_ns)
 {
     run->world = (struct probe_world){ target_pid, run };
     for (size_t i = 0; i < run->playbook->probes.count; i++) {
         struct probe_run *probe = &run->probes[i];
 
+        if (probe->prober)
+            continue;
         if (prober_new(probe->probe, &run->world, run->errs, &probe->prober) < 0)
             return -EINVAL;
-        if (prober_start(probe->prober, run->zero_ns) < 0)
+        if (prober_start(probe->prober, from_ns) < 0)
             return errs_add(run->errs, ERR_WORLD, probe->probe->name, "no thread for this probe");
     }
     return 0;

@@ -89,8 +89,9 @@ static const struct section_desc resp_section = { "resp", sizeof(struct resp_loa
 static const struct key_desc load_keys[] = {
     { "http", KEY_SECTION, AT(workload, http), .section = &http_section, .help = "HTTP/1.1 requests." },
     { "resp", KEY_SECTION, AT(workload, resp), .section = &resp_section, .help = "Redis commands." },
-    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .required = true, .help = "Requests planned per second." },
+    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .help = "Requests planned per second. Required, but of a control." },
     { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections; 0 chooses." },
+    { "control-of", KEY_TEXT, AT(workload, control_of), .help = "A load whose undisturbed twin this one asks, at the same instants: that load is judged against it." },
 };
 static const struct section_desc load_section = { "load", sizeof(struct workload), KEYS(load_keys), offsetof(struct workload, node),
                                                   offsetof(struct workload, name), .help = "Open-loop load: the measuring stick." };
@@ -179,6 +180,7 @@ static const struct key_desc expect_keys[] = {
     { "convergence", KEY_SECTION, AT(expectation, convergence), .section = &convergence_section, .help = "Back within." },
     { "loss", KEY_SECTION, AT(expectation, loss), .section = &loss_section, .help = "Lost at most." },
     { "amplification", KEY_SECTION, AT(expectation, amplification), .section = &amplification_section, .help = "Retried at most." },
+    { "knee", KEY_SECTION, AT(expectation, knee), .section = &knee_section, .help = "Carried at least." },
 };
 static const struct section_desc expect_section = { "expect", sizeof(struct expectation), KEYS(expect_keys), NO_NODE, NO_NAME,
                                                     .help = "The bounds that decide pass or fail." };
@@ -209,6 +211,9 @@ static const struct key_desc playbook_keys[] = {
     { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
     { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },
     { "method", KEY_LIST, AT(playbook, method), .section = &step_section, .required = true, .help = "The faults and when they act." },
+    { "slo", KEY_SECTION, AT(playbook, slo), .section = &slo_section, .help = "What is promised to users." },
+    { "ramp", KEY_SECTION, AT(playbook, ramp), .section = &ramp_section, .help = "Find the most load that is served as promised." },
+    { "metastability", KEY_SECTION, AT(playbook, metastability), .section = &metastability_section, .help = "What is tried when the service stays down." },
     { "observe", VALUE(UNIT_DURATION, SECOND, DAY, ABSENT), AT(playbook, observe), .help = "Observation after the last release. Default: convergence.max (or hold) + 1.4 hold." },
     { "expect", KEY_SECTION, AT(playbook, expect), .section = &expect_section, .help = "The bounds that decide pass or fail." },
     { "guards", KEY_LIST, AT(playbook, guards), .section = &guard_section, .help = "What ends the run early." },

@@ -96,6 +96,8 @@ struct workload {
     struct http_load http;
     struct resp_load resp;
     int64_t rate, connections;
+    const char *control_of; /* the load whose undisturbed twin this is */
+    size_t control;         /* of a load that has such a twin: the twin's index; else SIZE_MAX */
 };
 
 /* ---- probes: a table of kinds in check_probes.c ---- */
@@ -129,6 +131,7 @@ struct probe {
     struct json_probe json;
     int64_t every, timeout;
     int64_t unit_word, better; /* better: 0 lower, 1 higher */
+    int64_t backlog;           /* 1: work that waits, of which the time to drain is told */
     enum probe_kind kind; /* which of the sections was given */
     enum unit unit;
 };
@@ -217,10 +220,41 @@ struct limit_expectation {
     int64_t max;
 };
 
+struct knee_expectation {
+    int64_t min, under_fault; /* millihertz */
+    int64_t hysteresis;       /* ppm of the knee before */
+};
+
 struct expectation {
     struct convergence_expectation convergence;
     struct limit_expectation loss;
     struct limit_expectation amplification; /* thousandths: 1500 is 1.5 attempts a request */
+    struct knee_expectation knee;
+};
+
+/* What is promised to users: what burns the budget, and what a ramp holds a step to. */
+struct service_level {
+    int64_t latency, quantile, objective, period; /* quantile and objective: ppm */
+};
+
+/* Load that is taken away when the service does not come back by itself. ABSENT: by the rigour. */
+struct metastability {
+    int64_t shed, duration;
+};
+
+enum ramp_when { RAMP_BEFORE = 1, RAMP_FAULT = 2, RAMP_AFTER = 4 };
+#define RAMP_WHEN_WORDS "before under-fault after"
+enum { RAMP_WATER_MAX = 8 };
+
+/* The search for the most load that is served as promised. */
+struct ramp {
+    const char *load_name;
+    int64_t from, to, steps, bisect, repeat, hold, settle, delta;
+    struct text_list when, water;
+    uint32_t moments; /* enum ramp_when; 0: there is no ramp */
+    size_t load;
+    struct signal water_signals[RAMP_WATER_MAX];
+    size_t water_count;
 };
 
 struct wire_options {
@@ -252,6 +286,9 @@ struct playbook {
     struct section_list rollbacks; /* struct rollback */
     struct expectation expect;
     struct wire_options wire;
+    struct service_level slo;
+    struct metastability metastability;
+    struct ramp ramp;
     struct signal *signals; /* the deciding ones: expect.convergence.signals, else shares and rates of the hypothesis */
     size_t signal_count;
 };
