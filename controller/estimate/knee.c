@@ -111,7 +111,7 @@ void knee_estimate(const struct knee_step *step, size_t count, struct knee *ret_
             highest_good = fmax(highest_good, step[i].rate);
     }
     for (size_t i = 0; i < count; i++) {
-        if (step[i].rate < lowest_bad && !is_rate(step[i].rate, lowest_bad))
+        if (isinf(lowest_bad) || (step[i].rate < lowest_bad && !is_rate(step[i].rate, lowest_bad)))
             knee.low = fmax(knee.low, step[i].rate);
         if (step[i].rate > highest_good && !is_rate(step[i].rate, highest_good))
             knee.high = fmin(knee.high, step[i].rate);

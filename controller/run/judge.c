@@ -398,6 +398,8 @@ void run_judge(struct run *run, struct judgement *ret_judgement)
     if (run_is_aborted(run)) {
         decide(judgement, "aborted", 3, run->abort_reason);
         add_next(judgement, "The recovery after the abort is in the report all the same%s.", "");
+    } else if (run_is_ramp_only(run) && run_ramp_at(run, RAMP_BEFORE) && run_ramp_at(run, RAMP_BEFORE)->stuck) {
+        run_judge_ramp(run, judgement);
     } else if (run->refused_baseline) {
         decide(judgement, "baseline_unfit", 2, run->refusal);
         add_next(judgement, "Nothing was injected. Mend the service or the hypothesis, then run again%s.", "");

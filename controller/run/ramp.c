@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/param.h>
 
-enum { REST_TIMES = 5, HEADERS_MAX = 62 };
+enum { REST_TIMES = 5, UNFIT_TIMES = 3, HEADERS_MAX = 62 };
 #define LEAD_NS (20 * NS_PER_MS)
 #define GRACE_NS (100 * NS_PER_MS) /* after the last deadline of a window */
 
@@ -134,7 +134,7 @@ static bool generator_kept_up(const struct climb *climb, const struct load_count
     return load_is_fit(&now);
 }
 
-static bool take_step(struct climb *climb, double rate, struct ramp_step *ret_step)
+static bool try_step(struct climb *climb, double rate, struct ramp_step *ret_step)
 {
     struct ramp_step step = { .rate = rate };
     struct load_counters before;
@@ -150,6 +150,16 @@ static bool take_step(struct climb *climb, double rate, struct ramp_step *ret_st
     climb->unfit = !generator_kept_up(climb, &before);
     *ret_step = step;
     return true;
+}
+
+/* A step in which the generator itself was late says nothing: it is taken again. */
+static bool take_step(struct climb *climb, double rate, struct ramp_step *ret_step)
+{
+    bool taken = try_step(climb, rate, ret_step);
+
+    for (int i = 1; taken && climb->unfit && i < UNFIT_TIMES; i++)
+        taken = try_step(climb, rate, ret_step);
+    return taken;
 }
 
 /* Rule 3. */

@@ -231,9 +231,19 @@ size_t run_excused(const struct run *run, const struct signal *signal, uint64_t 
     return excused;
 }
 
+/* For what was waited: until the answer, good or not, or until it was given up. */
+static void wait_at(const void *context, size_t index, struct est_request *ret_request)
+{
+    const struct record_source *source = context;
+    const struct load_record *record = load_record_at(source->generator, index);
+
+    request_at(context, index, ret_request);
+    ret_request->latency_s = (double)(record->done_ns - record->planned_ns) / 1e9;
+}
+
 int run_effects_of(const struct run *run, size_t load, const struct effects_window *window, struct effects *ret_effects)
 {
     const struct record_source source = source_of(run, load);
 
-    return effects_of_requests(request_at, &source, source.generator ? load_records_count(source.generator) : 0, window, ret_effects);
+    return effects_of_requests(wait_at, &source, source.generator ? load_records_count(source.generator) : 0, window, ret_effects);
 }

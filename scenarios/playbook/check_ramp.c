@@ -128,5 +128,5 @@ void check_controls(const struct checker *checker)
         if (loads[i].control_of)
             check_control(checker, &loads[i]);
         else if (loads[i].rate == ABSENT && !node_member(loads[i].node, "rate"))
-            check_refuse(checker, loads[i].node, "load '%s' needs 'rate': requests planned per second%s", loads[i].name, "");
+            check_refuse(checker, loads[i].node, "load needs 'rate': requests planned per second%s%s", "", "");
 }

@@ -113,11 +113,11 @@ static int check_bound_text(const struct checker *checker, const struct node *no
                        node_where(&checker->playbook->document, check_member(node, key), place, sizeof(place)), checker->errs, ret_value);
 }
 
-void check_hypothesis(const struct checker *checker)
+static void check_bounds(const struct checker *checker, const struct section_list *list)
 {
-    struct bound *bounds = checker->playbook->hypothesis.items;
+    struct bound *bounds = list->items;
 
-    for (size_t i = 0; i < checker->playbook->hypothesis.count; i++) {
+    for (size_t i = 0; i < list->count; i++) {
         struct bound *bound = &bounds[i];
 
         if (!bound->signal_text || playbook_signal(checker->playbook, check_member(bound->node, "signal"), bound->signal_text, &bound->signal,
@@ -128,6 +128,13 @@ void check_hypothesis(const struct checker *checker)
         check_bound_text(checker, bound->node, &bound->signal, "min", bound->min_text, &bound->min);
         check_bound_text(checker, bound->node, &bound->signal, "max", bound->max_text, &bound->max);
     }
+}
+
+void check_hypothesis(const struct checker *checker)
+{
+    check_bounds(checker, &checker->playbook->hypothesis);
+    check_bounds(checker, &checker->playbook->expect.during);
+    check_bounds(checker, &checker->playbook->expect.after);
 }
 
 /* A list of words as bits, in the order of `words`. A word that is none of them is refused. */

@@ -180,6 +180,8 @@ static const struct key_desc expect_keys[] = {
     { "convergence", KEY_SECTION, AT(expectation, convergence), .section = &convergence_section, .help = "Back within." },
     { "loss", KEY_SECTION, AT(expectation, loss), .section = &loss_section, .help = "Lost at most." },
     { "amplification", KEY_SECTION, AT(expectation, amplification), .section = &amplification_section, .help = "Retried at most." },
+    { "during", KEY_LIST, AT(expectation, during), .section = &bound_section, .help = "What holds from the injection to the release: what serves in place of what is gone." },
+    { "after", KEY_LIST, AT(expectation, after), .section = &bound_section, .help = "What holds in the last `hold` of the observation." },
     { "knee", KEY_SECTION, AT(expectation, knee), .section = &knee_section, .help = "Carried at least." },
 };
 static const struct section_desc expect_section = { "expect", sizeof(struct expectation), KEYS(expect_keys), NO_NODE, NO_NAME,

@@ -230,6 +230,7 @@ struct expectation {
     struct limit_expectation loss;
     struct limit_expectation amplification; /* thousandths: 1500 is 1.5 attempts a request */
     struct knee_expectation knee;
+    struct section_list during, after; /* struct bound: under the faults; in the last hold of the observation */
 };
 
 /* What is promised to users: what burns the budget, and what a ramp holds a step to. */
