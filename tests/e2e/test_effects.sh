@@ -2,7 +2,6 @@
 # What only a whole run shows: a control arm cancels what both arms suffer; a ramp finds a knee that is known from the service's own
 # workers, under a fault too, and tells a service that stays down; load that is shed tells metastable from broken; a level that is
 # held for a while trips a guard, and one that is only touched does not.
-# beside: others
 # time-limit: 400
 set -u
 cd "$(dirname "$0")/../.." || exit 1

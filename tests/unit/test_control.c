@@ -16,13 +16,14 @@ enum { RATE = 200, SECONDS = 60, COUNT = RATE * SECONDS };
 struct world {
     double hiccup_from_s, hiccup_to_s, inject_s, release_s, slow;
     uint64_t arm;
+    bool half; /* the hiccup takes every other request */
 };
 
 static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
     const struct world *world = context;
     double at_s = (double)index / RATE, noise = (double)(rng_draw(7, world->arm, 0, index) >> 11) * 0x1p-53;
-    bool hiccup = at_s >= world->hiccup_from_s && at_s < world->hiccup_to_s, fault = at_s >= world->inject_s && at_s < world->release_s;
+    bool hiccup = at_s >= world->hiccup_from_s && at_s < world->hiccup_to_s && !(world->half && index % 2), fault = at_s >= world->inject_s && at_s < world->release_s;
 
     *ret_request = (struct est_request){ .planned_s = at_s, .latency_s = (0.01 + 0.001 * noise) * (hiccup ? 3 : 1) * (fault ? world->slow : 1),
                                          .good = !(hiccup && world->slow == 0) && !(fault && world->slow == 0) };
@@ -76,6 +77,10 @@ static void the_difference_is_judged(void **state)
     assert_int_equal(excused, 2 * RATE);
     assert_int_equal(result.verdict, EST_CONVERGED);
     assert_int_equal(result.redegradations, 0);
+    const struct world all = { .hiccup_from_s = 30, .hiccup_to_s = 35, .arm = 1 }, half = { .hiccup_from_s = 30, .hiccup_to_s = 35, .half = true, .arm = 2 };
+    result = judge(&all, &half, EST_GOODPUT_RATIO, &excused);
+    assert_int_equal(excused, 5 * RATE / 2);
+    assert_true(fabs(result.loss_to_hold_s - 2.5) < 0.1 && fabs(result.dip_depth - 0.5) < 0.1);
     result = judge(&treatment, &control, EST_ERROR_RATIO, NULL);
     assert_int_equal(result.verdict, EST_CONVERGED);
     assert_true(fabs(result.convergence_from_release_s) < 0.1);
