@@ -3,31 +3,16 @@
 # replies; afterwards, also when parts of the run die in the middle, no slot of the server's objects leads into the library, judged by
 # its memory, and it serves.
 # time-limit: 180
-import json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from attached import SCALE, read, slots, until
 
 BUILD = os.path.realpath(os.environ.get("BUILD", "build"))
 PERTURB = os.path.join(BUILD, "perturb")
-SCALE = float(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
 PLAYBOOK = "tests/e2e/playbooks/attach.yaml"
 PINGS, LATE_S, LEASE_S = 40, 0.020, 1.0
 KILL = signal.SIGKILL
-
-
-def read(path):
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def until(look, seconds):
-    deadline = time.monotonic() + seconds * SCALE
-    while time.monotonic() < deadline:
-        if look():
-            return True
-        time.sleep(0.01)
-    return bool(look())
 
 
 class Client:
@@ -85,24 +70,7 @@ class Scene:
         return '"fault_armed"' in read(self.out + "/events.jsonl")
 
     def slots(self):
-        """How many words of its objects' data lead into the library."""
-        ranges, places = [], []
-        for line in read(f"/proc/{self.server.pid}/maps").splitlines():
-            first, last = (int(part, 16) for part in line.split()[0].split("-"))
-            path = line.split(maxsplit=5)[5] if len(line.split()) > 5 else ""
-            if path.endswith("/libperturb.so"):
-                ranges.append((first, last))
-            elif path.startswith("/") and "x" not in line.split()[1] and line.split()[1].endswith("p") and last - first < 1 << 22:
-                places.append((first, last))
-        if not ranges:
-            return 0
-        low, high, count = min(r[0] for r in ranges), max(r[1] for r in ranges), 0
-        with open(f"/proc/{self.server.pid}/mem", "rb", 0) as memory:
-            for first, last in places:
-                memory.seek(first)
-                words = memory.read(last - first)
-                count += sum(low <= word < high for (word,) in struct.iter_unpack("<Q", words[: len(words) // 8 * 8]))
-        return count
+        return slots(self.server.pid)
 
     def perturb(self, *words):
         return subprocess.run([PERTURB, *words], capture_output=True, text=True, env=self.env, timeout=60 * SCALE)
