@@ -18,7 +18,7 @@ $(BUILD)/tests/fixtures/victim_code_static: tests/fixtures/victim_code.c $(BUILD
 $(BUILD)/tests/fixtures/code_idle_off: tests/fixtures/code_idle.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,'$< (off)')$(CC) $(filter-out -MMD -MP,$(all_cflags)) $(all_ldflags) -DPERTURB_POINTS_OFF -o $@ $<
-$(BUILD)/tests/fixtures/victim_code_cpp: tests/fixtures/code/first.cc tests/fixtures/code/second.cc tests/fixtures/code/shared.h shims/include/perturb.h
+$(BUILD)/tests/fixtures/victim_code_cpp: tests/fixtures/code/first.cc tests/fixtures/code/second.cc tests/fixtures/code/shared.hh shims/include/perturb.h
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)$(CXX) -std=c++11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -I. $(LDFLAGS) -o $@ $(filter %.cc,$^) -lpthread
 $(BUILD)/tests/fixtures/attach_server: tests/fixtures/code/attach_server.cc

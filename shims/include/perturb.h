@@ -18,8 +18,8 @@
  *   section perturb_points   one record a place: struct perturb_point
  *   note "perturb", type 1   where this object's struct perturb_gate is: 8 bytes, counted from themselves
  *   perturb_points_come()    of the library: called as an object is loaded, which tells of those that come later, by dlopen(3) */
-#ifndef PERTURB_H
-#define PERTURB_H
+#ifndef PERTURB_PERTURB_H
+#define PERTURB_PERTURB_H
 
 #include <stdint.h>
 
