@@ -7,6 +7,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 bindir   = $(PREFIX)/bin
 libdir   = $(PREFIX)/lib/perturb
+includedir = $(PREFIX)/include
+pkgconfigdir = $(PREFIX)/lib/pkgconfig
 datadir  = $(PREFIX)/share/perturb
 docdir   = $(PREFIX)/share/doc/perturb
 
@@ -195,6 +197,11 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
 	install -m 755 $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)/perturb-proxy
 	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(DESTDIR)$(libdir)
+	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
+	install -d $(DESTDIR)$(includedir) $(DESTDIR)$(pkgconfigdir)
+	install -m 644 shims/include/perturb.h $(DESTDIR)$(includedir)/perturb.h
+	printf 'includedir=%s\nlibrary=%s\n\nName: perturb\nDescription: Fault points for programs under perturb\nVersion: %s\nCflags: -I$${includedir}\n' \
+	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc
 	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -d $(DESTDIR)$(datadir)/playbooks/nginx
 	install -m 755 playbooks/nginx/start $(DESTDIR)$(datadir)/playbooks/nginx
@@ -205,6 +212,7 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 
 uninstall: ## Remove what install copied
 	rm -f $(DESTDIR)$(bindir)/perturb $(DESTDIR)$(bindir)/perturb-proxy
+	rm -f $(DESTDIR)$(includedir)/perturb.h $(DESTDIR)$(pkgconfigdir)/perturb.pc
 	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir)
 
 clean: ## Remove $(BUILD)

@@ -404,8 +404,9 @@ static void preview_targets(const struct playbook *playbook)
             printf(" %s", targets[i].command.items[j]);
         if (targets[i].pid != ABSENT)
             printf(" pid %lld", (long long)targets[i].pid);
-        printf("%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
-               targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "");
+        printf("%s%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
+               targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "",
+               targets[i].attach == 1 ? ", attached for call faults, detached from the journal" : "");
     }
     for (size_t i = 0; i < playbook->proxies.count; i++)
         if (!proxies[i].captures)

@@ -174,6 +174,12 @@ int run_choose_backend(struct run *run, struct target_run *target);
 int run_prepare(struct run *run);
 void run_take_event(void *context, const struct event *event);
 
+/* Something that a run changes is journalled by the guardian before it is done: a verb of undo.h and its argument. 0 or -errno. */
+int run_journal(struct run *run, const char *verb, const char *argument);
+
+/* ---- attach.c: a target that already runs gets the shim, and a page. 0, or -errno with an error added. */
+int run_attach(struct run *run, struct target_run *target);
+
 /* ---- capture.c ---- */
 int run_choose_captures(struct run *run);                                             /* how; before anything listens */
 int run_capture_spec(const struct run *run, size_t proxy, struct proxy_spec *spec);   /* what the wire is to know of it */

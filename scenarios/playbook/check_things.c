@@ -38,6 +38,9 @@ void check_targets(const struct checker *checker)
             check_refuse(checker, command, "target '%s': the command is empty%s", target->name, "");
         else if (ways != 1 && !unread)
             check_refuse(checker, target->node, "target '%s' needs exactly one of command, pid, unit, cgroup, address%s", target->name, "");
+        if (target->attach == 1 && (target->command.count || target->address))
+            check_refuse(checker, check_member(target->node, "attach"), "attach is for a pid, unit or cgroup; '%s' has %s", target->name,
+                         target->address ? "an address" : "a command, which starts with the shim");
         if (target->address && !is_endpoint(target->address, false))
             check_refuse(checker, check_member(target->node, "address"), "address: '%s' is no HOST:PORT%s", target->address, "");
         if (target->ready.tcp && !is_endpoint(target->ready.tcp, false))

@@ -31,6 +31,8 @@ static const struct key_desc target_keys[] = {
     { "address", KEY_TEXT, AT(target, address), .help = "HOST:PORT of something reached only by network." },
     { "ready", KEY_SECTION, AT(target, ready), .section = &ready_section, .help = "How to know that it serves." },
     { "shim", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, shim), .help = "Load libperturb.so though no fault asks for it." },
+    { "attach", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, attach),
+      .help = "pid, unit, cgroup: bring the shim into its processes for call faults, and out of action again at the end of the run." },
     { "backend", VALUE(UNIT_ENUM, 0, 2, TARGET_BACKEND_AUTO), AT(target, backend), .words = "auto preload seccomp",
       .help = "How call faults get into it: the preload shim, or a supervisor (static and Go programs). auto looks at the program." },
     { "locks", KEY_SECTION, AT(target, locks), .section = &lock_section, .help = "What it does with its locks." },

@@ -50,6 +50,7 @@ struct target {
     int64_t shim; /* 1: load libperturb.so though no fault asks for it */
     int64_t backend; /* enum target_backend */
     struct lock_watch locks;
+    int64_t attach;  /* 1: a target that already runs is attached for call faults, and detached at the end */
 };
 
 enum capture_via { CAPTURE_VIA_AUTO, CAPTURE_VIA_NFTABLES, CAPTURE_VIA_SHIM };
