@@ -79,7 +79,7 @@ static uint64_t due_ns(const struct arrival *arrival, double count)
     bool last = piece == &arrival->pieces[arrival->piece_count - 1];
     double s = piece->start_s + seconds_into(&piece->segment, count - piece->start_count, last);
 
-    return s * (double)NS_PER_S < 1.8e19 ? (uint64_t)(s * (double)NS_PER_S) : UINT64_MAX;
+    return s * (double)NS_PER_S < 1.8e19 ? (uint64_t)(s * (double)NS_PER_S + 0.5) : UINT64_MAX;
 }
 
 /* ---- Poisson ------------------------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  *    request and refuses the second, so that one request stays one attempt (it is then a reset).
  * 4. A slot's handle is set up for one request of the mix, anew only when its next one is another.
  * 5. With HTTP/2 requests wait for a connection that is being made rather than make another (CURLOPT_PIPEWAIT), and share it; one
- *    that is given up resets its stream and leaves the connection to the others.
+ *    that is given up resets its stream and leaves the connection to the others. libcurl 7.88 fails the second request on a
+ *    connection by prior knowledge (CURLE_HTTP2): before 8.0 each such request has a connection of its own.
  * Source: curl_multi_socket_action(3), CURLMOPT_TIMERFUNCTION(3), CURLOPT_PREREQFUNCTION(3), CURLOPT_RESOLVE(3). */
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -23,7 +24,7 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
-enum { TRACE_HEADER_SIZE = 80, ADDRESSES_MAX = 4096 };
+enum { TRACE_HEADER_SIZE = 80, ADDRESSES_MAX = 4096, SHARES_SINCE = 0x080000 };
 
 struct http_slot {
     CURL *easy;
@@ -329,6 +330,11 @@ static int slot_open(struct load *load, uint32_t number)
     SET(CURLOPT_PREREQDATA, slot);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, load);
+    if (version_option(spec) == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE && curl_version_info(CURLVERSION_NOW)->version_num < SHARES_SINCE) {
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
+    SET(CURLOPT_CAPATH, NULL); /* with a directory libcurl reads all certificates for each connection: 20 ms and more of the loop */
     if (spec->ca_file)
         SET(CURLOPT_CAINFO, spec->ca_file);
     if (spec->is_insecure) {
