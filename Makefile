@@ -38,7 +38,7 @@ include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk contro
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
 PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev
+            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev libpq:libpq-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
@@ -162,6 +162,9 @@ bench: $(bench_programs) $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixture
 bench-shims: $(BUILD)/tests/bench/bench_shims $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures of the in-process faults, beside libfiu, strace, libfaketime (BENCH=idle,armed,... ROUNDS=7)
 	@BUILD=$(BUILD) tests/run bench shims
 
+bench-load: $(BUILD)/tests/bench/bench_load ## Figures of the load generator against redis-server and nginx
+	@BUILD=$(BUILD) tests/run bench load
+
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 deps: ## Install the Debian packages that build and tests need
 	@tests/support/deps
@@ -222,5 +225,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench bench-shims deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all check check_binaries test prove truth bench bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all

@@ -41,7 +41,7 @@ static void set_context(const struct run *run, struct est_context *context)
  * after it is good. A return earlier than the release by no more than a deadline is therefore the release's own work. */
 static void credit_release(const struct workload *workload, struct est_result *result)
 {
-    double deadline_s = (double)(workload->http.url ? workload->http.timeout : workload->resp.timeout) / 1e9;
+    double deadline_s = (double)workload->timeout / 1e9;
 
     if (result->verdict == EST_RECOVERED_UNDER_FAULT && result->convergence_from_release_s > -deadline_s - 2 * result->bin_s)
         result->verdict = EST_CONVERGED;

@@ -4,7 +4,7 @@ srcs-controller += controller/run/journal.c controller/run/undo.c controller/run
                    controller/run/live.c controller/run/conduct.c controller/run/finish.c controller/run/expect.c controller/run/judge.c \
                    controller/run/document.c controller/run/run.c controller/run/recover.c \
                    controller/run/guardian_setup.c controller/run/guardian_messages.c controller/run/rollback.c
-srcs-controller += controller/run/backend.c controller/run/attach.c
+srcs-controller += controller/run/backend.c controller/run/attach.c controller/run/workload.c
 srcs-controller += controller/run/guardian_capture.c controller/run/capture.c
 srcs-controller += controller/run/host_place.c controller/run/host_memory.c controller/run/host_helpers.c controller/run/host_partition.c \
                    controller/run/host_preview.c

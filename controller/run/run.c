@@ -127,7 +127,7 @@ static int allocate(struct run *run)
 static void release_memory(struct run *run)
 {
     for (size_t i = 0; run->loads && i < run->playbook->loads.count; i++)
-        load_free(run->loads[i].generator);
+        workload_done(&run->loads[i]);
     for (size_t i = 0; run->probes && i < run->playbook->probes.count; i++)
         prober_free(run->probes[i].prober);
     event_log_close(&run->log);

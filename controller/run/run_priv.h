@@ -6,6 +6,7 @@
 #define PERTURB_RUN_RUN_PRIV_H
 
 #include "controller/estimate/estimate.h"
+#include "controller/load/arrival.h"
 #include "controller/load/load.h"
 #include "controller/probe/evidence.h"
 #include "controller/probe/probe.h"
@@ -56,10 +57,20 @@ struct target_run {
     cJSON *locks_found; /* for the result document, from the end on */
 };
 
+struct run;
+
 struct load_run {
     const struct workload *workload;
     struct load *generator; /* NULL before it started */
+    struct arrival *arrival;    /* the generator's plan; NULL for a constant rate */
+    struct load_request *mix;   /* what it was made of, the texts borrowed from the playbook */
+    char *datagram;             /* of a payload in hex */
 };
+
+/* workload.c: makes the generator of load->workload, with all it borrows. 0 or -EINVAL, with findings in run->errs. */
+int workload_new(struct run *run, struct load_run *load);
+void workload_done(struct load_run *load); /* accepts one that was never made */
+
 
 /* How a proxy of the playbook comes to its connections. */
 struct capture_run {

@@ -31,6 +31,8 @@ void choose_signals(const struct checker *checker);
 /* check_things.c */
 void check_targets(const struct checker *checker);
 void check_proxies(const struct checker *checker);
+
+/* check_loads.c */
 void check_loads(const struct checker *checker);
 
 /* check_probes.c */

@@ -65,38 +65,6 @@ static const struct key_desc proxy_keys[] = {
 static const struct section_desc proxy_section = { "proxy", sizeof(struct proxy), KEYS(proxy_keys), offsetof(struct proxy, node),
                                                    offsetof(struct proxy, name), .help = "A place on the wire." };
 
-static const struct key_desc http_keys[] = {
-    { "url", KEY_TEXT, AT(http_load, url), .required = true, .help = "What is requested." },
-    { "method", KEY_TEXT, AT(http_load, method), .help = "Default GET, or POST with a body." },
-    { "headers", KEY_PAIRS, AT(http_load, headers), .words = ": ", .help = "Headers of every request." },
-    { "body", KEY_TEXT, AT(http_load, body), .help = "Body of every request." },
-    { "status", KEY_TEXTS, AT(http_load, status), .help = "Statuses that are good: 200 or 200-299 (the default)." },
-    { "expect", KEY_TEXT, AT(http_load, expect), .help = "A text that a good answer holds." },
-    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(http_load, timeout),
-      .help = "Deadline of a request, from its planned instant." },
-};
-static const struct section_desc http_section = { "http", sizeof(struct http_load), KEYS(http_keys), NO_NODE, NO_NAME,
-                                                  .help = "Load over HTTP/1.1." };
-
-static const struct key_desc resp_keys[] = {
-    { "url", KEY_TEXT, AT(resp_load, url), .required = true, .help = "redis://HOST:PORT." },
-    { "command", KEY_TEXTS, AT(resp_load, command), .help = "Command and arguments. Default PING." },
-    { "expect", KEY_TEXT, AT(resp_load, expect), .help = "A text that a good reply holds." },
-    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(resp_load, timeout),
-      .help = "Deadline of a request, from its planned instant." },
-};
-static const struct section_desc resp_section = { "resp", sizeof(struct resp_load), KEYS(resp_keys), NO_NODE, NO_NAME,
-                                                  .help = "Load over RESP, the Redis protocol." };
-
-static const struct key_desc load_keys[] = {
-    { "http", KEY_SECTION, AT(workload, http), .section = &http_section, .help = "HTTP/1.1 requests." },
-    { "resp", KEY_SECTION, AT(workload, resp), .section = &resp_section, .help = "Redis commands." },
-    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .required = true, .help = "Requests planned per second." },
-    { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections; 0 chooses." },
-};
-static const struct section_desc load_section = { "load", sizeof(struct workload), KEYS(load_keys), offsetof(struct workload, node),
-                                                  offsetof(struct workload, name), .help = "Open-loop load: the measuring stick." };
-
 static const struct key_desc bound_keys[] = {
     { "signal", KEY_TEXT, AT(bound, signal_text), .required = true, .help = "LOAD.goodput, .errors, .rate, .p50 to .p99.9; PROBE, PROBE.max, .min, .last, .rate, .up, .p50 to .p99.9." },
     { "min", KEY_TEXT, AT(bound, min_text), .help = "At least this." },

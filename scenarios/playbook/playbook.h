@@ -76,11 +76,17 @@ struct proxy {
     int64_t idle;     /* ns, UDP: a session nobody used for so long ends */
 };
 
+/* ---- loads: a table of kinds in check_loads.c, their keys in keys_load.c ---- */
+
+enum load_kind { WORKLOAD_HTTP, WORKLOAD_RESP, WORKLOAD_TCP, WORKLOAD_UDP, WORKLOAD_POSTGRES, WORKLOAD_KINDS };
+
 struct http_load {
     const char *url, *method, *body;
     struct text_list headers; /* "Name: value" */
     struct text_list status;  /* "200", "200-299" */
-    const char *expect;
+    struct text_list json;    /* "PATH=value" */
+    const char *expect, *version, *ca;
+    int64_t insecure;
     int64_t timeout;
 };
 
@@ -91,12 +97,59 @@ struct resp_load {
     int64_t timeout;
 };
 
+struct tcp_load {
+    const char *url, *send, *expect, *until;
+    int64_t bytes;
+    int64_t timeout;
+};
+
+struct udp_load {
+    const char *url, *send, *hex, *expect;
+    int64_t token_at, token_bytes, reply_token_at; /* ABSENT: as token_at */
+    int64_t timeout;
+};
+
+struct postgres_load {
+    const char *url, *query, *value, *expect;
+    int64_t timeout;
+};
+
+/* One request of a mix: what it does not say is as in the load's section. */
+struct request {
+    const struct node *node;
+    int64_t weight;
+    const char *url, *method, *body, *send, *query, *value, *expect;
+    struct text_list headers, status, json, command;
+    uint16_t status_min, status_max; /* of `status`; 0: as in the load */
+};
+
+#define ARRIVAL_SHAPE_WORDS "constant ramp step spike rates instants"
+enum arrival_shape { ARRIVAL_CONSTANT, ARRIVAL_RAMP, ARRIVAL_STEP, ARRIVAL_SPIKE, ARRIVAL_RATES, ARRIVAL_INSTANTS };
+
+struct arrival_plan {
+    int64_t shape;   /* enum arrival_shape */
+    int64_t spacing; /* 1: Poisson */
+    int64_t to;      /* millihertz */
+    int64_t at, length;
+    const char *file;
+};
+
 struct workload {
     const char *name;
     const struct node *node;
     struct http_load http;
     struct resp_load resp;
-    int64_t rate, connections;
+    struct tcp_load tcp;
+    struct udp_load udp;
+    struct postgres_load postgres;
+    struct section_list requests; /* struct request */
+    struct arrival_plan arrival;
+    int64_t rate, connections; /* rate: millihertz, ABSENT where a recording has it */
+
+    enum load_kind kind; /* from here on found by check_loads */
+    const char *url;
+    int64_t timeout; /* ns */
+    uint16_t status_min, status_max;
 };
 
 /* ---- probes: a table of kinds in check_probes.c ---- */
