@@ -101,8 +101,8 @@ int playbook_signal(const struct playbook *playbook, const struct node *node, co
     return 0;
 }
 
-static int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key,
-                            const char *text, int64_t *ret_value)
+int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key, const char *text,
+                     int64_t *ret_value)
 {
     char place[ERR_WHERE_MAX];
 

@@ -6,23 +6,11 @@
 #ifndef PERTURB_PLAYBOOK_PLAYBOOK_H
 #define PERTURB_PLAYBOOK_PLAYBOOK_H
 
+#include "scenarios/playbook/probes.h"
 #include "scenarios/playbook/spec.h"
 #include "scenarios/playbook/variables.h"
 
 #include <stdbool.h>
-
-#define ABSENT INT64_MIN
-
-struct text_list {
-    const char **items; /* NULL-terminated, so that it is an argv */
-    size_t count;
-};
-
-/* A list or named map of one section. */
-struct section_list {
-    void *items;
-    size_t count;
-};
 
 struct ready_probe {
     const char *tcp, *http; /* one of them */
@@ -96,41 +84,6 @@ struct workload {
     struct http_load http;
     struct resp_load resp;
     int64_t rate, connections;
-};
-
-/* ---- probes: a table of kinds in check_probes.c ---- */
-
-enum probe_kind { PROBE_PROC, PROBE_COMMAND, PROBE_JSON, PROBE_KINDS };
-
-#define PROC_FIELD_WORDS "tasks descriptors rss cpu processes"
-enum proc_field { PROC_TASKS, PROC_DESCRIPTORS, PROC_RSS, PROC_CPU, PROC_PROCESSES };
-
-struct proc_probe {
-    const char *target;
-    int64_t field; /* enum proc_field */
-};
-
-struct command_probe {
-    struct text_list run;
-    const char *path; /* into its output as JSON; NULL: the first number */
-};
-
-struct json_probe {
-    const char *url, *path;
-};
-
-#define PROBE_UNIT_WORDS "number count bytes seconds share per_s bytes_per_s"
-
-struct probe {
-    const char *name;
-    const struct node *node;
-    struct proc_probe proc;
-    struct command_probe command;
-    struct json_probe json;
-    int64_t every, timeout;
-    int64_t unit_word, better; /* better: 0 lower, 1 higher */
-    enum probe_kind kind; /* which of the sections was given */
-    enum unit unit;
 };
 
 enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE, SIGNAL_PROBE };
