@@ -16,7 +16,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
+enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 48, RUN_EFFECTS_MAX = 8 };
 
 enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
 

@@ -130,11 +130,13 @@ method:
 YAML
 } > "$work/all.yaml"
 
-echo 1..17
+echo 1..18
 "$BUILD/perturb" check "$work/all.yaml" > "$work/log" 2>&1
 check "the playbook is sound" test $? -eq 0
 "$BUILD/perturb" run "$work/all.yaml" --out "$work/all" > "$work/log" 2>&1
-check "it runs and passes" test $? -eq 0
+status=$?
+cp "$work/log" "$work/run.log"
+check "it runs and passes" test "$status" -eq 0
 check "http: a page has a latency, a sick one none, but a status" result all \
     'p["page"]["failed"] == 0 and 0 < min(v("page")) < 1 and p["sick"]["failed"] == p["sick"]["samples"] and "503" in p["sick"]["last_failure"] and set(v("status")) == {503}'
 check "http and tcp: up is 0 or 1" result all 'set(v("sick-up")) == {0} and set(v("wall")) == {0} and p["wall"]["failed"] == 0'
@@ -155,6 +157,10 @@ check "health: well, then ill, then well; the weights count" result all \
     '(lambda h: h["baseline"] > 0.95 and abs(h["worst"] - 0.25) < 0.05 and h["after"] > h["fault"] and h["service"] == "shop" and h["known"] > 0.9)(d["health"][0])'
 check "health: no data is unknown, and bad only where that is asked for" result all \
     '[(h["known"], h["baseline"]) for h in d["health"] if h["name"] in ("unknown", "dead")] == [(0, None), (1, 0)] and "nothing" in p["unknown"]["last_failure"]'
+
+"$BUILD/perturb" report "$work/all" --format markdown > "$work/all.md" 2>> "$work/log"
+check "every report shows the scores" test "$(grep -c '^Health  *health of shop: 100 % before, ' "$work/run.log")" -eq 1 -a \
+    "$(grep -c '### Health' "$work/all.md")" -eq 1 -a "$(grep -c 'main.errors' "$work/all/report.html")" -ge 1
 
 # One spike is past the 95th percentile of 2 s of samples only for less than three judgements; a level that stays is not.
 {
