@@ -63,7 +63,7 @@ while :; do
     n=$((n + 1))
     echo "gc $n @1.0s 3%: 1.0+2.0+1.5 ms clock, 0.12+0.21/0.85/0.32+0.2 ms cpu, 4->5->2 MB, 5 MB goal, 8 P"
     echo "lag=$((n % 7)).5 s"
-    sleep 0.1
+    read -r -t 0.1 <> <(:)
 done
 SH
 cat > "$work/nginx.conf" <<'CONF'
@@ -96,7 +96,7 @@ YAML
   redis: {command: [redis-server, --port, \"\${port.redis}\", --save, \"\"], ready: {tcp: \"127.0.0.1:\${port.redis}\"}}\\
   nginx: {command: [nginx, -p, $work, -c, $work/nginx.conf], ready: {tcp: \"127.0.0.1:$nginx_port\"}}\\
   prometheus: {command: [python3, $work/prometheus.py, \"\${port.prometheus}\"], ready: {http: \"http://127.0.0.1:\${port.prometheus}/ready\"}}\\
-  chatter: {command: [sh, $work/chatter.sh]}"
+  chatter: {command: [bash, $work/chatter.sh]}"
     cat <<YAML
 probes:
   page:     {http: {url: "http://127.0.0.1:$nginx_port/"}, every: 100ms}
