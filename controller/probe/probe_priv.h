@@ -55,6 +55,10 @@ int reading_run(struct reading *reading, const struct text_list *command, char *
 /* What the kernel tells of a target and its children, as text. 0, or reading_fail's result. */
 int evidence_proc(struct reading *reading, const char *target, struct buf *content);
 
+/* Stacks of a target's and its children's threads, `samples` times; what was read by then where the reading is over. 0, or
+ * reading_fail's result. */
+int evidence_stacks(struct reading *reading, const char *target, int64_t samples, struct buf *content);
+
 /* The number at a path such as "pools[0].active" or "a[\"b.c\"].d" of a JSON text; booleans are 0 and 1, texts that are numbers count.
  * 0, -EINVAL for no JSON or a bad path, -ENOENT, -EDOM for no number. */
 int json_number_at(const char *text, const char *path, double *ret_value);

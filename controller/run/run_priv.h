@@ -260,6 +260,9 @@ void run_poll_evidence(struct run *run); /* `during` that is due; events of what
 void run_end_evidence(struct run *run);
 cJSON *run_describe_evidence(const struct run *run);
 
+/* ---- evidence_diff.c ---- */
+cJSON *run_evidence_diff(const struct run *run, const struct evidence_run *after); /* since `before`; NULL where there is none */
+
 /* ---- live.c ---- */
 void live_start(struct run *run);
 void live_draw(struct run *run, uint64_t now_ns);

@@ -137,9 +137,9 @@ enum evidence_when { EVIDENCE_BEFORE = 1, EVIDENCE_DURING = 2, EVIDENCE_AFTER = 
 struct evidence {
     const char *name;
     const struct node *node;
-    const char *url, *proc; /* one of the three; proc: a target */
+    const char *url, *proc, *stacks; /* one of them and the command; proc, stacks: a target */
     struct text_list command, when;
-    int64_t at, timeout, size_max;
+    int64_t at, timeout, size_max, samples;
     uint32_t moments; /* enum evidence_when; 0: only when a guard asks */
 };
 

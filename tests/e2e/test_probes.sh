@@ -130,7 +130,7 @@ method:
 YAML
 } > "$work/all.yaml"
 
-echo 1..20
+echo 1..22
 "$BUILD/perturb" check "$work/all.yaml" > "$work/log" 2>&1
 check "the playbook is sound" test $? -eq 0
 "$BUILD/perturb" run "$work/all.yaml" --out "$work/all" > "$work/log" 2>&1
@@ -201,6 +201,12 @@ check "a sliding 95th percentile: not at the spike, at the third breach in a row
     '(lambda g: g["breached"] and g["tripped_s"] - d["faults"][0]["armed_s"] > 3.9 and 0.35 < g["tripped_s"] - g["breached_s"] < 2)(d["guards"][0])'
 
 # Inside a target, over two repetitions and a restart.
+# Dumps of Go's tasks, one task the more each time; their form is that of the runtime.
+cat > "$work/dump.sh" <<'SH'
+echo x >> "$1"
+printf 'goroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n'
+grep -n x "$1" | sed 's|^\([0-9]*\):x|\ngoroutine 10\1 [chan receive]:\nmain.worker(0xc00001c0a0)\n\t/src/main.go:20 +0x1d\ncreated by main.main in goroutine 1\n\t/src/main.go:30 +0x85|'
+SH
 {
     head_of
     cat <<YAML
@@ -209,6 +215,9 @@ probes:
   seen:   {fault: {fault: inner, field: matched}, every: 50ms}
   anew:   {process: {target: store, field: restarts}, every: 50ms}
   runs:   {process: {target: store}, every: 20ms}
+captures:
+  stacks: {stacks: store, when: [before], samples: 2}
+  tasks:  {command: [sh, $work/dump.sh, $work/dumps], when: [before, after]}
 method:
   - {fault: latency, name: inner, point: send, target: store, latency: 1ms, for: 500ms, repeat: 2, every: 1s}
   - {fault: restart, target: store, down: 200ms, at: 2500ms, for: 500ms}
@@ -218,6 +227,10 @@ YAML
 check "fault: counted inside a target, repetitions summed" result inner \
     '[f["fired"] > 10 for f in d["faults"][:2]] == [True, True] and max(v("inner")) == sum(f["fired"] for f in d["faults"] if f["name"].startswith("inner")) and max(v("seen")) >= max(v("inner"))'
 check "process: a restart is counted, and what lies between seen" result inner 'v("anew")[0] == 0 and v("anew")[-1] == 1 and min(v("runs")) == 0 and v("runs")[-1] == 1'
+check "captures: the stacks of a target, each sample" test "$(grep -c '^--- sample [12] of 2, process' "$work/inner/captures/stacks.before")" -eq 2 -a \
+    "$(grep -c '^  main+0x' "$work/inner/captures/stacks.before")" -eq 2
+check "captures: between two dumps of Go's tasks one has grown" result inner \
+    '[c["diff"]["growth"]["after"] - c["diff"]["growth"]["before"] for c in d["captures"] if "diff" in c] == [1]'
 
 sed 's/lag=(\[0-9.\]+) s/lag=(/' "$work/all.yaml" > "$work/wrong.yaml"
 "$BUILD/perturb" check "$work/wrong.yaml" > "$work/log" 2>&1
