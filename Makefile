@@ -30,13 +30,16 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 .SECONDARY:
 .SUFFIXES:
 
+# An optional library: the probe `postgres` is off without it.
+PKG_CONFIG ?= pkg-config
+has_libpq := $(shell $(PKG_CONFIG) --exists libpq 2>/dev/null && echo yes)
+
 # ---- what the folders list -------------------------------------------------------------------------------------------
 programs :=
 include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk controller/module.mk \
                    scenarios/*/module.mk shims/*/module.mk controller/*/module.mk playbooks/*/module.mk)
 
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
-PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
             libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev libpq:libpq-dev
 test_packages := cmocka:libcmocka-dev
@@ -50,8 +53,9 @@ missing := $(foreach p,$(packages),$(shell $(PKG_CONFIG) --exists $(firstword $(
 ifneq ($(strip $(missing)),)
 $(error missing libraries; on Debian: apt-get install $(missing)  (or: make deps))
 endif
-lib_flags  := $(shell $(PKG_CONFIG) --cflags $(package_names))
-libs       := $(shell $(PKG_CONFIG) --libs $(filter-out liburing,$(package_names))) -lm
+lib_flags  := $(shell $(PKG_CONFIG) --cflags $(package_names) $(if $(has_libpq),libpq))
+$(if $(has_libpq),,$(info perturb: without libpq (Debian: libpq-dev): the probe `postgres` is refused))
+libs       := $(shell $(PKG_CONFIG) --libs $(filter-out liburing,$(package_names)) $(if $(has_libpq),libpq)) -lm
 uring_libs := $(shell $(PKG_CONFIG) --libs liburing)
 cmocka_libs := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 endif

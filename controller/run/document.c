@@ -540,7 +540,7 @@ static void put_quality(const struct run *run, const struct judgement *judgement
 
 cJSON *run_document(struct run *run, struct judgement *judgement)
 {
-    cJSON *document = cJSON_CreateObject();
+    cJSON *document = cJSON_CreateObject(), *health = run_describe_health(run);
 
     cJSON_AddNumberToObject(document, "schema", 1);
     cJSON_AddItemToObject(document, "run", describe_run(run));
@@ -551,6 +551,8 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     cJSON_AddItemToObject(document, "loads", describe_loads(run));
     if (run->playbook->probes.count)
         cJSON_AddItemToObject(document, "probes", run_describe_probes(run));
+    if (health)
+        cJSON_AddItemToObject(document, "health", health);
     cJSON_AddItemToObject(document, "faults", describe_faults(run));
     cJSON_AddItemToObject(document, "steady_state", describe_steady(run));
     cJSON_AddItemToObject(document, "expect", judgement->expect);

@@ -360,8 +360,7 @@ static int find_running(struct run *run, struct target_run *target)
         return wanted->attach == 1 ? run_attach(run, target) : refuse_bare(run, target);
     page_state(target->page, &state);
     run->epoch = MAX(run->epoch, state.epoch); /* whoever armed it before counted too */
-    if (journal_page(run, UNDO_RELEASE, name) == 0 && run_locks_begin(run, target) == 0)
-    if (run_journal(run, UNDO_RELEASE, name) == 0)
+    if (run_journal(run, UNDO_RELEASE, name) == 0 && run_locks_begin(run, target) == 0)
         return run_captures_by_shim(run, wanted) ? run_arm_page(run, target) : 0;
     return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                     "the undo of the page of '%s' cannot be journalled", wanted->name);

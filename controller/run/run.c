@@ -339,7 +339,7 @@ static int set_up(struct run *run, struct errs *errs)
     run->started_wall_ns = clock_wall_ns();
     name_run(run);
     name_series(run);
-    if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0)
+    if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0 || run_check_probes(run->playbook, errs) < 0)
         return -EINVAL;
     result = registry_open(&run->registry);
     if (result < 0)
@@ -448,6 +448,7 @@ int run_preview(const struct run_request *request, struct errs *errs)
         preview_method(request, playbook, errs);
         printf("  nothing was started\n");
         check_programs(&run, errs);
+        run_check_probes(playbook, errs);
     }
     playbook_done(playbook);
     free(playbook);

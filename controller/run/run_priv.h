@@ -17,7 +17,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
+enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 48, RUN_EFFECTS_MAX = 8 };
 
 enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
 
@@ -140,6 +140,7 @@ struct run {
     struct target_run *targets;
     struct load_run *loads;
     struct probe_run *probes;
+    bool executors_silent;    /* one has not answered a probe's question: none is asked any more */
     struct probe_world world; /* what the probes' threads may ask */
     struct guard_run *guards;
     struct steady_line *steady;
@@ -215,6 +216,8 @@ void run_locks_end(struct target_run *target); /* before its page is closed */
 void run_preview_host(const struct run_request *request, const struct playbook *playbook, const struct step *step, struct errs *errs);
 
 /* ---- arm.c ---- */
+bool run_read_proxies(struct run *run);                                                   /* their counters, into run->proxies */
+void run_rule_counts(struct run *run, const struct step_run *step, struct rule_counts *ret_counts); /* up to now */
 int run_arm_page(struct run *run, struct target_run *target); /* what acts now inside it, redirects included */
 int run_arm_step(struct run *run, struct step_run *step);
 int run_release_step(struct run *run, struct step_run *step);
@@ -230,6 +233,14 @@ void run_stop_probes(struct run *run);
 double run_probe_over(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns);
 int run_probe_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
 cJSON *run_describe_probes(const struct run *run);
+
+/* ---- counters.c ---- */
+void run_tell_probes(struct run *run, uint64_t now_ns); /* those whose numbers the engine knows, where they are due */
+
+/* ---- health.c ---- */
+/* The score of a health probe over the window that ends at `now_ns`, 0 to 1; NaN when it is unknown, and then `why` says by which. */
+double run_health(const struct run *run, const struct health_probe *health, uint64_t now_ns, char *why, size_t size);
+cJSON *run_describe_health(const struct run *run); /* by phase, of each score and its parts; NULL when there is none */
 
 /* ---- series.c ---- */
 enum window_by { WINDOW_BY_PLAN, WINDOW_BY_END };
@@ -265,6 +276,9 @@ void run_tell(struct run *run, const struct guard *guard, const char *value);
 void run_poll_evidence(struct run *run); /* `during` that is due; events of what is done */
 void run_end_evidence(struct run *run);
 cJSON *run_describe_evidence(const struct run *run);
+
+/* ---- evidence_diff.c ---- */
+cJSON *run_evidence_diff(const struct run *run, const struct evidence_run *after); /* since `before`; NULL where there is none */
 
 /* ---- live.c ---- */
 void live_start(struct run *run);

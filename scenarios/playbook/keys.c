@@ -105,12 +105,14 @@ static const struct key_desc evidence_keys[] = {
     { "url", KEY_TEXT, AT(evidence, url), .help = "What a GET of this answers." },
     { "command", KEY_TEXTS, AT(evidence, command), .help = "What this program prints." },
     { "proc", KEY_TEXT, AT(evidence, proc), .help = "What the kernel tells of this target: status, limits, descriptors, tasks and what they wait for." },
+    { "stacks", KEY_TEXT, AT(evidence, stacks), .help = "The stacks of this target's threads, read from outside." },
+    { "samples", VALUE(UNIT_COUNT, 1, 1000, 1), AT(evidence, samples), .help = "stacks: how many times, 50ms apart." },
     { "when", KEY_TEXTS, AT(evidence, when), .help = "before (the injection), during, after (the observation); without it, only when a guard asks." },
     { "at", VALUE(UNIT_DURATION, 0, DAY, SECOND), AT(evidence, at), .help = "during: when, from the start of the method." },
     { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, 10 * SECOND), AT(evidence, timeout), .help = "Given up after." },
     { "size", VALUE(UNIT_SIZE, 1024, INT64_C(1) << 30, 16 << 20), AT(evidence, size_max), .help = "At most so much is kept." },
 };
-static const struct section_desc evidence_section = { "capture", sizeof(struct evidence), KEYS(evidence_keys), offsetof(struct evidence, node),
+static const struct section_desc evidence_section = { "evidence", sizeof(struct evidence), KEYS(evidence_keys), offsetof(struct evidence, node),
                                                       offsetof(struct evidence, name),
                                                       .help = "Evidence that is kept with the run. Secrets in texts are blanked." };
 

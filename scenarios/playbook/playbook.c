@@ -118,6 +118,7 @@ static int check_playbook(struct playbook *playbook, const struct playbook_optio
     check_guards(&checker);
     choose_signals(&checker);
     check_method(&checker);
+    check_probe_faults(&checker);
     hash_text(playbook);
     return 0;
 }

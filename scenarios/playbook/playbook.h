@@ -6,23 +6,11 @@
 #ifndef PERTURB_PLAYBOOK_PLAYBOOK_H
 #define PERTURB_PLAYBOOK_PLAYBOOK_H
 
+#include "scenarios/playbook/probes.h"
 #include "scenarios/playbook/spec.h"
 #include "scenarios/playbook/variables.h"
 
 #include <stdbool.h>
-
-#define ABSENT INT64_MIN
-
-struct text_list {
-    const char **items; /* NULL-terminated, so that it is an argv */
-    size_t count;
-};
-
-/* A list or named map of one section. */
-struct section_list {
-    void *items;
-    size_t count;
-};
 
 struct ready_probe {
     const char *tcp, *http; /* one of them */
@@ -152,41 +140,6 @@ struct workload {
     uint16_t status_min, status_max;
 };
 
-/* ---- probes: a table of kinds in check_probes.c ---- */
-
-enum probe_kind { PROBE_PROC, PROBE_COMMAND, PROBE_JSON, PROBE_KINDS };
-
-#define PROC_FIELD_WORDS "tasks descriptors rss cpu processes"
-enum proc_field { PROC_TASKS, PROC_DESCRIPTORS, PROC_RSS, PROC_CPU, PROC_PROCESSES };
-
-struct proc_probe {
-    const char *target;
-    int64_t field; /* enum proc_field */
-};
-
-struct command_probe {
-    struct text_list run;
-    const char *path; /* into its output as JSON; NULL: the first number */
-};
-
-struct json_probe {
-    const char *url, *path;
-};
-
-#define PROBE_UNIT_WORDS "number count bytes seconds share per_s bytes_per_s"
-
-struct probe {
-    const char *name;
-    const struct node *node;
-    struct proc_probe proc;
-    struct command_probe command;
-    struct json_probe json;
-    int64_t every, timeout;
-    int64_t unit_word, better; /* better: 0 lower, 1 higher */
-    enum probe_kind kind; /* which of the sections was given */
-    enum unit unit;
-};
-
 enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE, SIGNAL_PROBE };
 
 /* What to make of a probe's samples in a window. */
@@ -238,9 +191,9 @@ enum evidence_when { EVIDENCE_BEFORE = 1, EVIDENCE_DURING = 2, EVIDENCE_AFTER = 
 struct evidence {
     const char *name;
     const struct node *node;
-    const char *url, *proc; /* one of the three; proc: a target */
+    const char *url, *proc, *stacks; /* one of them and the command; proc, stacks: a target */
     struct text_list command, when;
-    int64_t at, timeout, size_max;
+    int64_t at, timeout, size_max, samples;
     uint32_t moments; /* enum evidence_when; 0: only when a guard asks */
 };
 
