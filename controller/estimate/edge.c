@@ -1,4 +1,4 @@
-/* Placing edges request by request; see edge.h. Values are placed by tail.c.
+/* Placing edges request by request; see edge.h. Values, and gradual recoveries of requests, are placed by tail.c.
  *
  * The isotonic crossing treats each lone failure near the edge as part of the excursion: with a band of 5 % one failure outweighs
  * the nineteen good requests before it. For a gradual recovery that is the definition. For a sudden one it is a bias of many
@@ -138,16 +138,16 @@ static int place_one(const struct view *view, const struct excursion *excursion,
 static int place_excursion(const struct view *view, struct excursion *excursion, double earliest_s, double latest_s)
 {
     double bin = view->series->bin_s, right[2], left[2];
-    int rc;
+    int rc = 0;
 
     excursion->from_s = view_time_s(view, excursion->from);
-    if (view->counted)
-        excursion->to_s = view_time_s(view, excursion->to);
     excursion->to_low_s = excursion->to_s - bin;
     excursion->to_high_s = excursion->to_s + bin;
     if (!view->counted || view->series->event == NULL)
         return 0;
-    rc = place_one(view, excursion, latest_s, false, right);
+    right[0] = right[1] = excursion->to_s;
+    if (excursion->relax.law == RELAX_NONE)
+        rc = place_one(view, excursion, latest_s, false, right);
     if (rc == 0)
         rc = place_one(view, excursion, earliest_s, true, left);
     if (rc < 0)
@@ -161,19 +161,13 @@ static int place_excursion(const struct view *view, struct excursion *excursion,
 
 int edges_place(const struct view *view, const struct noise *noise, struct excursions *found, struct span span)
 {
-    if (!view->counted) {
-        int rc = tails_place(view, noise, found, span.to);
+    int rc = tails_place(view, noise, found, span.to);
 
-        if (rc < 0)
-            return rc;
-    }
-    for (size_t i = 0; i < found->count; i++) {
+    for (size_t i = 0; rc == 0 && i < found->count; i++) {
         double earliest_s = i > 0 ? found->item[i - 1].to_s : view_time_s(view, span.from);
         double latest_s = view_time_s(view, i + 1 < found->count ? found->item[i + 1].from : span.to);
-        int rc = place_excursion(view, &found->item[i], earliest_s, latest_s);
 
-        if (rc < 0)
-            return rc;
+        rc = place_excursion(view, &found->item[i], earliest_s, latest_s);
     }
-    return 0;
+    return rc;
 }
