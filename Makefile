@@ -153,8 +153,8 @@ test: deps ## Install what is missing, then check and the tests on real servers
 prove: check_binaries ## The long proofs: physical truth, torture, kills
 	@V=1 BUILD=$(BUILD) tests/run prove
 
-truth: $(truth_programs) ## The estimator against known schedules, a table (RUNS=100 a family; into docs/estimator.md with DOCS=1)
-	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(RUNS),100) $(DOCS)
+truth: $(truth_programs) ## The estimator against known schedules, a table (TRUTH_RUNS=100 a family; into docs/estimator.md with DOCS=1)
+	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(TRUTH_RUNS),$(RUNS),100) $(DOCS)
 
 bench: $(bench_programs) $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench

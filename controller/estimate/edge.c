@@ -15,6 +15,8 @@
 
 #define STRAY_TAIL 0.001 /* failures this unlikely in the baseline are part of the excursion */
 
+enum { LOCAL_REQUESTS = 64 };
+
 /* Largest cumulative score in [least, most]; the first of equals. */
 static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, size_t most, double score_bad, double score_good)
 {
@@ -32,15 +34,34 @@ static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, 
     return at;
 }
 
+/* The likeliest number of requests before a sudden change from one share to the other. */
+static size_t likeliest(const unsigned char *bad, size_t count, size_t most, double share_out, double share_in)
+{
+    return best_prefix(bad, count, 0, most, log(share_out / share_in), log((1.0 - share_out) / (1.0 - share_in)));
+}
+
+/* Share of bad ones just before `end`, which lies behind a bad one: that one is left out. */
+static double last_share(const unsigned char *bad, size_t end)
+{
+    size_t from = end > LOCAL_REQUESTS ? end - LOCAL_REQUESTS : 0;
+    double seen = 0.0;
+
+    for (size_t i = from; i + 1 < end; i++)
+        seen += bad[i];
+    return end > from + 1 ? seen / (double)(end - from - 1) : 1.0;
+}
+
 size_t edge_search(const unsigned char *bad, size_t count, size_t least, size_t most, const struct edge_model *model)
 {
     size_t crossing = best_prefix(bad, count, least, most, 1.0 - model->limit, -model->limit), sudden;
-    double stray = 0.0;
+    double stray = 0.0, local;
 
     if (model->share_out <= model->limit)
         return crossing;
-    sudden = best_prefix(bad, count, 0, most, log(model->share_out / model->share_in),
-                         log((1.0 - model->share_out) / (1.0 - model->share_in)));
+    sudden = likeliest(bad, count, most, model->share_out, model->share_in);
+    local = last_share(bad, sudden); /* it may have come back in steps: what counts is the last */
+    if (local > model->limit && local < model->share_out)
+        sudden = likeliest(bad, count, most, local, model->share_in);
     if (sudden >= crossing)
         return crossing;
     for (size_t i = sudden; i < crossing; i++)

@@ -137,6 +137,20 @@ static bool is_believed(const struct tail *tail, const struct relax *relax, stru
            !counts_misfit(tail->view, relax, span, through, alpha);
 }
 
+static struct span part_of(const struct tail *tail, const struct excursion *excursion, double share, size_t until)
+{
+    return (struct span){.from = fallen_to(tail->view, excursion, share) + 1, .to = until};
+}
+
+/* The interval reaches the isotonic crossing too, at bin `through`. */
+static void doubt(struct excursion *placed, size_t through)
+{
+    double crossing = (double)through - (double)placed->fitted.from;
+
+    placed->relax.crossing_low = fmin(placed->relax.crossing_low, crossing);
+    placed->relax.crossing_high = fmax(placed->relax.crossing_high, crossing);
+}
+
 /* The longest part of the fall that a law explains, up to bin `through` at least; what follows is in band up to bin `until`. */
 static bool law_explains(struct tail *tail, const struct excursion *excursion, size_t through, size_t until, struct excursion *ret_placed)
 {
@@ -145,7 +159,7 @@ static bool law_explains(struct tail *tail, const struct excursion *excursion, s
     } parts[] = {{0.9, 0.2}, {0.5, 0.01}}; /* the longer part tells more, and is taken only when it fits well */
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        struct span span = {.from = fallen_to(tail->view, excursion, parts[i].share) + 1, .to = until};
+        struct span span = part_of(tail, excursion, parts[i].share, until);
         struct relax relax;
 
         if (through < span.from || !fit_laws(tail, &span, &relax) || !is_believed(tail, &relax, span, through - span.from, parts[i].alpha))
@@ -154,6 +168,8 @@ static bool law_explains(struct tail *tail, const struct excursion *excursion, s
         ret_placed->relax = relax;
         ret_placed->fitted = span;
         end_at(tail->view, ret_placed, (double)span.from + relax.crossing);
+        if (i > 0) /* no law explains the whole fall */
+            doubt(ret_placed, through);
         return true;
     }
     return false;
