@@ -157,8 +157,8 @@ test: deps ## Install what is missing, then check and the tests on real servers
 prove: check_binaries ## The long proofs: physical truth, torture, kills
 	@V=1 BUILD=$(BUILD) tests/run prove
 
-truth: $(truth_programs) ## The estimator against known schedules, a table (RUNS=100 a family; into docs/estimator.md with DOCS=1)
-	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(RUNS),100) $(DOCS)
+truth: $(truth_programs) ## The estimator against known schedules, a table (TRUTH_RUNS=100 a family; into docs/estimator.md with DOCS=1)
+	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(TRUTH_RUNS),$(RUNS),100) $(DOCS)
 
 bench: $(bench_programs) $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench
@@ -168,6 +168,8 @@ bench-shims: $(BUILD)/tests/bench/bench_shims $(BUILD)/tests/libpassthrough.so $
 
 bench-load: $(BUILD)/tests/bench/bench_load ## Figures of the load generator against redis-server and nginx
 	@BUILD=$(BUILD) tests/run bench load
+bench-sham: $(BUILD)/tests/bench/bench_sham all ## What measuring itself adds: goodput and p99 of a store in a sham run (ROUNDS=6 PAIRS=100)
+	@$<
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 deps: ## Install the Debian packages that build and tests need
@@ -229,5 +231,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all

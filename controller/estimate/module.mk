@@ -5,6 +5,7 @@ srcs-controller += \
 	controller/estimate/change.c \
 	controller/estimate/combine.c \
 	controller/estimate/compare.c \
+	controller/estimate/counts.c \
 	controller/estimate/edge.c \
 	controller/estimate/effects.c \
 	controller/estimate/estimate.c \
