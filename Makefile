@@ -7,6 +7,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 bindir   = $(PREFIX)/bin
 libdir   = $(PREFIX)/lib/perturb
+includedir = $(PREFIX)/include
+pkgconfigdir = $(PREFIX)/lib/pkgconfig
 datadir  = $(PREFIX)/share/perturb
 docdir   = $(PREFIX)/share/doc/perturb
 
@@ -28,15 +30,18 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 .SECONDARY:
 .SUFFIXES:
 
+# An optional library: the probe `postgres` is off without it.
+PKG_CONFIG ?= pkg-config
+has_libpq := $(shell $(PKG_CONFIG) --exists libpq 2>/dev/null && echo yes)
+
 # ---- what the folders list -------------------------------------------------------------------------------------------
 programs :=
 include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk controller/module.mk \
                    scenarios/*/module.mk shims/*/module.mk controller/*/module.mk playbooks/*/module.mk)
 
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
-PKG_CONFIG ?= pkg-config
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev
+            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev libpq:libpq-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)
@@ -48,8 +53,9 @@ missing := $(foreach p,$(packages),$(shell $(PKG_CONFIG) --exists $(firstword $(
 ifneq ($(strip $(missing)),)
 $(error missing libraries; on Debian: apt-get install $(missing)  (or: make deps))
 endif
-lib_flags  := $(shell $(PKG_CONFIG) --cflags $(package_names))
-libs       := $(shell $(PKG_CONFIG) --libs $(filter-out liburing,$(package_names))) -lm
+lib_flags  := $(shell $(PKG_CONFIG) --cflags $(package_names) $(if $(has_libpq),libpq))
+$(if $(has_libpq),,$(info perturb: without libpq (Debian: libpq-dev): the probe `postgres` is refused))
+libs       := $(shell $(PKG_CONFIG) --libs $(filter-out liburing,$(package_names)) $(if $(has_libpq),libpq)) -lm
 uring_libs := $(shell $(PKG_CONFIG) --libs liburing)
 cmocka_libs := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 endif
@@ -151,14 +157,19 @@ test: deps ## Install what is missing, then check and the tests on real servers
 prove: check_binaries ## The long proofs: physical truth, torture, kills
 	@V=1 BUILD=$(BUILD) tests/run prove
 
-truth: $(truth_programs) ## The estimator against known schedules, a table (RUNS=100 a family; into docs/estimator.md with DOCS=1)
-	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(RUNS),100) $(DOCS)
+truth: $(truth_programs) ## The estimator against known schedules, a table (TRUTH_RUNS=100 a family; into docs/estimator.md with DOCS=1)
+	@tests/truth/show $< $(BUILD)/truth.tsv $(or $(TRUTH_RUNS),$(RUNS),100) $(DOCS)
 
 bench: $(bench_programs) $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures, side by side with other proxies (BENCH=bulk,pp,... ROUNDS=5; tests/bench/README.md)
 	@BUILD=$(BUILD) tests/run bench
 
 bench-shims: $(BUILD)/tests/bench/bench_shims $(BUILD)/tests/libpassthrough.so $(BUILD)/tests/fixtures/alloc_pairs all ## Figures of the in-process faults, beside libfiu, strace, libfaketime (BENCH=idle,armed,... ROUNDS=7)
 	@BUILD=$(BUILD) tests/run bench shims
+
+bench-load: $(BUILD)/tests/bench/bench_load ## Figures of the load generator against redis-server and nginx
+	@BUILD=$(BUILD) tests/run bench load
+bench-sham: $(BUILD)/tests/bench/bench_sham all ## What measuring itself adds: goodput and p99 of a store in a sham run (ROUNDS=6 PAIRS=100)
+	@$<
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 deps: ## Install the Debian packages that build and tests need
@@ -195,6 +206,11 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
 	install -m 755 $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)/perturb-proxy
 	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(DESTDIR)$(libdir)
+	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
+	install -d $(DESTDIR)$(includedir) $(DESTDIR)$(pkgconfigdir)
+	install -m 644 shims/include/perturb.h $(DESTDIR)$(includedir)/perturb.h
+	printf 'includedir=%s\nlibrary=%s\n\nName: perturb\nDescription: Fault points for programs under perturb\nVersion: %s\nCflags: -I$${includedir}\n' \
+	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc
 	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -d $(DESTDIR)$(datadir)/playbooks/nginx
 	install -m 755 playbooks/nginx/start $(DESTDIR)$(datadir)/playbooks/nginx
@@ -205,6 +221,7 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 
 uninstall: ## Remove what install copied
 	rm -f $(DESTDIR)$(bindir)/perturb $(DESTDIR)$(bindir)/perturb-proxy
+	rm -f $(DESTDIR)$(includedir)/perturb.h $(DESTDIR)$(pkgconfigdir)/perturb.pc
 	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir)
 
 clean: ## Remove $(BUILD)
@@ -214,5 +231,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench bench-shims deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all

@@ -2,17 +2,13 @@
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/pages.h"
 
-#include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
-#include "shims/host/attach.h"
-#include "shims/host/preload.h"
-#include "shims/host/process.h"
+#include "shims/host/attach_page.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { DEADLINE_MS = 10000, TRIES_MAX = 3 };
 
@@ -55,88 +51,32 @@ static int find_process(struct page *page, void *context)
     return 0;
 }
 
-static int refuse(pid_t pid, const char *where, struct errs *errs)
-{
-    struct inspection *inspection = NULL;
-    struct process_facts facts;
-    char why[ATTACH_WHY_MAX];
-    const char *text;
-
-    if (process_facts_read(pid, &facts) < 0)
-        return errs_add(errs, ERR_WORLD, where, "there is no such process");
-    (void)inspect_process(pid, &inspection);
-    text = attach_refusal(pid, &facts, inspection, why);
-    inspection_free(inspection);
-    return text ? errs_add(errs, ERR_WORLD, where, "%s", text) : 0;
-}
-
-/* A thread that was not given the processor in time is asked again; nothing has changed meanwhile. */
-static int run_order(const struct attach_order *order, struct attach_outcome *ret_outcome, const char *where, struct errs *errs)
-{
-    char why[ATTACH_WHY_MAX];
-    int result;
-
-    for (int attempt = 1; (result = attach_run(order, ret_outcome, why)) == -ETIMEDOUT && attempt < TRIES_MAX; attempt++)
-        ;
-    return result < 0 ? errs_add(errs, ERR_WORLD, where, "%s", why) : 0;
-}
-
 /* ---- attach --------------------------------------------------------------------------------------------------------------- */
 
-static int open_library(const char *where, struct errs *errs)
+/* A thread that was not given the processor in time is asked again; nothing has changed meanwhile. */
+static int attach(const struct registry *registry, pid_t pid, const char *where, struct errs *errs)
 {
-    char path[PATH_MAX];
-    int result = preload_find(path, sizeof(path)), fd;
-
-    if (result < 0)
-        return errs_add(errs, ERR_WORLD, where, "libperturb.so: %s", strerror(-result));
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? errs_add(errs, ERR_WORLD, path, "%s", strerror(errno)) : fd;
-}
-
-static int make_page(const struct registry *registry, pid_t pid, struct page **ret_page, struct errs *errs)
-{
-    char name[CONTROL_NAME_MAX];
+    char name[CONTROL_NAME_MAX], why[ATTACH_WHY_MAX];
+    struct attach_outcome outcome;
+    struct page *page = NULL;
     int result;
 
     snprintf(name, sizeof(name), "attach-%d", (int)pid);
-    result = page_create(registry, name, ret_page);
-    if (result == -EEXIST) { /* of a process that had this number, or of an attach that was killed: nobody uses it */
-        result = page_open(registry, name, ret_page);
-        if (!result) {
-            result = page_remove(*ret_page);
-            *ret_page = page_close(*ret_page);
-        }
-        if (!result)
-            result = page_create(registry, name, ret_page);
-    }
-    return result < 0 ? errs_add(errs, ERR_WORLD, name, "the control page: %s", strerror(-result)) : 0;
-}
-
-static int attach(const struct registry *registry, pid_t pid, const char *where, struct errs *errs)
-{
-    AUTO_CLOSE int library_fd = open_library(where, errs), page_fd = -1;
-    struct attach_order order = { .pid = pid, .deadline_ms = DEADLINE_MS };
-    struct attach_outcome outcome;
-    struct page *page = NULL;
-
-    if (library_fd < 0 || make_page(registry, pid, &page, errs) < 0)
-        return -EINVAL;
-    page_fd = open(page_path(page), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    order.library_fd = library_fd;
-    order.page_fd = page_fd;
-    if (page_fd < 0)
-        errs_add(errs, ERR_WORLD, page_path(page), "%s", strerror(errno));
-    else
-        (void)run_order(&order, &outcome, where, errs);
-    if (errs->count)
+    result = attach_page_make(registry, name, &page);
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, name, "the control page: %s", strerror(-result));
+    for (int attempt = 1; (result = attach_page_add(page, pid, DEADLINE_MS, &outcome, why)) == -ETIMEDOUT && attempt < TRIES_MAX; attempt++)
+        ;
+    if (result < 0) {
+        errs_add(errs, ERR_WORLD, where, "%s", why);
         (void)page_remove(page);
-    else
+    } else {
         printf("attached %d as %s: %lld call slots patched; thread %d was stopped %.2f ms and back at work after %.2f ms\n", (int)pid,
                page_name(page), (long long)outcome.value, (int)outcome.thread, milliseconds(outcome.stopped_ns),
                milliseconds(outcome.held_ns));
+    }
     page_close(page);
-    return 0;
+    return result;
 }
 
 static int attach_main(int argc, char **argv)
@@ -145,7 +85,7 @@ static int attach_main(int argc, char **argv)
     struct search search = { .way_out = 0 };
     static struct errs errs;
 
-    if (!parse_pid(argc, argv, &search.pid, &errs) && !refuse(search.pid, argv[1], &errs) && !pages_registry("attach", &registry, &errs)) {
+    if (!parse_pid(argc, argv, &search.pid, &errs) && !pages_registry("attach", &registry, &errs)) {
         if (page_each(&registry, find_process, &search) == 1)
             errs_add(&errs, ERR_WORLD, argv[1], "it has the shim already (page %s): `perturb arm` it", search.name);
         else
@@ -169,27 +109,16 @@ const struct command command_attach = {
 
 /* ---- detach --------------------------------------------------------------------------------------------------------------- */
 
-/* Every process of the page: the one that was attached, and children that it forked since. */
-static int detach_all(struct page *page, struct errs *errs)
+static void tell_detached(void *context, pid_t pid, int result, const struct attach_outcome *outcome, const char *why)
 {
-    static struct page_process list[CONTROL_PROCESSES_MAX];
-    size_t count = page_processes(page, list, CONTROL_PROCESSES_MAX), left = 0;
+    char where[24];
 
-    (void)page_release(page);
-    for (size_t i = 0; i < count; i++) {
-        struct attach_order order = { list[i].pid, -1, -1, list[i].way_out, DEADLINE_MS };
-        struct attach_outcome outcome;
-        char where[24];
-
-        snprintf(where, sizeof(where), "%d", (int)list[i].pid);
-        if (refuse(list[i].pid, where, errs) < 0 || run_order(&order, &outcome, where, errs) < 0) {
-            left++;
-            continue;
-        }
-        printf("detached %d: %lld call slots put back; thread %d was stopped %.2f ms and back at work after %.2f ms\n", (int)list[i].pid,
-               (long long)outcome.value, (int)outcome.thread, milliseconds(outcome.stopped_ns), milliseconds(outcome.held_ns));
-    }
-    return left ? -EBUSY : page_remove(page);
+    snprintf(where, sizeof(where), "%d", (int)pid);
+    if (result < 0)
+        errs_add(context, ERR_WORLD, where, "%s", why);
+    else
+        printf("detached %d: %lld call slots put back; thread %d was stopped %.2f ms and back at work after %.2f ms\n", (int)pid,
+               (long long)outcome->value, (int)outcome->thread, milliseconds(outcome->stopped_ns), milliseconds(outcome->held_ns));
 }
 
 static int detach_main(int argc, char **argv)
@@ -207,7 +136,7 @@ static int detach_main(int argc, char **argv)
         else if (page_open(&registry, search.name, &page) < 0)
             errs_add(&errs, ERR_WORLD, argv[1], "its control page has gone");
         else
-            (void)detach_all(page, &errs);
+            (void)attach_page_end(page, DEADLINE_MS, tell_detached, &errs);
     }
     page_close(page);
     registry_close(&registry);

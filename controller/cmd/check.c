@@ -2,6 +2,7 @@
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/experiment.h"
 #include "controller/cmd/options.h"
+#include "controller/run/run.h"
 
 static int check_file(const char *file, const struct run_options *options, struct errs *errs)
 {
@@ -18,7 +19,8 @@ static int check_file(const char *file, const struct run_options *options, struc
         return result;
     }
     result = playbook_read(&playbook, file, &playbook_options, errs);
-
+    if (result == 0)
+        result = run_check_probes(&playbook, errs);
     if (result == 0)
         printf("%s: sound: %zu target%s, %zu prox%s, %zu load%s, %zu fault%s\n", file, playbook.targets.count,
                playbook.targets.count == 1 ? "" : "s", playbook.proxies.count, playbook.proxies.count == 1 ? "y" : "ies",

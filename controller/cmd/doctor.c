@@ -1,5 +1,6 @@
 /* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/code_points.h"
 #include "controller/cmd/doctor.h"
 
 #include "injector/injector.h"
@@ -88,6 +89,8 @@ static void print_point(const struct inspection *inspection, enum point point)
         }
         column += (size_t)printf(" %s", call_descs[i].name);
     }
+    if (point == POINT_code && inspection->code_count)
+        printf(" %zu, listed below", inspection->code_count);
     printf("%s\n", inspection->points & BIT(point) ? "" : " -");
 }
 
@@ -187,6 +190,7 @@ static void print_text(struct inspection *inspection)
         for (int point = 0; point < POINT_COUNT; point++)
             print_point(inspection, (enum point)point);
     }
+    code_points_of_program(inspection);
     print_faults(inspection);
 }
 

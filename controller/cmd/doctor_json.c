@@ -57,6 +57,22 @@ static void add_points(struct maker *maker, cJSON *document)
     }
 }
 
+static void add_codes(struct maker *maker, cJSON *document)
+{
+    cJSON *codes = cJSON_AddArrayToObject(document, "code_points");
+
+    maker->failed |= !codes;
+    for (size_t i = 0; i < maker->inspection->code_count; i++) {
+        const struct inspected_code *code = &maker->inspection->codes[i];
+        cJSON *row = add_part(maker, codes);
+
+        add_text(maker, row, "name", code->name);
+        add_text(maker, row, "file", code->file);
+        maker->failed |= !cJSON_AddNumberToObject(row, "line", code->line);
+        add_bool(maker, row, "gives_error", code->gives_error);
+    }
+}
+
 /* "preload": null where it can act, else why it cannot; the same for "seccomp". */
 static void add_fault(struct maker *maker, cJSON *faults, const struct fault_desc *fault, enum point point)
 {
@@ -111,6 +127,7 @@ int doctor_print_json(struct inspection *inspection, FILE *out)
 
     add_facts(&maker, document);
     add_points(&maker, document);
+    add_codes(&maker, document);
     add_faults(&maker, document);
     text = document && !maker.failed ? cJSON_PrintUnformatted(document) : NULL;
     cJSON_Delete(document);

@@ -1,6 +1,7 @@
 /* A page for people, and as a line of JSON. */
 #include "controller/cmd/ps.h"
 
+#include "controller/cmd/code_points.h"
 #include "controller/cmd/counts.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/spec.h"
@@ -104,6 +105,7 @@ void ps_print_text(const struct ps_page *ps)
     if (state->supervised)
         printf("  supervised (seccomp)\n");
     print_processes(ps);
+    code_points_of_page(ps->page);
     if (state->refused)
         printf("  %" PRIu64 " processes could not read this page's version\n", state->refused);
     if (state->unlisted)
@@ -167,10 +169,24 @@ static cJSON *rule_json(const struct ps_page *ps, size_t index)
     return object;
 }
 
+static cJSON *code_json(const struct page_code *code)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(object, "name", code->name);
+    cJSON_AddStringToObject(object, "file", code->file);
+    cJSON_AddNumberToObject(object, "line", code->line);
+    cJSON_AddBoolToObject(object, "gives_error", code->gives_error);
+    cJSON_AddNumberToObject(object, "hits", (double)code->hits);
+    return object;
+}
+
 int ps_print_json(const struct ps_page *ps)
 {
     const struct page_state *state = &ps->state;
-    cJSON *object = cJSON_CreateObject(), *rules, *processes;
+    cJSON *object = cJSON_CreateObject(), *rules, *processes, *codes;
+    static struct page_code list[CONTROL_CODE_MAX];
+    size_t count = page_codes(ps->page, list, CONTROL_CODE_MAX);
     char *text;
 
     cJSON_AddStringToObject(object, "page", page_name(ps->page));
@@ -189,6 +205,9 @@ int ps_print_json(const struct ps_page *ps)
     processes = cJSON_AddArrayToObject(object, "processes");
     for (size_t i = 0; i < ps->process_count; i++)
         cJSON_AddItemToArray(processes, process_json(ps, &ps->processes[i]));
+    codes = cJSON_AddArrayToObject(object, "code_points");
+    for (size_t i = 0; i < count; i++)
+        cJSON_AddItemToArray(codes, code_json(&list[i]));
     text = cJSON_PrintUnformatted(object);
     cJSON_Delete(object);
     if (!text)

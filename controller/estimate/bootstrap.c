@@ -1,6 +1,7 @@
 /* Block bootstrap of the convergence instant; see bootstrap.h. */
 #include "controller/estimate/bootstrap.h"
 
+#include "controller/estimate/counts.h"
 #include "controller/estimate/isotonic.h"
 #include "controller/estimate/stats.h"
 #include "scenarios/base/cleanup.h"
@@ -12,6 +13,9 @@
 
 #define COARSE_BINS_MIN 200.0  /* a law is fitted as well to this many bins ... */
 #define COARSE_CROSSING 12.0   /* ... when this many of them lie before its crossing */
+
+#define COUNTS_REACH 1.15      /* the same requests chose where the fit starts, which the draws do not repeat: calibrated on other seeds than the suite's */
+#define GAUSSIAN_FROM 100.0    /* expected of the rarer outcome */
 
 enum { REPLICATES = 400, REACH_MAX = 1500 }; /* bins or requests on either side of the edge */
 
@@ -39,13 +43,13 @@ static void draw_values(const struct noise *noise, const double *fit, size_t cou
     }
 }
 
-/* A standard normal draw (Box and Muller), of a stream of its own. */
-static double draw_normal(uint64_t seed, uint64_t replicate)
+/* A standard normal draw (Box and Muller): number `at` of a stream of its own. */
+static double draw_normal(uint64_t seed, uint64_t replicate, uint64_t at)
 {
     uint64_t hash = rng_hash("estimate.bootstrap.level");
-    double radius = sqrt(-2.0 * log1p(-rng_unit(rng_draw(seed, hash, replicate, 0))));
+    double radius = sqrt(-2.0 * log1p(-rng_unit(rng_draw(seed, hash, replicate, 2 * at))));
 
-    return radius * cos(6.283185307179586 * rng_unit(rng_draw(seed, hash, replicate, 1)));
+    return radius * cos(6.283185307179586 * rng_unit(rng_draw(seed, hash, replicate, 2 * at + 1)));
 }
 
 /* What is estimated again from each drawn recovery: bins [from, from + count) about a fit. */
@@ -82,8 +86,9 @@ static double instant_of(const struct view *view, const struct recovery *recover
     double gain, at = (double)isotonic_crossing(recovery->drawn, recovery->count, view->band);
 
     if (recovery->relax != NULL) {
-        size_t count = coarsen(recovery->drawn, recovery->count, recovery->coarse);
-        struct relax relax = relax_fit(recovery->relax, recovery->drawn, count, view->band, recovery->chance, &gain);
+        const struct relax_data data = {.deviation = recovery->drawn,
+                                        .count = coarsen(recovery->drawn, recovery->count, recovery->coarse)};
+        struct relax relax = relax_fit(recovery->relax, &data, view->band, recovery->chance, &gain);
 
         if (relax.law != RELAX_NONE)
             at = relax.crossing * (double)recovery->coarse;
@@ -95,7 +100,7 @@ static double instant_of(const struct view *view, const struct recovery *recover
 static void replicate(const struct view *view, const struct noise *noise, const struct recovery *recovery, uint64_t seed, double *instant)
 {
     for (size_t i = 0; i < REPLICATES; i++) {
-        double shift = noise->se_level * draw_normal(seed, i);
+        double shift = noise->se_level * draw_normal(seed, i, 0);
 
         draw_values(noise, recovery->fit, recovery->count, seed, i, recovery->drawn);
         for (size_t j = 0; j < recovery->count; j++)
@@ -154,22 +159,87 @@ static int bootstrap_law(const struct view *view, const struct noise *noise, con
     return 0;
 }
 
+/* The share of `n` requests that are bad when each is with probability `share`: their number by leaps from one of the rarer outcome to the
+ * next, or where that takes long by its Gaussian limit. `draws` counts what was taken from the stream. */
+static double draw_share(double n, double share, uint64_t seed, uint64_t replicate, uint64_t *draws)
+{
+    double rare = fmin(share, 1.0 - share), seen = 0.0, at = 0.0;
+
+    if (!(n > 0.0) || rare <= 0.0)
+        return share;
+    if (n * rare > GAUSSIAN_FROM)
+        return share + sqrt(share * (1.0 - share) / n) * draw_normal(seed, replicate, ++*draws);
+    for (;; seen += 1.0) {
+        at += 1.0 + floor(log1p(-rng_unit(rng_draw(seed, rng_hash("estimate.bootstrap"), replicate, (*draws)++))) / log1p(-rare));
+        if (at > n)
+            break;
+    }
+    return share > 0.5 ? 1.0 - seen / n : seen / n;
+}
+
+/* Requests drawn afresh from the shares of their law, and the law fitted again; the baseline's share has its own error. */
+static int bootstrap_counts(const struct view *view, const struct excursion *excursion, uint64_t seed, double *instant)
+{
+    const struct relax *law = &excursion->relax;
+    double bins = (double)(excursion->fitted.to - excursion->fitted.from);
+    double width = fmax(fmin(bins / COARSE_BINS_MIN, law->crossing / COARSE_CROSSING), 1.0);
+    double level = sqrt(view->dispersion * view->bad_share * (1.0 - view->bad_share) / fmax(view->baseline_planned, 1.0));
+    double from_s = view_time_s(view, excursion->fitted.from), over = sqrt(view->dispersion);
+    struct counts counts;
+
+    width = fmax(width, bins / COUNTS_GROUPS_MAX);
+    if (counts_init(&counts) < 0) {
+        counts_done(&counts);
+        return -ENOMEM;
+    }
+    counts_group(&counts, view, excursion->fitted, (size_t)ceil(width));
+    counts_weigh(&counts, view, law);
+    for (size_t r = 0; r < REPLICATES; r++) {
+        double shift = level * draw_normal(seed, r, 0) - view->bad_share, gain;
+        uint64_t draws = 0;
+        struct relax relax;
+
+        for (size_t i = 0; i < counts.groups; i++) {
+            double share = counts.share[i], drawn = draw_share(counts.planned[i], share, seed, r, &draws);
+
+            counts.deviation[i] = counts.planned[i] > 0.0 ? share + over * (drawn - share) + shift : NAN;
+        }
+        relax = counts_fit(&counts, view, &gain);
+        instant[r] = excursion->to_s;
+        if (relax.law != RELAX_NONE)
+            instant[r] += COUNTS_REACH * (from_s + (relax.crossing + law->crossing - law->own) * view->series->bin_s - excursion->to_s);
+    }
+    counts_done(&counts);
+    return 0;
+}
+
+/* Which law it is errs beside what the noise does to one: the two are independent, so their reaches add as squares. */
+static void span_laws(const struct view *view, const struct excursion *excursion, struct est_interval *interval)
+{
+    const struct relax *law = &excursion->relax;
+    double bin = view->series->bin_s, estimate_s = excursion->to_s;
+
+    interval->low = estimate_s - hypot(estimate_s - interval->low, bin * (law->crossing - law->crossing_low));
+    interval->high = estimate_s + hypot(interval->high - estimate_s, bin * (law->crossing_high - law->crossing));
+}
+
 static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,
                             uint64_t seed, struct est_interval *ret_interval)
 {
     bool law = excursion->relax.law > RELAX_SUDDEN;
     double instant[REPLICATES];
-    int rc = law ? bootstrap_law(view, noise, excursion, seed, instant)
-                 : bootstrap_isotonic(view, noise, excursion, until, seed, instant);
+    int rc;
 
+    if (law && view->counted)
+        rc = bootstrap_counts(view, excursion, seed, instant);
+    else if (law)
+        rc = bootstrap_law(view, noise, excursion, seed, instant);
+    else
+        rc = bootstrap_isotonic(view, noise, excursion, until, seed, instant);
     if (rc == 0)
         interval_of(instant, view, excursion->to_s, ret_interval);
-    if (rc == 0 && law) {
-        double from_s = view_time_s(view, excursion->fitted.from);
-
-        ret_interval->low = fmin(ret_interval->low, from_s + excursion->relax.crossing_low * view->series->bin_s);
-        ret_interval->high = fmax(ret_interval->high, from_s + excursion->relax.crossing_high * view->series->bin_s);
-    }
+    if (rc == 0 && law)
+        span_laws(view, excursion, ret_interval);
     return rc;
 }
 
@@ -243,7 +313,7 @@ int bootstrap_end(const struct view *view, const struct noise *noise, const stru
 {
     size_t until = view_span(view->series, view->series->start_s, until_s).to;
 
-    if (view->counted && view->series->event != NULL)
+    if (view->counted && view->series->event != NULL && excursion->relax.law == RELAX_NONE)
         return bootstrap_requests(view, excursion, until_s, seed, ret_interval);
     return bootstrap_values(view, noise, excursion, until > excursion->to ? until : excursion->to, seed, ret_interval);
 }

@@ -1,4 +1,4 @@
-/* Placing edges request by request; see edge.h. Values are placed by tail.c.
+/* Placing edges request by request; see edge.h. Values, and gradual recoveries of requests, are placed by tail.c.
  *
  * The isotonic crossing treats each lone failure near the edge as part of the excursion: with a band of 5 % one failure outweighs
  * the nineteen good requests before it. For a gradual recovery that is the definition. For a sudden one it is a bias of many
@@ -14,6 +14,8 @@
 #include <stdlib.h>
 
 #define STRAY_TAIL 0.001 /* failures this unlikely in the baseline are part of the excursion */
+
+enum { LOCAL_REQUESTS = 64 };
 
 /* Largest cumulative score in [least, most]; the first of equals. */
 static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, size_t most, double score_bad, double score_good)
@@ -32,15 +34,34 @@ static size_t best_prefix(const unsigned char *bad, size_t count, size_t least, 
     return at;
 }
 
+/* The likeliest number of requests before a sudden change from one share to the other. */
+static size_t likeliest(const unsigned char *bad, size_t count, size_t most, double share_out, double share_in)
+{
+    return best_prefix(bad, count, 0, most, log(share_out / share_in), log((1.0 - share_out) / (1.0 - share_in)));
+}
+
+/* Share of bad ones just before `end`, which lies behind a bad one: that one is left out. */
+static double last_share(const unsigned char *bad, size_t end)
+{
+    size_t from = end > LOCAL_REQUESTS ? end - LOCAL_REQUESTS : 0;
+    double seen = 0.0;
+
+    for (size_t i = from; i + 1 < end; i++)
+        seen += bad[i];
+    return end > from + 1 ? seen / (double)(end - from - 1) : 1.0;
+}
+
 size_t edge_search(const unsigned char *bad, size_t count, size_t least, size_t most, const struct edge_model *model)
 {
     size_t crossing = best_prefix(bad, count, least, most, 1.0 - model->limit, -model->limit), sudden;
-    double stray = 0.0;
+    double stray = 0.0, local;
 
     if (model->share_out <= model->limit)
         return crossing;
-    sudden = best_prefix(bad, count, 0, most, log(model->share_out / model->share_in),
-                         log((1.0 - model->share_out) / (1.0 - model->share_in)));
+    sudden = likeliest(bad, count, most, model->share_out, model->share_in);
+    local = last_share(bad, sudden); /* it may have come back in steps: what counts is the last */
+    if (local > model->limit && local < model->share_out)
+        sudden = likeliest(bad, count, most, local, model->share_in);
     if (sudden >= crossing)
         return crossing;
     for (size_t i = sudden; i < crossing; i++)
@@ -138,16 +159,16 @@ static int place_one(const struct view *view, const struct excursion *excursion,
 static int place_excursion(const struct view *view, struct excursion *excursion, double earliest_s, double latest_s)
 {
     double bin = view->series->bin_s, right[2], left[2];
-    int rc;
+    int rc = 0;
 
     excursion->from_s = view_time_s(view, excursion->from);
-    if (view->counted)
-        excursion->to_s = view_time_s(view, excursion->to);
     excursion->to_low_s = excursion->to_s - bin;
     excursion->to_high_s = excursion->to_s + bin;
     if (!view->counted || view->series->event == NULL)
         return 0;
-    rc = place_one(view, excursion, latest_s, false, right);
+    right[0] = right[1] = excursion->to_s;
+    if (excursion->relax.law == RELAX_NONE)
+        rc = place_one(view, excursion, latest_s, false, right);
     if (rc == 0)
         rc = place_one(view, excursion, earliest_s, true, left);
     if (rc < 0)
@@ -161,19 +182,13 @@ static int place_excursion(const struct view *view, struct excursion *excursion,
 
 int edges_place(const struct view *view, const struct noise *noise, struct excursions *found, struct span span)
 {
-    if (!view->counted) {
-        int rc = tails_place(view, noise, found, span.to);
+    int rc = tails_place(view, noise, found, span.to);
 
-        if (rc < 0)
-            return rc;
-    }
-    for (size_t i = 0; i < found->count; i++) {
+    for (size_t i = 0; rc == 0 && i < found->count; i++) {
         double earliest_s = i > 0 ? found->item[i - 1].to_s : view_time_s(view, span.from);
         double latest_s = view_time_s(view, i + 1 < found->count ? found->item[i + 1].from : span.to);
-        int rc = place_excursion(view, &found->item[i], earliest_s, latest_s);
 
-        if (rc < 0)
-            return rc;
+        rc = place_excursion(view, &found->item[i], earliest_s, latest_s);
     }
-    return 0;
+    return rc;
 }

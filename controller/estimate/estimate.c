@@ -8,6 +8,7 @@
 #include "controller/estimate/excursion.h"
 #include "controller/estimate/hold.h"
 #include "controller/estimate/loss.h"
+#include "controller/estimate/stats.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,6 +20,7 @@
 #define GAP_PER_HOLD 20.0          /* a run of unknown bins longer than hold / this breaks a hold */
 #define OFFERED_SAME 1.02          /* load no more than this times the baseline's is "back to baseline" */
 #define AMPLIFICATION_SUSTAINED 1.1
+#define WILSON_Z 1.96 /* 95 % */
 
 /* One judgement in progress. */
 struct judge {
@@ -216,7 +218,7 @@ static double mean_error(const struct judge *judge, double level, double bins)
 /* Has a signal that never came back settled at another level, better than it had under the fault? Then when did it get there?
  * Judged on the last third after the release (at least two holds): its halves agree within half a band and chance, and before it got there
  * it was worse by two bands and more than chance. A signal that merely stayed down has not converged to anything. */
-static bool settled_elsewhere(struct judge *judge, double *ret_reached_s)
+static bool settled_elsewhere(const struct judge *judge, double *ret_level, size_t *ret_reached)
 {
     const struct excursion *last = &judge->found.item[judge->found.count - 1];
     const struct view *view = &judge->view;
@@ -241,8 +243,33 @@ static bool settled_elsewhere(struct judge *judge, double *ret_reached_s)
     error = mean_error(judge, level, (double)(reached - last->from));
     if (!(before - level > 2.0 * view->band + 4.0 * error))
         return false;
-    *ret_reached_s = view_time_s(view, reached);
-    return end_s - *ret_reached_s >= judge->pins->hold_s;
+    *ret_level = level;
+    *ret_reached = reached;
+    return end_s - view_time_s(view, reached) >= judge->pins->hold_s;
+}
+
+/* When it got to the level where it settled: the edge and the interval of a recovery to a baseline of that level. */
+static int tell_new_level(struct judge *judge, double level, size_t reached)
+{
+    struct excursion until = {.from = judge->found.item[judge->found.count - 1].from, .to = reached};
+    struct excursions one = {.item = &until, .count = 1, .capacity = 1};
+    struct view view = judge->view; /* borrows the arrays */
+    struct est_result *result = &judge->result;
+    double low, planned;
+    int rc;
+
+    if (view.counted) {
+        planned = (view.weight[judge->span.to] - view.weight[reached]) / view.dispersion;
+        view.bad_share = fmin(fmax(view.bad_share + level, 0.0), 1.0);
+        stats_wilson(view.bad_share * planned, planned, WILSON_Z, &low, &view.bad_share_high);
+    } else {
+        view.band += level;
+    }
+    rc = edges_place(&view, &judge->noise, &one, judge->span);
+    result->converged_s = until.to_s;
+    if (rc == 0)
+        rc = bootstrap_end(&view, &judge->noise, &until, judge->instants.end_s, judge->pins->seed, &result->converged_interval);
+    return rc;
 }
 
 static bool is_metastable(const struct judge *judge)
@@ -253,11 +280,13 @@ static bool is_metastable(const struct judge *judge)
            context->amplification_ratio >= AMPLIFICATION_SUSTAINED;
 }
 
-static void decide_unconverged(struct judge *judge)
+static int decide_unconverged(struct judge *judge)
 {
     const struct excursion *last = &judge->found.item[judge->found.count - 1];
     struct est_result *result = &judge->result;
-    double reached_s;
+    size_t reached;
+    double level;
+    int rc = 0;
 
     if (judge->hold.flaps >= 2 && last->to_s - last->from_s < judge->pins->hold_s) {
         result->verdict = EST_FLAPPING;
@@ -265,11 +294,10 @@ static void decide_unconverged(struct judge *judge)
     } else if (!judge->out_at_end) {
         result->verdict = EST_CENSORED;
         result->reason = "it was back in its band when the observation ended, but not yet for the hold";
-    } else if (settled_elsewhere(judge, &reached_s)) {
+    } else if (settled_elsewhere(judge, &level, &reached)) {
         result->verdict = EST_CONVERGED_TO_NEW_LEVEL;
         result->reason = "it settled, but outside the band of its baseline";
-        result->converged_s = reached_s;
-        result->converged_interval = (struct est_interval){reached_s - result->bin_s, reached_s + result->bin_s};
+        rc = tell_new_level(judge, level, reached);
     } else if (is_metastable(judge)) {
         result->verdict = EST_METASTABLE;
         result->reason = "the fault is gone and the load is as before, but retries keep it down";
@@ -277,6 +305,7 @@ static void decide_unconverged(struct judge *judge)
         result->verdict = EST_NOT_CONVERGED;
         result->reason = "it was still outside its band when the observation ended";
     }
+    return rc;
 }
 
 static int decide_converged(struct judge *judge)
@@ -320,7 +349,7 @@ static int decide(struct judge *judge)
     } else if (judge->hold.converged) {
         rc = decide_converged(judge);
     } else {
-        decide_unconverged(judge);
+        rc = decide_unconverged(judge);
     }
     if (!judge->band.resolved) {
         result->verdict = EST_INDETERMINATE;

@@ -6,6 +6,7 @@ srcs-controller += \
 	controller/estimate/combine.c \
 	controller/estimate/compare.c \
 	controller/estimate/control.c \
+	controller/estimate/counts.c \
 	controller/estimate/edge.c \
 	controller/estimate/effects.c \
 	controller/estimate/estimate.c \

@@ -13,13 +13,13 @@
 #define GOLDEN 0.6180339887498949
 #define LENGTH_TOLERANCE 2e-3
 
-enum { SUMS = 8, SECTIONS = 40 };
+enum { SUMS = 8, SECTIONS = 40, KNOWN_MIN = 4 };
 
-/* Prefix sums [count + 1] over known bins. */
+/* Weighted prefix sums [count + 1] over known bins. */
 struct prefix {
     const double *n, *x, *x2, *x3, *x4, *y, *xy, *x2y;
-    size_t count;
-    const double *value;
+    size_t count, known;
+    const double *value, *weight;
 };
 
 struct line {
@@ -39,9 +39,14 @@ void relax_work_done(struct relax_work *work)
     *work = (struct relax_work){0};
 }
 
-static struct prefix prefix_of(struct relax_work *work, const double *value, size_t count)
+static double weight_of(const double *weight, size_t i)
 {
-    size_t stride = work->capacity + 1;
+    return weight != NULL ? weight[i] : 1.0;
+}
+
+static struct prefix prefix_of(struct relax_work *work, const double *value, const double *weight, size_t count)
+{
+    size_t stride = work->capacity + 1, seen = 0;
     double *sum[SUMS];
 
     for (size_t k = 0; k < SUMS; k++) {
@@ -49,14 +54,15 @@ static struct prefix prefix_of(struct relax_work *work, const double *value, siz
         sum[k][0] = 0.0;
     }
     for (size_t i = 0; i < count; i++) {
-        double known = isnan(value[i]) ? 0.0 : 1.0, up = isnan(value[i]) ? 0.0 : value[i], at = (double)i + 0.5;
+        double known = isnan(value[i]) ? 0.0 : weight_of(weight, i), up = isnan(value[i]) ? 0.0 : known * value[i], at = (double)i + 0.5;
         double term[SUMS] = {known, known * at, known * at * at, known * at * at * at, known * at * at * at * at, up, up * at, up * at * at};
 
+        seen += known > 0.0;
         for (size_t k = 0; k < SUMS; k++)
             sum[k][i + 1] = sum[k][i] + term[k];
     }
     return (struct prefix){.n = sum[0], .x = sum[1], .x2 = sum[2], .x3 = sum[3], .x4 = sum[4], .y = sum[5], .xy = sum[6], .x2y = sum[7],
-                           .count = count, .value = value};
+                           .count = count, .known = seen, .value = value, .weight = weight};
 }
 
 /* Least squares of y on a constant and a shape with the sums given. */
@@ -66,7 +72,7 @@ static struct line solve(const struct prefix *prefix, double shape, double squar
     double spread = square - shape * shape / n, joint = cross - shape * y / n;
     struct line line = {.rest = NAN};
 
-    if (!(n >= 4.0) || !(spread > 1e-12) || joint <= 0.0)
+    if (prefix->known < KNOWN_MIN || !(spread > 1e-12 * n) || joint <= 0.0)
         return line;
     line.height = joint / spread;
     line.rest = (y - line.height * shape) / n;
@@ -97,13 +103,15 @@ struct sums {
     double shape, square, cross;
 };
 
-static void add_term(struct sums *sums, double term, double value)
+static void add_term(struct sums *sums, const struct prefix *prefix, size_t i, double term)
 {
+    double value = prefix->value[i], weighted = term * weight_of(prefix->weight, i);
+
     if (isnan(value))
         return;
-    sums->shape += term;
-    sums->square += term * term;
-    sums->cross += term * value;
+    sums->shape += weighted;
+    sums->square += weighted * term;
+    sums->cross += weighted * value;
 }
 
 static struct line solve_exponential(const struct prefix *prefix, double length)
@@ -113,7 +121,7 @@ static struct line solve_exponential(const struct prefix *prefix, double length)
     size_t most = (size_t)fmin(ceil(VANISHED * length), (double)prefix->count);
 
     for (size_t i = 0; i < most; i++, term *= step)
-        add_term(&sums, term, prefix->value[i]);
+        add_term(&sums, prefix, i, term);
     return solve(prefix, sums.shape, sums.square, sums.cross);
 }
 
@@ -125,7 +133,7 @@ static struct line solve_hyperbola(const struct prefix *prefix, double length)
     for (size_t i = 0; i < prefix->count; i++) {
         double base = 1.0 / (1.0 + ((double)i + 0.5) * one), term = base * base;
 
-        add_term(&sums, term, prefix->value[i]);
+        add_term(&sums, prefix, i, term);
     }
     return solve(prefix, sums.shape, sums.square, sums.cross);
 }
@@ -138,7 +146,7 @@ static struct line solve_slow(const struct prefix *prefix, double length)
     for (size_t i = 0; i < prefix->count; i++) {
         double term = 1.0 / (1.0 + ((double)i + 0.5) * one);
 
-        add_term(&sums, term, prefix->value[i]);
+        add_term(&sums, prefix, i, term);
     }
     return solve(prefix, sums.shape, sums.square, sums.cross);
 }
@@ -251,7 +259,7 @@ static double distance(const struct prefix *prefix, const struct relax *a, const
     for (size_t i = 0; i < prefix->count; i++) {
         double apart = relax_value(a, (double)i + 0.5) - relax_value(b, (double)i + 0.5);
 
-        sum += isnan(prefix->value[i]) ? 0.0 : apart * apart;
+        sum += isnan(prefix->value[i]) ? 0.0 : weight_of(prefix->weight, i) * apart * apart;
     }
     return sqrt(sum);
 }
@@ -287,9 +295,10 @@ static double between_laws(const struct prefix *prefix, const struct relax *fit,
     return crossing + at * (slope_left + bend * left + bend * at);
 }
 
-struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain)
+struct relax relax_fit(struct relax_work *work, const struct relax_data *data, double band, double chance, double *ret_gain)
 {
-    struct prefix prefix = prefix_of(work, deviation, count);
+    size_t count = data->count;
+    struct prefix prefix = prefix_of(work, data->deviation, data->weight, count);
     struct relax fit[LAWS], best = {.law = RELAX_NONE, .chance = chance};
     double gain[LAWS], most = 0.0;
 

@@ -46,10 +46,17 @@ struct relax_work {
 int relax_work_init(struct relax_work *work, size_t capacity);
 void relax_work_done(struct relax_work *work);
 
-/* Best law, judged by least squares alone, for `deviation` [count] (NaN is unknown), count <= capacity. The crossing is where it
- * meets `band`; RELAX_NONE when none falls to below it. `chance` is how much less, as a sum of squares, another law may explain and
- * still count as good: chi-squared of one, upper 5 %, times the variance. `ret_gain` is what the best law explains over a constant, also when it is not believed. */
-struct relax relax_fit(struct relax_work *work, const double *deviation, size_t count, double band, double chance, double *ret_gain);
+/* What is fitted. Borrows both arrays. */
+struct relax_data {
+    const double *deviation; /* [count]; NaN is unknown */
+    const double *weight;    /* [count], over the variance of each; NULL: all 1 */
+    size_t count;            /* <= the capacity of the work */
+};
+
+/* Best law, judged by (weighted) least squares alone. The crossing is where it meets `band`; RELAX_NONE when none falls to below it. `chance`
+ * is how much less, as a sum of squares, another law may explain and still count as good: chi-squared of one, upper 5 %, times the
+ * variance. `ret_gain` is what the best law explains over a constant, also when it is not believed. */
+struct relax relax_fit(struct relax_work *work, const struct relax_data *data, double band, double chance, double *ret_gain);
 
 double relax_value(const struct relax *relax, double at);
 

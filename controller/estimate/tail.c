@@ -1,6 +1,7 @@
 /* The end of an excursion of values; see tail.h and relax.h. */
 #include "controller/estimate/tail.h"
 
+#include "controller/estimate/counts.h"
 #include "controller/estimate/stats.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 enum { LAW_BINS_MIN = 4, SETTLED_BINS = 5 };
 
 #define RESIDUAL_SIGMAS 4.0 /* times the root of the width: beyond this, one outlier alone would make a stretch */
+#define CROSSING_REQUESTS 20.0
 #define MISFIT_LOOKS 2.0  /* independent looks per window of a scan by half windows */
 
 double tail_variance(const struct view *view, const struct noise *noise, size_t width, double level)
@@ -24,11 +26,12 @@ double tail_variance(const struct view *view, const struct noise *noise, size_t 
 /* Where the isotonic fit of the excursion falls below `share` of its level (at a half: where a sudden return would be likeliest). */
 static size_t fallen_to(const struct view *view, const struct excursion *excursion, double share)
 {
-    double level = view_mean(view, excursion->from, excursion->to, 0.0), sum = 0.0, most = 0.0;
+    double limit = share * view_mean(view, excursion->from, excursion->to, 0.0) + (view->counted ? view->bad_share : 0.0);
+    double sum = 0.0, most = 0.0;
     size_t end = excursion->from;
 
     for (size_t i = excursion->from; i < excursion->to; i++) {
-        sum += view->sum[i + 1] - view->sum[i] - share * level * (view->weight[i + 1] - view->weight[i]);
+        sum += view->sum[i + 1] - view->sum[i] - limit * (view->weight[i + 1] - view->weight[i]);
         if (sum > most) {
             most = sum;
             end = i + 1;
@@ -100,23 +103,52 @@ static void end_suddenly(const struct view *view, struct excursion *excursion, s
 struct tail {
     const struct view *view;
     const struct noise *noise;
-    struct relax_work work;
+    struct relax_work work; /* values */
+    struct counts counts;   /* requests */
 };
 
-/* Fits the laws to the bins of `span`. Returns whether there is more of a fall in it than chance would show. */
-static bool fit_laws(struct tail *tail, struct span span, struct relax *ret_relax)
+/* Fits the laws to the bins of `span`, and cuts it to what was fitted. Returns whether there is more of a fall in it than chance would show. */
+static bool fit_laws(struct tail *tail, struct span *span, struct relax *ret_relax)
 {
-    size_t count = span.to - span.from;
+    struct relax_data data = {.deviation = tail->view->deviation + span->from};
     double gain, noise;
 
     *ret_relax = (struct relax){.law = RELAX_NONE};
-    if (span.to < span.from + LAW_BINS_MIN)
+    if (span->to < span->from + LAW_BINS_MIN)
         return false;
-    if (count > tail->work.capacity)
-        count = tail->work.capacity;
-    noise = tail_variance(tail->view, tail->noise, count, 0.5) * (double)count;
-    *ret_relax = relax_fit(&tail->work, tail->view->deviation + span.from, count, tail->view->band, CHI2_1_UPPER * noise, &gain);
+    if (tail->view->counted)
+        return counts_fall(&tail->counts, tail->view, *span, ret_relax, span);
+    if (span->to - span->from > tail->work.capacity)
+        span->to = span->from + tail->work.capacity;
+    data.count = span->to - span->from;
+    noise = tail_variance(tail->view, tail->noise, data.count, 0.5) * (double)data.count;
+    *ret_relax = relax_fit(&tail->work, &data, tail->view->band, CHI2_1_UPPER * noise, &gain);
     return gain > CHI2_2_UPPER * noise;
+}
+
+/* A law that has crossed within a few requests tells nothing that these do not. */
+static bool is_believed(const struct tail *tail, const struct relax *relax, struct span span, size_t through, double alpha)
+{
+    if (relax->law == RELAX_NONE || through > span.to - span.from)
+        return false;
+    if (!tail->view->counted)
+        return !misfits(tail->view, tail->noise, relax, span, through, alpha);
+    return relax->crossing >= (double)(1 + view_bins_of(tail->view, CROSSING_REQUESTS)) &&
+           !counts_misfit(tail->view, relax, span, through, alpha);
+}
+
+static struct span part_of(const struct tail *tail, const struct excursion *excursion, double share, size_t until)
+{
+    return (struct span){.from = fallen_to(tail->view, excursion, share) + 1, .to = until};
+}
+
+/* The interval reaches the isotonic crossing too, at bin `through`. */
+static void doubt(struct excursion *placed, size_t through)
+{
+    double crossing = (double)through - (double)placed->fitted.from;
+
+    placed->relax.crossing_low = fmin(placed->relax.crossing_low, crossing);
+    placed->relax.crossing_high = fmax(placed->relax.crossing_high, crossing);
 }
 
 /* The longest part of the fall that a law explains, up to bin `through` at least; what follows is in band up to bin `until`. */
@@ -127,18 +159,17 @@ static bool law_explains(struct tail *tail, const struct excursion *excursion, s
     } parts[] = {{0.9, 0.2}, {0.5, 0.01}}; /* the longer part tells more, and is taken only when it fits well */
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        struct span span = {.from = fallen_to(tail->view, excursion, parts[i].share) + 1, .to = until};
+        struct span span = part_of(tail, excursion, parts[i].share, until);
         struct relax relax;
 
-        if (through < span.from || through > span.from + tail->work.capacity || !fit_laws(tail, span, &relax) || relax.law == RELAX_NONE)
-            continue;
-        span.to = span.to - span.from > tail->work.capacity ? span.from + tail->work.capacity : span.to;
-        if (misfits(tail->view, tail->noise, &relax, span, through - span.from, parts[i].alpha))
+        if (through < span.from || !fit_laws(tail, &span, &relax) || !is_believed(tail, &relax, span, through - span.from, parts[i].alpha))
             continue;
         *ret_placed = *excursion;
         ret_placed->relax = relax;
         ret_placed->fitted = span;
         end_at(tail->view, ret_placed, (double)span.from + relax.crossing);
+        if (i > 0) /* no law explains the whole fall */
+            doubt(ret_placed, through);
         return true;
     }
     return false;
@@ -150,12 +181,13 @@ static size_t place_first(struct tail *tail, struct excursion *list, size_t coun
 {
     struct excursion first = list[0];
     size_t half = fallen_to(tail->view, &first, 0.5), until = count > 1 ? list[1].from : end, absorbed = 0;
+    struct span span = {.from = half + 1, .to = until};
     struct relax relax;
 
     if (half == first.from)
         return 0;
-    if (!fit_laws(tail, (struct span){.from = half + 1, .to = until}, &relax)) {
-        if (first.to <= half + 1 || stray(tail->view, tail->noise, half, first.to))
+    if (!fit_laws(tail, &span, &relax)) {
+        if (!tail->view->counted && (first.to <= half + 1 || stray(tail->view, tail->noise, half, first.to)))
             end_suddenly(tail->view, list, half);
         return 0;
     }
@@ -173,11 +205,9 @@ int tails_place(const struct view *view, const struct noise *noise, struct excur
 {
     struct tail tail = {.view = view, .noise = noise};
     size_t kept = 0;
-    int rc = relax_work_init(&tail.work, TAIL_BINS_MAX);
+    int rc = view->counted ? counts_init(&tail.counts) : relax_work_init(&tail.work, TAIL_BINS_MAX);
 
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0, absorbed; i < found->count; i += 1 + absorbed) {
+    for (size_t i = 0, absorbed; rc == 0 && i < found->count; i += 1 + absorbed) {
         struct excursion *item = &found->item[i];
 
         item->relax = (struct relax){.law = RELAX_NONE};
@@ -185,7 +215,9 @@ int tails_place(const struct view *view, const struct noise *noise, struct excur
         absorbed = item->to < end ? place_first(&tail, item, found->count - i, end) : 0;
         found->item[kept++] = *item;
     }
-    found->count = kept;
+    if (rc == 0)
+        found->count = kept;
     relax_work_done(&tail.work);
-    return 0;
+    counts_done(&tail.counts);
+    return rc;
 }

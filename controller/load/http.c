@@ -1,8 +1,12 @@
-/* HTTP/1.1 requests by libcurl's multi interface, driven by the loop's epoll through its socket and timer callbacks.
+/* HTTP/1.1 and HTTP/2 requests by libcurl's multi interface, driven by the loop's epoll through its socket and timer callbacks.
  * 1. One easy handle a slot, set up once; a request only rewrites its trace header in place (curl keeps a pointer to the list).
  * 2. The loop's own deadline is the only time limit: a handle removed in mid-transfer takes its connection along.
  * 3. curl sends a request again by itself when a kept connection turns out dead; the pre-request callback counts the sends of a
  *    request and refuses the second, so that one request stays one attempt (it is then a reset).
+ * 4. A slot's handle is set up for one request of the mix, anew only when its next one is another.
+ * 5. With HTTP/2 requests wait for a connection that is being made rather than make another (CURLOPT_PIPEWAIT), and share it; one
+ *    that is given up resets its stream and leaves the connection to the others. libcurl 7.88 fails the second request on a
+ *    connection by prior knowledge (CURLE_HTTP2): before 8.0 each such request has a connection of its own.
  * Source: curl_multi_socket_action(3), CURLMOPT_TIMERFUNCTION(3), CURLOPT_PREREQFUNCTION(3), CURLOPT_RESOLVE(3). */
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -20,13 +24,14 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
-enum { TRACE_HEADER_SIZE = 80, ADDRESSES_MAX = 4096 };
+enum { TRACE_HEADER_SIZE = 80, ADDRESSES_MAX = 4096, SHARES_SINCE = 0x080000 };
 
 struct http_slot {
     CURL *easy;
     struct load *load;
     uint32_t number;
-    unsigned sends; /* of the present request */
+    uint32_t variant; /* it is set up for; UINT32_MAX: none yet */
+    unsigned sends;   /* of the present request */
     struct curl_slist trace_node; /* first of its header list; the rest is shared */
     char trace[TRACE_HEADER_SIZE];
 };
@@ -34,8 +39,8 @@ struct http_slot {
 struct http {
     CURLM *multi;
     uint64_t timer_ns; /* UINT64_MAX: none */
-    struct curl_slist *headers, *resolve;
-    uint64_t name_hash;
+    struct curl_slist **headers; /* one list each of the mix */
+    struct curl_slist *resolve;
     struct http_slot *slots;
 };
 
@@ -105,6 +110,8 @@ static enum load_outcome failure_outcome(CURL *easy, CURLcode code)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
     case CURLE_ABORTED_BY_CALLBACK: /* on_request: curl was about to send again */
         return LOAD_RESET;
     case CURLE_WEIRD_SERVER_REPLY:
@@ -114,6 +121,19 @@ static enum load_outcome failure_outcome(CURL *easy, CURLcode code)
     default: /* TLS, local descriptors, names: no request went out */
         return LOAD_CONNECT_FAILED;
     }
+}
+
+static enum load_outcome answer_outcome(const struct load *load, CURL *easy, uint32_t slot, long status)
+{
+    const struct load_request *request = load_request_of(load, slot);
+    long version = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    if (load->spec.http_version == 2 && version != CURL_HTTP_VERSION_2_0)
+        return LOAD_WRONG_REPLY;
+    if (status < request->status_min || status > request->status_max)
+        return LOAD_HTTP_STATUS;
+    return load_reply_is_good(load, slot) ? LOAD_OK : LOAD_WRONG_REPLY;
 }
 
 static void take_finished(struct load *load)
@@ -126,19 +146,40 @@ static void take_finished(struct load *load)
         struct http_slot *slot = NULL;
         CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
-        enum load_outcome outcome = LOAD_OK;
+        enum load_outcome outcome;
         long status = 0;
         (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&slot);
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        if (code != CURLE_OK)
-            outcome = failure_outcome(easy, code);
-        else if (status < load->spec.status_min || status > load->spec.status_max)
-            outcome = LOAD_HTTP_STATUS;
-        else if (!load_has_expected(load, slot->number))
-            outcome = LOAD_WRONG_REPLY;
+        outcome = code == CURLE_OK ? answer_outcome(load, easy, slot->number, status) : failure_outcome(easy, code);
         (void)curl_multi_remove_handle(http->multi, easy); /* message is dead from here on */
         load_finish(load, slot->number, outcome, (uint16_t)status);
     }
+}
+
+/* Sets a slot's handle up for one request of the mix. */
+static bool set_request(struct load *load, uint32_t number)
+{
+    struct http *http = load->backend_data;
+    struct http_slot *slot = &http->slots[number];
+    const struct load_request *request = load_request_of(load, number);
+    bool is_head = request->method && strcmp(request->method, "HEAD") == 0;
+    CURLcode failed = CURLE_OK;
+
+    if (slot->variant == load->slots[number].variant)
+        return true;
+    slot->trace_node.next = http->headers[load->slots[number].variant];
+#define SET(option, value) (failed |= curl_easy_setopt(slot->easy, (option), (value)))
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPGET, 1L); /* takes body and HEAD of another request back */
+    if (request->body) {
+        SET(CURLOPT_POSTFIELDS, request->body);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
+    }
+    SET(CURLOPT_NOBODY, (long)is_head);
+    SET(CURLOPT_CUSTOMREQUEST, is_head ? NULL : request->method);
+#undef SET
+    slot->variant = failed == CURLE_OK ? load->slots[number].variant : UINT32_MAX;
+    return failed == CURLE_OK;
 }
 
 static void http_send(struct load *load, uint32_t number)
@@ -151,8 +192,8 @@ static void http_send(struct load *load, uint32_t number)
     slot->sends = 0;
     load_trace_id(load->spec.seed, load->spec.name, index, trace_id);
     snprintf(slot->trace, sizeof(slot->trace), "traceparent: 00-%s-%016" PRIx64 "-01", trace_id,
-             rng_draw(load->spec.seed, http->name_hash, 2, index) | 1);
-    if (curl_multi_add_handle(http->multi, slot->easy) != CURLM_OK)
+             rng_draw(load->spec.seed, load->name_hash, 2, index) | 1);
+    if (!set_request(load, number) || curl_multi_add_handle(http->multi, slot->easy) != CURLM_OK)
         load_finish(load, number, LOAD_CONNECT_FAILED, 0);
 }
 
@@ -189,7 +230,16 @@ static void http_timer(struct load *load)
     take_finished(load);
 }
 
-/* "HOST:PORT:ADDRESS,ADDRESS" of a host that is a name; nothing for a numeric one. */
+static bool append(struct curl_slist **list, const char *text)
+{
+    struct curl_slist *longer = curl_slist_append(*list, text);
+
+    if (longer)
+        *list = longer;
+    return longer != NULL;
+}
+
+/* Adds "HOST:PORT:ADDRESS,ADDRESS" of a host that is a name; nothing for a numeric one. */
 static int resolve_url(struct http *http, const char *url, const char **ret_problem)
 {
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
@@ -218,8 +268,7 @@ static int resolve_url(struct http *http, const char *url, const char **ret_prob
         if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) == 0)
             buf_printf(&line, "%s%s", one == found ? "" : ",", text);
     }
-    http->resolve = line.failed ? NULL : curl_slist_append(NULL, line.data);
-    rc = http->resolve ? 0 : -ENOMEM;
+    rc = !line.failed && append(&http->resolve, line.data) ? 0 : -ENOMEM;
 done:
     if (found)
         freeaddrinfo(found);
@@ -230,29 +279,28 @@ done:
     return rc;
 }
 
-static bool append_header(struct http *http, const char *text)
+static int build_headers(struct http *http, const struct load_spec *spec, size_t variant)
 {
-    struct curl_slist *longer = curl_slist_append(http->headers, text);
-
-    if (longer)
-        http->headers = longer;
-    return longer != NULL;
-}
-
-static int build_headers(struct http *http, const struct load_spec *spec)
-{
+    struct curl_slist **list = &http->headers[variant];
     struct buf line;
-    bool good = append_header(http, "Expect:"); /* no 100-continue round trip */
+    bool good = append(list, "Expect:"); /* no 100-continue round trip */
 
     buf_init(&line, ADDRESSES_MAX);
     if (spec->run_id) {
         buf_printf(&line, "X-Perturb-Run: %s", spec->run_id);
-        good = good && !line.failed && append_header(http, line.data);
+        good = good && !line.failed && append(list, line.data);
     }
     buf_done(&line);
-    for (const char *const *header = spec->headers; header && *header; header++)
-        good = good && append_header(http, *header);
+    for (const char *const *header = spec->mix[variant].headers; header && *header; header++)
+        good = good && append(list, *header);
     return good ? 0 : -ENOMEM;
+}
+
+static long version_option(const struct load_spec *spec)
+{
+    if (spec->http_version != 2)
+        return CURL_HTTP_VERSION_1_1;
+    return strncmp(spec->url, "https:", 6) == 0 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 }
 
 static int slot_open(struct load *load, uint32_t number)
@@ -265,13 +313,13 @@ static int slot_open(struct load *load, uint32_t number)
 
     if (!easy)
         return -ENOMEM;
-    *slot = (struct http_slot){ .easy = easy, .load = load, .number = number };
-    slot->trace_node = (struct curl_slist){ .data = slot->trace, .next = http->headers };
+    *slot = (struct http_slot){ .easy = easy, .load = load, .number = number, .variant = UINT32_MAX };
+    slot->trace_node = (struct curl_slist){ .data = slot->trace };
 #define SET(option, value) (failed |= curl_easy_setopt(easy, (option), (value)))
     SET(CURLOPT_PRIVATE, slot);
-    SET(CURLOPT_URL, spec->url);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_VERSION, version_option(spec));
+    SET(CURLOPT_PIPEWAIT, spec->http_version == 2 ? 1L : 0L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_USERAGENT, "perturb-load");
@@ -282,14 +330,17 @@ static int slot_open(struct load *load, uint32_t number)
     SET(CURLOPT_PREREQDATA, slot);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, load);
-    if (spec->body) {
-        SET(CURLOPT_POSTFIELDS, spec->body);
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_bytes);
+    if (version_option(spec) == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE && curl_version_info(CURLVERSION_NOW)->version_num < SHARES_SINCE) {
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
     }
-    if (spec->method && strcmp(spec->method, "HEAD") == 0)
-        SET(CURLOPT_NOBODY, 1L);
-    else if (spec->method)
-        SET(CURLOPT_CUSTOMREQUEST, spec->method);
+    SET(CURLOPT_CAPATH, NULL); /* with a directory libcurl reads all certificates for each connection: 20 ms and more of the loop */
+    if (spec->ca_file)
+        SET(CURLOPT_CAINFO, spec->ca_file);
+    if (spec->is_insecure) {
+        SET(CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     if (http->resolve && number == 0) /* slot 0 sends first; the multi handle's name cache serves the others from then on */
         SET(CURLOPT_RESOLVE, http->resolve);
 #undef SET
@@ -309,7 +360,7 @@ static int multi_open(struct load *load, struct http *http)
     SET(CURLMOPT_TIMERFUNCTION, on_timer_change);
     SET(CURLMOPT_TIMERDATA, http);
     SET(CURLMOPT_MAXCONNECTS, (long)load->spec.connections_max);
-    SET(CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    SET(CURLMOPT_PIPELINING, load->spec.http_version == 2 ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
 #undef SET
     return failed == CURLM_OK ? 0 : -ENOMEM;
 }
@@ -323,16 +374,19 @@ static int http_open(struct load *load, struct errs *errs)
     if (!http || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return errs_add(errs, ERR_WORLD, "load", "libcurl cannot start");
     http->timer_ns = UINT64_MAX;
-    http->name_hash = rng_hash(load->spec.name);
-    int rc = resolve_url(http, load->spec.url, &problem);
-    if (rc < 0) {
-        errs_add(errs, rc == -EINVAL ? ERR_INPUT : ERR_WORLD, "url", "'%s' %s", load->spec.url, problem);
-        return rc;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < load->spec.mix_count; i++) {
+        rc = resolve_url(http, load->spec.mix[i].url, &problem);
+        if (rc < 0)
+            errs_add(errs, rc == -EINVAL ? ERR_INPUT : ERR_WORLD, "url", "'%s' %s", load->spec.mix[i].url, problem);
     }
+    if (rc < 0)
+        return rc;
     http->slots = calloc(load->spec.connections_max, sizeof(*http->slots));
-    rc = http->slots ? multi_open(load, http) : -ENOMEM;
-    if (rc == 0)
-        rc = build_headers(http, &load->spec);
+    http->headers = calloc(load->spec.mix_count, sizeof(*http->headers));
+    rc = http->slots && http->headers ? multi_open(load, http) : -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < load->spec.mix_count; i++)
+        rc = build_headers(http, &load->spec, i);
     for (uint32_t i = 0; rc == 0 && i < load->spec.connections_max; i++)
         rc = slot_open(load, i);
     if (rc < 0)
@@ -354,7 +408,9 @@ static void http_close(struct load *load)
     }
     if (http->multi)
         (void)curl_multi_cleanup(http->multi);
-    curl_slist_free_all(http->headers);
+    for (size_t i = 0; http->headers && i < load->spec.mix_count; i++)
+        curl_slist_free_all(http->headers[i]);
+    free(http->headers);
     curl_slist_free_all(http->resolve);
     free(http->slots);
     free(http);

@@ -30,12 +30,32 @@ void load_trace_id(uint64_t seed, const char *name, uint64_t index, char ret_tex
              rng_draw(seed, name_hash, 1, index) | 1);
 }
 
+static const struct load_backend *const backends[] = {
+    [LOAD_HTTP] = &load_http_backend, [LOAD_RESP] = &load_resp_backend,         [LOAD_TCP] = &load_tcp_backend,
+    [LOAD_UDP] = &load_udp_backend,   [LOAD_POSTGRES] = &load_postgres_backend,
+};
+
+static int open_mix(struct load *load)
+{
+    load->name_hash = rng_hash(load->spec.name);
+    load->matches = calloc(load->spec.mix_count, sizeof(*load->matches));
+    if (!load->matches)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->spec.mix_count; i++) {
+        int rc = match_init(&load->matches[i], load->spec.mix[i].expect_text);
+        if (rc < 0)
+            return rc;
+        load->weights += load->spec.mix[i].weight;
+    }
+    return 0;
+}
+
 static int open_loop(struct load *load)
 {
     struct epoll_event wake = { .events = EPOLLIN, .data.u64 = LOAD_WAKE_KEY };
 
     load->slots = calloc(load->spec.connections_max, sizeof(*load->slots));
-    if (!load->slots || records_init(&load->records, load->spec.records_max) < 0)
+    if (!load->slots || records_init(&load->records, load->spec.records_max, load->spec.spill_directory) < 0)
         return -ENOMEM;
     for (uint32_t i = 0; i < load->spec.connections_max; i++)
         load->slots[i].next = i + 1 < load->spec.connections_max ? i + 1 : LOAD_NO_SLOT;
@@ -61,8 +81,8 @@ int load_new(const struct load_spec *spec, struct errs *errs, struct load **ret_
         free(load);
         return rc;
     }
-    load->backend = load->spec.protocol == LOAD_HTTP ? &load_http_backend : &load_resp_backend;
-    rc = match_init(&load->match, load->spec.expect_text);
+    load->backend = backends[load->spec.protocol];
+    rc = open_mix(load);
     if (rc == 0)
         rc = open_loop(load);
     if (rc < 0)
@@ -122,7 +142,10 @@ struct load *load_free(struct load *load)
         (void)load_stop(load);
     load->backend->close(load);
     records_done(&load->records);
+    for (uint32_t i = 0; load->slots && i < load->spec.connections_max; i++)
+        buf_done(&load->slots[i].kept);
     free(load->slots);
+    free(load->matches);
     if (load->epoll_fd >= 0)
         close(load->epoll_fd);
     if (load->wake_fd >= 0)
@@ -171,6 +194,11 @@ uint64_t load_snapshot(const struct load *load, uint64_t from, load_record_funct
         if (each(context, records_at(&load->records, from)) != 0)
             return from + 1;
     return from;
+}
+
+void load_records_rest(const struct load *load, uint64_t i)
+{
+    records_rest(&load->records, i);
 }
 
 bool load_is_fit(const struct load_counters *counters)

@@ -9,7 +9,8 @@
  *    connection was free, how long the loop itself had been busy without a rest. `load_is_fit` judges by this alone.
  * 4. One request is one attempt: nothing is sent twice, redirects are not followed, proxies of the environment are ignored.
  * 5. Every planned request ends as exactly one record: planned = records + waiting + in flight, at any time and at the end.
- * 6. Host names are resolved once, in load_new: the generator measures the service, not the resolver.
+ * 6. A mixed request (`mix`) is chosen by the index alone, so that a run can be replayed.
+ * 7. Host names are resolved once, in load_new: the generator measures the service, not the resolver.
  *
  * One thread a load (the loop); all other functions belong to one owner thread. Instants are CLOCK_MONOTONIC ns.
  * curl_global_init(3) is called by load_new and never undone. */
@@ -22,7 +23,7 @@
 
 #include "scenarios/base/err.h"
 
-enum load_protocol { LOAD_HTTP, LOAD_RESP };
+enum load_protocol { LOAD_HTTP, LOAD_RESP, LOAD_TCP, LOAD_UDP, LOAD_POSTGRES };
 
 enum load_outcome {
     LOAD_OK,
@@ -43,31 +44,75 @@ const char *load_outcome_name(enum load_outcome outcome);
  * Must be pure: it is called again for the same index, from the loop's thread. */
 typedef uint64_t load_plan_function(const void *context, uint64_t index);
 
-/* What to send. Zero means the default named. load_new copies everything but plan_context, which is borrowed until load_free. */
+/* Judges a whole answer: true when it is what was expected. Called from the loop's thread; `body` is NUL-terminated. */
+typedef bool load_check_function(const void *context, const char *body, size_t length);
+
+/* One request of a mix. Each request of a plan is one of them, by weight: a pure function of (seed, name, index). Fields that are
+ * zero are as in the spec. */
+struct load_request {
+    uint32_t weight; /* 1..1,000,000; default 1 */
+    const char *url; /* HTTP */
+    const char *method;
+    const char *const *headers;
+    const char *body;
+    size_t body_bytes;
+    const char *const *command;
+    const char *command_inline;
+    uint16_t status_min, status_max;
+    const char *expect_text, *expect_value;
+    load_check_function *check;
+    const void *check_context; /* borrowed until load_free */
+};
+
+enum { LOAD_MIX_MAX = 64, LOAD_KEPT_MAX = 1024 * 1024, LOAD_TOKEN_MAX = 16 };
+
+/* What to send. Zero means the default named. load_new copies everything but what is said to be borrowed until load_free. */
 struct load_spec {
     const char *name;   /* of the load in its run; keys the trace ids; default "load" */
     const char *run_id; /* X-Perturb-Run header; no such header when NULL */
     uint64_t seed;      /* of the run; keys the trace ids */
 
     enum load_protocol protocol;
-    const char *url;              /* "http://...", "https://..."; "redis://HOST[:PORT]", port 6379 unless told */
+    const char *url;              /* "http://...", "https://..."; "redis://HOST[:PORT]", port 6379 unless told; "tcp://HOST:PORT";
+                                   * "udp://HOST:PORT"; "postgres://USER:PASSWORD@HOST:PORT/DATABASE", libpq's form */
     const char *method;           /* HTTP, default "GET", or "POST" when there is a body */
     const char *const *headers;   /* HTTP, "Name: value" each, NULL-terminated; default none */
-    const char *body;             /* HTTP; sent with every request; default none */
+    const char *body;             /* HTTP: default none. TCP, UDP: the bytes sent, default none. PostgreSQL: the query, default SELECT 1 */
     size_t body_bytes;
     const char *const *command;   /* RESP: words of the command, NULL-terminated ... */
     const char *command_inline;   /* ... or one inline command, "GET item:1", split at blanks by the server; default "PING" */
 
     uint16_t status_min, status_max; /* HTTP, expected; default 200..299 */
-    const char *expect_text;         /* 1..1024 bytes that must occur in the body (RESP: in the raw reply); default anything */
+    const char *expect_text;         /* 1..1024 bytes that must occur in the body (RESP, TCP, UDP: in the raw reply; PostgreSQL: in
+                                      * the first value of the first row); default anything */
+    const char *expect_value;        /* PostgreSQL: the first value of the first row, exactly; default anything */
+    load_check_function *check;      /* of the whole body, of which at most LOAD_KEPT_MAX bytes are kept: more is a wrong reply */
+    const void *check_context;       /* borrowed until load_free */
 
-    double rate_per_s;              /* 0 < rate <= 1e6, fixed spacing; unused when there is a plan */
+    const struct load_request *mix; /* default: one request, of the fields above */
+    size_t mix_count;               /* 0..LOAD_MIX_MAX */
+
+    uint8_t http_version;  /* 1 (the default) or 2: by ALPN with https://, by prior knowledge with http://. An answer by another
+                            * version is a wrong reply. With 2, connections_max counts requests on the way, which share connections */
+    const char *ca_file;   /* https://: trusted certificates, PEM; default the system's */
+    bool is_insecure;      /* https://: any certificate will do */
+
+    uint32_t reply_bytes;     /* TCP: a reply is so many bytes long ... */
+    const char *reply_until;  /* ... or ends with this text, 1..1024 bytes. With neither, each request has a connection of its own and
+                               * the reply ends with the expected text, or else with the connection */
+    uint32_t token_at, token_bytes; /* UDP: token_bytes (0..16) at this place of the datagram become the request's own, and a reply
+                               * counts only with the same at reply_token_at. With none, each request has a socket of its own */
+    uint32_t reply_token_at;
+    bool token_is_text;       /* the token is written as hex digits, else as bytes, big-endian */
+
+    double rate_per_s;              /* 0 < rate <= 1e6, fixed spacing; with a plan: its highest rate, for the default of connections */
     load_plan_function *plan;       /* instead of the rate */
     const void *plan_context;
     uint64_t timeout_ns;            /* from the planned instant; default 1 s; at most 10 minutes */
     uint32_t connections_max;       /* 1..16384; default: what rate x timeout can need, at least 16, at most 512 */
     uint64_t late_after_ns;         /* lateness of the loop (rule 3) above this, one bin, makes a request late; default 20 ms */
     uint64_t records_max;           /* default 20 million; further requests count but leave no record (`unrecorded`) */
+    const char *spill_directory;    /* records are moved to an unlinked file there, 655 KiB at a time; default: they stay in memory */
 };
 
 /* One finished request; 40 bytes. */
@@ -130,6 +175,11 @@ typedef int load_record_function(void *context, const struct load_record *record
 uint64_t load_records_count(const struct load *load);
 uint64_t load_snapshot(const struct load *load, uint64_t from, load_record_function *each, void *context);
 const struct load_record *load_record_at(const struct load *load, uint64_t i); /* borrowed until load_free; i < count */
+
+/* Gives back the memory of the 16,384 records around `i` that were spilled together; they may still be read. For whoever goes
+ * through all of them. */
+enum { LOAD_RECORDS_TOGETHER = 16384 };
+void load_records_rest(const struct load *load, uint64_t i);
 
 /* False when more than 1 % of the requests were late by the loop's own fault: the verdict is `load_unfit`. */
 bool load_is_fit(const struct load_counters *counters);

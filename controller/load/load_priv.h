@@ -15,6 +15,7 @@
 #include "controller/load/load.h"
 #include "controller/load/match.h"
 #include "controller/load/records.h"
+#include "scenarios/base/buf.h"
 
 #define LOAD_WAKE_KEY UINT64_MAX /* the epoll key of load->wake_fd; other keys are the backend's */
 #define LOAD_NO_SLOT UINT32_MAX
@@ -22,9 +23,11 @@
 struct load_slot {
     uint64_t planned_ns, sent_ns;
     uint32_t index;
+    uint32_t variant; /* of the mix */
     uint32_t previous, next; /* in flight: neighbours in plan order; free: `next` on the free list */
     size_t match_state;
     uint64_t bytes;
+    struct buf kept; /* the answer so far, where it is to be checked as a whole */
 };
 
 struct load_counts { /* one writer: the loop */
@@ -54,7 +57,8 @@ struct load {
     struct load_spec spec; /* defaults filled in; strings owned */
     const struct load_backend *backend;
     void *backend_data;
-    struct match match;
+    struct match *matches; /* of the mix: its expected texts */
+    uint64_t name_hash, weights; /* of the mix, their sum */
 
     int epoll_fd, wake_fd;
     pthread_t thread;
@@ -72,7 +76,7 @@ struct load {
     struct load_shedding shedding;
 };
 
-extern const struct load_backend load_http_backend, load_resp_backend;
+extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_backend, load_udp_backend, load_postgres_backend;
 
 /* spec.c: checks, fills in defaults and copies; every finding goes to errs. 0, -EINVAL, -ENOMEM. */
 int load_spec_copy(const struct load_spec *spec, struct errs *errs, struct load_spec *ret_copy);
@@ -86,8 +90,16 @@ void *load_loop(void *load);
 void load_finish(struct load *load, uint32_t slot, enum load_outcome outcome, uint16_t http_code);
 void load_count(atomic_uint_least64_t *counter, uint64_t more); /* single writer */
 
-/* Answer bytes of a slot: counted, and searched for the expected text. */
+/* Which of the mix a slot's request is. */
+const struct load_request *load_request_of(const struct load *load, uint32_t slot);
+
+/* Answer bytes of a slot: counted, searched for the expected text, kept where they are to be checked. */
 void load_take_bytes(struct load *load, uint32_t slot, const char *bytes, size_t length);
-bool load_has_expected(const struct load *load, uint32_t slot);
+bool load_has_expected(const struct load *load, uint32_t slot); /* the text, so far */
+bool load_reply_is_good(const struct load *load, uint32_t slot); /* once the answer is complete */
+
+/* For backends that have no timers. */
+uint64_t load_no_timer_ns(const struct load *load);
+void load_no_timer(struct load *load);
 
 #endif

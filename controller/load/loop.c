@@ -7,6 +7,7 @@
 
 #include "controller/load/load_priv.h"
 #include "scenarios/base/clock.h"
+#include "scenarios/base/rng.h"
 
 /* Waiting at least REST_NS is a rest: there was nothing to do; a call that finds work returns in a few microseconds. */
 enum { EVENTS_MAX = 256, SENDS_PER_TURN = 64, REST_NS = 20000 };
@@ -16,15 +17,58 @@ void load_count(atomic_uint_least64_t *counter, uint64_t more)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_release);
 }
 
-void load_take_bytes(struct load *load, uint32_t slot, const char *bytes, size_t length)
+const struct load_request *load_request_of(const struct load *load, uint32_t slot)
 {
-    load->slots[slot].bytes += length;
-    load->slots[slot].match_state = match_feed(&load->match, load->slots[slot].match_state, bytes, length);
+    return &load->spec.mix[load->slots[slot].variant];
+}
+
+void load_take_bytes(struct load *load, uint32_t number, const char *bytes, size_t length)
+{
+    struct load_slot *slot = &load->slots[number];
+
+    slot->bytes += length;
+    slot->match_state = match_feed(&load->matches[slot->variant], slot->match_state, bytes, length);
+    if (load->spec.mix[slot->variant].check)
+        (void)buf_append(&slot->kept, bytes, length);
 }
 
 bool load_has_expected(const struct load *load, uint32_t slot)
 {
-    return load->slots[slot].match_state == load->match.length;
+    return load->slots[slot].match_state == load->matches[load->slots[slot].variant].length;
+}
+
+bool load_reply_is_good(const struct load *load, uint32_t number)
+{
+    const struct load_slot *slot = &load->slots[number];
+    const struct load_request *request = &load->spec.mix[slot->variant];
+
+    if (!load_has_expected(load, number))
+        return false;
+    return !request->check || (!slot->kept.failed && request->check(request->check_context, slot->kept.data, slot->kept.length));
+}
+
+uint64_t load_no_timer_ns(const struct load *load)
+{
+    (void)load;
+    return UINT64_MAX;
+}
+
+void load_no_timer(struct load *load)
+{
+    (void)load;
+}
+
+static uint32_t choose_variant(const struct load *load, uint64_t index)
+{
+    uint64_t at;
+    uint32_t variant = 0;
+
+    if (load->spec.mix_count == 1)
+        return 0;
+    at = rng_below(rng_draw(load->spec.seed, load->name_hash, 3, index), load->weights);
+    while (at >= load->spec.mix[variant].weight)
+        at -= load->spec.mix[variant++].weight;
+    return variant;
 }
 
 static uint64_t planned_at_ns(const struct load *load, uint64_t index)
@@ -63,6 +107,8 @@ void load_finish(struct load *load, uint32_t slot_number, enum load_outcome outc
         load->slots[slot->next].previous = slot->previous;
     else
         load->flight_last = slot->previous;
+    if (slot->kept.capacity)
+        buf_done(&slot->kept);
     slot->next = load->free_first;
     load->free_first = slot_number;
 }
@@ -74,7 +120,8 @@ static void send_next(struct load *load, uint64_t now_ns)
 
     load->free_first = slot->next;
     *slot = (struct load_slot){ .planned_ns = planned_at_ns(load, load->next_send), .sent_ns = now_ns,
-                                .index = (uint32_t)load->next_send, .previous = load->flight_last, .next = LOAD_NO_SLOT };
+                                .index = (uint32_t)load->next_send, .variant = choose_variant(load, load->next_send), .previous = load->flight_last, .next = LOAD_NO_SLOT };
+    buf_init(&slot->kept, LOAD_KEPT_MAX);
     if (load->flight_last != LOAD_NO_SLOT)
         load->slots[load->flight_last].next = number;
     else

@@ -8,7 +8,7 @@
 
 enum { OUTPUT_MAX = 1 << 20 };
 
-static int first_number(const char *text, double *ret_value)
+int text_first_number(const char *text, double *ret_value)
 {
     for (const char *place = text; *place; place++) {
         char *end;
@@ -34,7 +34,7 @@ static int command_read(struct reading *reading)
 
     buf_init(&output, OUTPUT_MAX);
     result = reading_run(reading, &command->run, environ, &output);
-    if (!result && (command->path ? json_number_at(output.data, command->path, &value) < 0 : first_number(output.data, &value) < 0))
+    if (!result && (command->path ? json_number_at(output.data, command->path, &value) < 0 : text_first_number(output.data, &value) < 0))
         result = reading_fail(reading, "'%s' printed no number%s%s", command->run.items[0], command->path ? " at " : "",
                               command->path ? command->path : "");
     if (!result)

@@ -86,6 +86,8 @@ static void take(struct evidence_job *job, struct reading *reading)
         result = fetch(reading, evidence->url, &content);
     else if (evidence->proc)
         result = evidence_proc(reading, evidence->proc, &content);
+    else if (evidence->stacks)
+        result = evidence_stacks(reading, evidence->stacks, evidence->samples, &content);
     else
         result = reading_run(reading, &evidence->command, environ, &content);
     if (content.length) {

@@ -2,12 +2,22 @@
 #include "controller/probe/probe_priv.h"
 
 #include "scenarios/base/clock.h"
+#include "scenarios/vocab/message.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 static size_t take(char *bytes, size_t size, size_t count, void *context)
 {
-    return buf_append(context, bytes, size * count) < 0 ? 0 : size * count;
+    return context && buf_append(context, bytes, size * count) < 0 ? 0 : size * count;
+}
+
+static int mark_socket(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)context;
+    (void)purpose;
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &(uint32_t){ CAPTURE_MARK }, sizeof(uint32_t));
+    return CURL_SOCKOPT_OK;
 }
 
 static int go_on(void *context, curl_off_t download_total, curl_off_t download, curl_off_t upload_total, curl_off_t upload)
@@ -19,14 +29,22 @@ static int go_on(void *context, curl_off_t download_total, curl_off_t download, 
     return reading_is_over(context);
 }
 
-int reading_fetch(struct reading *reading, const char *url, struct buf *body, long *ret_status)
+int reading_request(struct reading *reading, const char *url, const struct text_list *headers, struct buf *body, long *ret_status)
 {
     uint64_t now_ns = clock_now_ns();
     CURL *curl = curl_easy_init();
+    struct curl_slist *lines = NULL;
     CURLcode code;
 
     if (!curl)
         return reading_fail(reading, "out of memory");
+    for (size_t i = 0; headers && i < headers->count; i++) {
+        struct curl_slist *longer = curl_slist_append(lines, headers->items[i]);
+
+        lines = longer ? longer : lines;
+    }
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
+    curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, mark_socket);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -40,7 +58,13 @@ int reading_fetch(struct reading *reading, const char *url, struct buf *body, lo
     code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
     curl_easy_cleanup(curl);
-    if (body->failed)
+    curl_slist_free_all(lines);
+    if (body && body->failed)
         return reading_fail(reading, "%s: the answer is longer than %zu bytes", url, body->length_max);
     return code == CURLE_OK ? 0 : reading_fail(reading, "%s: %s", url, curl_easy_strerror(code));
+}
+
+int reading_fetch(struct reading *reading, const char *url, struct buf *body, long *ret_status)
+{
+    return reading_request(reading, url, NULL, body, ret_status);
 }

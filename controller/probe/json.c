@@ -57,25 +57,54 @@ static int number_of(const cJSON *item, double *ret_value)
     return 0;
 }
 
+/* NULL with -EINVAL for a bad path, -ENOENT when nothing lies there. */
+static const cJSON *item_at(const cJSON *item, const char *path, int *ret_problem)
+{
+    while (*path) {
+        item = step_into(item, &path);
+        if (!path || !item) {
+            *ret_problem = path ? -ENOENT : -EINVAL;
+            return NULL;
+        }
+    }
+    return item;
+}
+
 int json_number_at(const char *text, const char *path, double *ret_value)
 {
     cJSON *document = cJSON_Parse(text);
-    const cJSON *item = document;
     int result = document ? 0 : -EINVAL;
+    const cJSON *item = document ? item_at(document, path, &result) : NULL;
 
-    while (!result && *path) {
-        item = step_into(item, &path);
-        if (!path)
-            result = -EINVAL;
-        else if (!item)
-            result = -ENOENT;
-        if (result)
-            break;
-    }
-    if (!result)
+    if (item)
         result = number_of(item, ret_value);
     cJSON_Delete(document);
     return result;
+}
+
+static bool is_value(const cJSON *item, const char *expected)
+{
+    char *end;
+
+    if (cJSON_IsString(item))
+        return !strcmp(item->valuestring, expected);
+    if (cJSON_IsNumber(item)) {
+        double number = strtod(expected, &end);
+        return end != expected && !*end && number >= item->valuedouble && number <= item->valuedouble;
+    }
+    return (cJSON_IsTrue(item) && !strcmp(expected, "true")) || (cJSON_IsFalse(item) && !strcmp(expected, "false")) ||
+           (cJSON_IsNull(item) && !strcmp(expected, "null"));
+}
+
+bool json_is_at(const char *text, const char *path, const char *expected)
+{
+    cJSON *document = cJSON_Parse(text);
+    int problem;
+    const cJSON *item = document ? item_at(document, path, &problem) : NULL;
+    bool is = item && is_value(item, expected);
+
+    cJSON_Delete(document);
+    return is;
 }
 
 static int json_read(struct reading *reading)

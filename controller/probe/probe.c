@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct prober {
     pthread_t thread;
     bool started;
     uint64_t start_ns;
+    uint64_t next; /* ordinal of the sample that is planned next */
     atomic_bool stopping;
 
     pthread_mutex_t lock; /* of what follows */
@@ -28,10 +30,23 @@ struct prober {
     struct prober_counts counts;
 };
 
+static const struct probe_reader told = { .read = NULL };
+
 static const struct probe_reader *const readers[PROBE_KINDS] = {
     [PROBE_PROC] = &probe_proc,
     [PROBE_COMMAND] = &probe_command,
     [PROBE_JSON] = &probe_json,
+    [PROBE_HTTP] = &probe_http,
+    [PROBE_TCP] = &probe_tcp,
+    [PROBE_PROCESS] = &probe_process,
+    [PROBE_FILE] = &probe_file,
+    [PROBE_LOG] = &probe_log,
+    [PROBE_PROMETHEUS] = &probe_prometheus,
+    [PROBE_REDIS] = &probe_redis,
+    [PROBE_POSTGRES] = &probe_postgres,
+    [PROBE_PROXY] = &told,
+    [PROBE_FAULT] = &told,
+    [PROBE_HEALTH] = &told,
 };
 
 /* ---- what readers call --------------------------------------------------------------------------------------------------- */
@@ -88,6 +103,27 @@ int reading_fail(struct reading *reading, const char *format, ...)
     return -EIO;
 }
 
+/* ---- what the engine tells ---------------------------------------------------------------------------------------------------- */
+
+bool prober_is_told(const struct prober *prober)
+{
+    return !prober->reader->read;
+}
+
+void prober_tell(struct prober *prober, uint64_t ns, double value)
+{
+    keep(prober, ns, isfinite(value) ? value : NAN);
+}
+
+void prober_tell_failure(struct prober *prober, uint64_t ns, const char *why)
+{
+    keep(prober, ns, NAN);
+    pthread_mutex_lock(&prober->lock);
+    prober->counts.failed++;
+    snprintf(prober->counts.why, sizeof(prober->counts.why), "%s", why);
+    pthread_mutex_unlock(&prober->lock);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------------------------------------ */
 
 static void read_once(struct prober *prober)
@@ -97,50 +133,76 @@ static void read_once(struct prober *prober)
                                .deadline_ns = now_ns + (uint64_t)prober->probe->timeout, .state = prober->state,
                                .stopping = &prober->stopping };
 
-    if (prober->reader->read(&reading) == 0 || atomic_load(&prober->stopping))
-        return;
-    keep(prober, now_ns, NAN);
-    pthread_mutex_lock(&prober->lock);
-    prober->counts.failed++;
-    memcpy(prober->counts.why, reading.why, sizeof(prober->counts.why));
-    pthread_mutex_unlock(&prober->lock);
+    if (prober->reader->read(&reading) < 0 && !atomic_load(&prober->stopping))
+        prober_tell_failure(prober, now_ns, reading.why);
 }
 
-/* Waits for the first planned instant that is still to come, counting those that have passed meanwhile. */
-static bool wait_for_next(struct prober *prober, uint64_t *next)
+/* The instant of the sample that is planned next, those that were missed meanwhile counted. Under the lock. */
+static uint64_t next_due_ns(struct prober *prober, uint64_t now_ns)
 {
-    uint64_t every_ns = (uint64_t)prober->probe->every, now_ns = clock_now_ns(), due_ns;
+    uint64_t every_ns = (uint64_t)prober->probe->every, due_ns = prober->start_ns + prober->next * every_ns;
 
-    pthread_mutex_lock(&prober->lock);
-    due_ns = prober->start_ns + *next * every_ns;
     if (now_ns > due_ns + every_ns) {
         uint64_t missed = (now_ns - due_ns) / every_ns;
 
         prober->counts.skipped += missed;
-        *next += missed;
+        prober->next += missed;
         due_ns += missed * every_ns;
     }
+    return due_ns;
+}
+
+/* Waits for the first planned instant that is still to come. */
+static bool wait_for_next(struct prober *prober)
+{
+    uint64_t due_ns;
+
+    pthread_mutex_lock(&prober->lock);
+    due_ns = next_due_ns(prober, clock_now_ns());
     while (!atomic_load(&prober->stopping) && clock_now_ns() < due_ns) {
         struct timespec until = ns_timespec(due_ns);
 
         pthread_cond_timedwait(&prober->wake, &prober->lock, &until);
     }
+    prober->next++;
     pthread_mutex_unlock(&prober->lock);
-    ++*next;
     return !atomic_load(&prober->stopping);
+}
+
+bool prober_is_due(struct prober *prober, uint64_t now_ns)
+{
+    bool is_due;
+
+    if (!prober->started)
+        return false;
+    pthread_mutex_lock(&prober->lock);
+    is_due = now_ns >= prober->start_ns && next_due_ns(prober, now_ns) <= now_ns;
+    prober->next += is_due;
+    pthread_mutex_unlock(&prober->lock);
+    return is_due;
 }
 
 static void *probe_thread(void *argument)
 {
     struct prober *prober = argument;
-    uint64_t next = 0;
 
-    while (wait_for_next(prober, &next))
+    while (wait_for_next(prober))
         read_once(prober);
     return NULL;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+int prober_check(const struct probe *probe, const char *where, struct errs *errs)
+{
+    const struct probe_reader *reader = readers[probe->kind];
+    void *state = NULL;
+    int result = reader->open ? reader->open(probe, where, errs, &state) : 0;
+
+    if (state && reader->close)
+        reader->close(state);
+    return result;
+}
 
 int prober_new(const struct probe *probe, const struct probe_world *world, struct errs *errs, struct prober **ret_prober)
 {
@@ -157,7 +219,7 @@ int prober_new(const struct probe *probe, const struct probe_world *world, struc
     pthread_cond_init(&prober->wake, &attributes);
     pthread_condattr_destroy(&attributes);
     if (prober->reader->open)
-        result = prober->reader->open(probe, errs, &prober->state);
+        result = prober->reader->open(probe, probe->name, errs, &prober->state);
     if (result < 0) {
         prober_free(prober);
         return result;
@@ -169,6 +231,10 @@ int prober_new(const struct probe *probe, const struct probe_world *world, struc
 int prober_start(struct prober *prober, uint64_t start_ns)
 {
     prober->start_ns = start_ns;
+    if (prober_is_told(prober)) {
+        prober->started = true;
+        return 0;
+    }
     if (pthread_create(&prober->thread, NULL, probe_thread, prober) != 0)
         return -EAGAIN;
     prober->started = true;
@@ -183,7 +249,8 @@ void prober_stop(struct prober *prober)
     pthread_mutex_lock(&prober->lock);
     pthread_cond_signal(&prober->wake);
     pthread_mutex_unlock(&prober->lock);
-    pthread_join(prober->thread, NULL);
+    if (!prober_is_told(prober))
+        pthread_join(prober->thread, NULL);
     prober->started = false;
 }
 

@@ -6,6 +6,8 @@
  * 3. A reading ends at its deadline, and soon after prober_stop(): a probe never holds the run up.
  * 4. Samples are kept in order of their instants, at most PROBER_SAMPLES_MAX; what comes on top is counted and dropped.
  *
+ * 5. A few kinds have no thread: the engine tells what it knows (prober_tell).
+ *
  * All functions but the reading itself belong to one owner thread. Instants are CLOCK_MONOTONIC ns. */
 #ifndef PERTURB_PROBE_PROBE_H
 #define PERTURB_PROBE_PROBE_H
@@ -26,6 +28,8 @@ struct probe_sample {
 struct probe_world {
     pid_t (*target_pid)(void *context, const char *target); /* 0 while it does not run */
     void *context;
+    unsigned (*target_starts)(void *context, const char *target); /* how often the run has started it */
+    int (*target_log)(void *context, const char *target, char *path, size_t size); /* its output's file; 0 or -ENAMETOOLONG */
 };
 
 struct prober_counts {
@@ -40,6 +44,15 @@ int prober_new(const struct probe *probe, const struct probe_world *world, struc
 int prober_start(struct prober *prober, uint64_t start_ns); /* 0 or -EAGAIN */
 void prober_stop(struct prober *prober);                    /* idempotent */
 struct prober *prober_free(struct prober *prober);          /* stops if need be; accepts NULL, returns NULL */
+
+/* Probes whose number the engine knows: it asks when one is due, and tells. The plan is invariant 1's. */
+bool prober_is_told(const struct prober *prober);
+bool prober_is_due(struct prober *prober, uint64_t now_ns);
+void prober_tell(struct prober *prober, uint64_t ns, double value);
+void prober_tell_failure(struct prober *prober, uint64_t ns, const char *why);
+
+/* Whether it could be read at all: its pattern, what this build can do. 0, or -EINVAL with an error added under `where`. */
+int prober_check(const struct probe *probe, const char *where, struct errs *errs);
 
 void prober_counts(struct prober *prober, struct prober_counts *ret_counts);
 

@@ -18,10 +18,11 @@ struct proc_state {
     pid_t pid;
 };
 
-static int proc_open(const struct probe *probe, struct errs *errs, void **ret_state)
+static int proc_open(const struct probe *probe, const char *where, struct errs *errs, void **ret_state)
 {
+    (void)probe;
     *ret_state = calloc(1, sizeof(struct proc_state));
-    return *ret_state ? 0 : errs_add(errs, ERR_WORLD, probe->name, "out of memory");
+    return *ret_state ? 0 : errs_add(errs, ERR_WORLD, where, "out of memory");
 }
 
 /* A file of /proc/PID as text; the empty text when it has gone. */

@@ -136,6 +136,25 @@ const struct table table_probes = {
     },
 };
 
+const struct table table_health = {
+    .title = "Health",
+    .key = "health",
+    .note = "Scores, 0 to 100 %, and below each its parts: each signal from bad to good. What is unknown is left empty.",
+    .columns = {
+        { "score", "name", CELL_CODE },
+        { "of", "signal", CELL_CODE },
+        { "good from", "good", CELL_TEXT },
+        { "bad from", "bad", CELL_TEXT },
+        { "weight", "weight", CELL_TIMES },
+        { "before", "baseline", CELL_SHARE },
+        { "under the fault", "fault", CELL_SHARE },
+        { "worst", "worst", CELL_SHARE },
+        { "after", "after", CELL_SHARE },
+        { "known", "known", CELL_SHARE },
+        { 0 },
+    },
+};
+
 const struct table table_captures = {
     .title = "Captures",
     .key = "captures",

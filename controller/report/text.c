@@ -377,6 +377,32 @@ static void put_datagrams(struct sheet *sheet, const cJSON *result)
 }
 
 /* "3 undone, 1 expired", and by name what is neither. */
+/* "health of shop: 100 % before, 35 % under the fault, 25 % at its worst, 88 % after" of each score; its parts are for the tables. */
+static void put_health(struct sheet *sheet, const cJSON *result)
+{
+    static const char *const phases[][2] = { { "baseline", "before" }, { "fault", "under the fault" }, { "worst", "at its worst" }, { "after", "after" } };
+    const cJSON *row;
+    bool first = true;
+
+    cJSON_ArrayForEach(row, table_rows(&table_health, result)) {
+        const char *service = doc_text(row, "service");
+        struct buf line;
+
+        if (!doc_text(row, "name")[0])
+            continue;
+        buf_init(&line, TEXT_BYTES_MAX);
+        buf_printf(&line, "%.80s%s%.80s:", doc_text(row, "name"), service[0] ? " of " : "", service);
+        for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+            double score = doc_number(row, phases[i][0]);
+
+            buf_printf(&line, "%s %s %s", i ? "," : "", isnan(score) ? "unknown" : fmt_share(score).text, phases[i][1]);
+        }
+        put_field(sheet, first ? "Health" : "", line.data);
+        first = false;
+        buf_done(&line);
+    }
+}
+
 static void put_ledger(struct sheet *sheet, const char *label, const cJSON *rows, const char *key, const char *good)
 {
     size_t well = 0, bad = 0;
@@ -444,6 +470,7 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width)
     buf_puts(&sheet.out, "\n");
     put_judged(&sheet, "Expected", table_rows(&table_expect, result), "what");
     put_judged(&sheet, "Steady before", table_rows(&table_steady, result), "signal");
+    put_health(&sheet, result);
     put_faults(&sheet, result);
     put_loads(&sheet, result);
     put_datagrams(&sheet, result);

@@ -59,13 +59,15 @@ static void take_counts(struct run *run, const struct rule_status *list, size_t 
     }
 }
 
-static void collect(struct run *run, struct executor *executor)
+static bool collect(struct run *run, struct executor *executor)
 {
     struct message answer = { .payload = NULL };
+    int result = executor_ask(executor, MESSAGE_STATUS, run->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer);
 
-    if (executor_ask(executor, MESSAGE_STATUS, run->epoch, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) == 0)
+    if (result == 0)
         take_counts(run, answer.payload, answer.head.size / sizeof(struct rule_status), false);
     message_done(&answer);
+    return result == 0;
 }
 
 /* ---- the three executors ------------------------------------------------------------------------------------------------- */
@@ -245,9 +247,24 @@ void run_poll_pages(struct run *run)
 
 /* ---- attempts, and the proof of rest ---------------------------------------------------------------------------------------- */
 
-void run_count_hops(struct run *run, struct hop_count *ret_count)
+bool run_read_proxies(struct run *run)
 {
     struct message answer = { .payload = NULL };
+    bool known = run->wire.fd >= 0 && executor_ask(&run->wire, MESSAGE_PROXIES, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) == 0;
+
+    for (size_t i = 0; known && i < answer.head.size / sizeof(struct proxy_status); i++) {
+        const struct proxy_status *status = (const struct proxy_status *)answer.payload + i;
+
+        for (size_t j = 0; j < run->playbook->proxies.count; j++)
+            if (!strcmp(run->proxies[j].spec.name, status->spec.name))
+                run->proxies[j] = *status;
+    }
+    message_done(&answer);
+    return known;
+}
+
+void run_count_hops(struct run *run, struct hop_count *ret_count)
+{
     struct load_counters counters;
 
     *ret_count = (struct hop_count){ .known = true };
@@ -255,22 +272,40 @@ void run_count_hops(struct run *run, struct hop_count *ret_count)
         load_counters(run->loads[i].generator, &counters);
         ret_count->logical += counters.planned;
     }
-    if (run->wire.fd < 0 || executor_ask(&run->wire, MESSAGE_PROXIES, 0, 0, NULL, 0, EXECUTOR_TIMEOUT_MS, &answer) < 0) {
+    if (!run_read_proxies(run)) {
         ret_count->known = run->wire.fd < 0;
-        message_done(&answer);
         return;
     }
-    for (size_t i = 0; i < answer.head.size / sizeof(struct proxy_status); i++) {
-        const struct proxy_status *status = (const struct proxy_status *)answer.payload + i;
+    for (size_t j = 0; j < run->playbook->proxies.count && j < ARRAY_SIZE(ret_count->attempts); j++)
+        ret_count->attempts[j] = run->proxies[j].exchanges;
+}
 
-        for (size_t j = 0; j < run->playbook->proxies.count; j++)
-            if (!strcmp(run->proxies[j].spec.name, status->spec.name)) {
-                run->proxies[j] = *status;
-                if (j < ARRAY_SIZE(ret_count->attempts))
-                    ret_count->attempts[j] = status->exchanges;
-            }
-    }
-    message_done(&answer);
+/* By message its executor's own; of a control page what it counted before, and the last publication's on top. */
+void run_rule_counts(struct run *run, const struct step_run *step, struct rule_counts *ret_counts)
+{
+    const char *name = step->step->spec.rule.name;
+    enum layer layer = run_executor_layer(step->step->layer);
+    struct target_run *target = layer == LAYER_CALL ? find_target(run, step->step->spec.rule.scope) : NULL;
+    struct rule_status *list = NULL;
+    size_t count = 0;
+
+    if (layer == LAYER_STREAM && run->wire_epoch && step->state == STEP_ACTIVE)
+        run->executors_silent |= !collect(run, &run->wire);
+    else if (layer == LAYER_HOST && run->host_epoch && step->state == STEP_ACTIVE)
+        run->executors_silent |= !collect(run, &run->guardian);
+    *ret_counts = step->counts;
+    if (target && target->page && target->page_epoch)
+        list = calloc(STATUS_RULES_MAX, sizeof(*list));
+    if (list)
+        count = page_status(target->page, list, STATUS_RULES_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(list[i].name, name)) {
+            ret_counts->matched += list[i].counts.matched;
+            ret_counts->eligible += list[i].counts.eligible;
+            ret_counts->fired += list[i].counts.fired;
+            ret_counts->skipped += list[i].counts.skipped;
+        }
+    free(list);
 }
 
 static void note_verify(struct run *run, const char *what, bool proven, const char *found)

@@ -19,61 +19,11 @@ void run_phase(struct run *run, const char *phase)
 
 /* ---- load ------------------------------------------------------------------------------------------------------------------ */
 
-static int parse_status(const struct workload *workload, struct load_spec *spec)
-{
-    const struct text_list *status = &workload->http.status;
-    unsigned first = 200, last = 299;
-    int end = 0;
-
-    if (status->count == 1 && sscanf(status->items[0], "%3u-%3u%n", &first, &last, &end) == 2 && !status->items[0][end])
-        ;
-    else if (status->count == 1 && sscanf(status->items[0], "%3u%n", &first, &end) == 1 && !status->items[0][end])
-        last = first;
-    else if (status->count)
-        return -EINVAL;
-    spec->status_min = (uint16_t)first;
-    spec->status_max = (uint16_t)last;
-    return 0;
-}
-
-void run_load_spec(const struct run *run, const struct workload *workload, struct load_spec *ret_spec)
-{
-    bool is_http = workload->http.url != NULL;
-
-    *ret_spec = (struct load_spec){
-        .name = workload->name,
-        .run_id = run->id,
-        .seed = run->seed,
-        .protocol = is_http ? LOAD_HTTP : LOAD_RESP,
-        .url = is_http ? workload->http.url : workload->resp.url,
-        .method = workload->http.method,
-        .headers = (const char *const *)workload->http.headers.items,
-        .body = workload->http.body,
-        .body_bytes = workload->http.body ? strlen(workload->http.body) : 0,
-        .command = (const char *const *)workload->resp.command.items,
-        .expect_text = is_http ? workload->http.expect : workload->resp.expect,
-        .rate_per_s = (double)workload->rate / 1000,
-        .timeout_ns = (uint64_t)(is_http ? workload->http.timeout : workload->resp.timeout),
-        .connections_max = (uint32_t)workload->connections,
-        .late_after_ns = (uint64_t)(run_base_bin_s(run) * 1e9),
-    };
-    if (is_http && parse_status(workload, ret_spec) < 0)
-        ret_spec->status_min = ret_spec->status_max = UINT16_MAX;
-}
-
 static int start_load(struct run *run, struct load_run *load)
 {
-    const struct workload *workload = load->workload;
-    struct load_spec spec;
-    char where[ERR_WHERE_MAX];
-
-    run_load_spec(run, workload, &spec);
-    node_where(&run->playbook->document, workload->node, where, sizeof(where));
-    if (spec.status_max == UINT16_MAX)
-        return errs_add(run->errs, ERR_INPUT, where, "status: found '%s', expected 200 or 200-299", workload->http.status.items[0]);
-    if (load_new(&spec, run->errs, &load->generator) < 0)
+    if (workload_new(run, load) < 0)
         return -EINVAL;
-    event_log_note(&run->log, EVENT_load_started, workload->name, NULL, workload->rate, 0);
+    event_log_note(&run->log, EVENT_load_started, load->workload->name, NULL, load->workload->rate != ABSENT ? load->workload->rate : 0, 0);
     return load_start(load->generator, run->zero_ns);
 }
 

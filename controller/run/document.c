@@ -269,6 +269,35 @@ static void put_failed_ids(const struct run *run, const struct load_run *load, c
     }
 }
 
+/* A URL without the password that it may hold. */
+static void put_address(cJSON *object, const char *url)
+{
+    const char *host = strstr(url, "://"), *at = host ? strpbrk(host + 3, "@/?#") : NULL;
+    const char *colon = at && *at == '@' ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
+    char text[1024];
+
+    snprintf(text, sizeof(text), "%.*s%s", colon ? (int)(colon - url) : (int)strlen(url), url, colon ? at : "");
+    put_text(object, "url", text);
+}
+
+/* What is pinned of the arrival plan beside its rate: "ramp to 400/s at 5s for 30s, poisson". Absent for an even, constant rate. */
+static void put_arrival(cJSON *object, const struct arrival_plan *plan)
+{
+    static const char *const shapes[] = { "constant", "ramp", "step", "spike", "rates of", "instants of" };
+    char to[32], at[32], length[32], text[512];
+
+    if (plan->shape == ARRIVAL_CONSTANT && !plan->spacing)
+        return;
+    unit_print(UNIT_FREQUENCY, plan->to, to, sizeof(to));
+    unit_print(UNIT_DURATION, plan->at, at, sizeof(at));
+    unit_print(UNIT_DURATION, plan->length, length, sizeof(length));
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s%s", shapes[plan->shape], plan->file ? " " : "", plan->file ? plan->file : "",
+             plan->to != ABSENT ? " to " : "", plan->to != ABSENT ? to : "", plan->to != ABSENT ? " at " : "",
+             plan->to != ABSENT ? at : "", plan->length != ABSENT ? " for " : "", plan->length != ABSENT ? length : "",
+             plan->spacing ? ", poisson" : "");
+    put_text(object, "arrival", text);
+}
+
 static cJSON *describe_loads(const struct run *run)
 {
     cJSON *array = cJSON_CreateArray();
@@ -279,8 +308,9 @@ static cJSON *describe_loads(const struct run *run)
         struct load_counters counters;
 
         put_text(object, "name", load->workload->name);
-        put_text(object, "url", load->workload->http.url ? load->workload->http.url : load->workload->resp.url);
-        put_number(object, "rate_per_s", (double)load->workload->rate / 1000);
+        put_address(object, load->workload->url);
+        put_number(object, "rate_per_s", load->workload->rate == ABSENT ? NAN : (double)load->workload->rate / 1000);
+        put_arrival(object, &load->workload->arrival);
         cJSON_AddItemToArray(array, object);
         if (!load->generator)
             continue;
@@ -517,7 +547,7 @@ static void put_quality(const struct run *run, const struct judgement *judgement
 
 cJSON *run_document(struct run *run, struct judgement *judgement)
 {
-    cJSON *document = cJSON_CreateObject();
+    cJSON *document = cJSON_CreateObject(), *health = run_describe_health(run);
 
     cJSON_AddNumberToObject(document, "schema", 1);
     cJSON_AddItemToObject(document, "run", describe_run(run));
@@ -528,6 +558,8 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     cJSON_AddItemToObject(document, "loads", describe_loads(run));
     if (run->playbook->probes.count)
         cJSON_AddItemToObject(document, "probes", run_describe_probes(run));
+    if (health)
+        cJSON_AddItemToObject(document, "health", health);
     cJSON_AddItemToObject(document, "faults", describe_faults(run));
     cJSON_AddItemToObject(document, "steady_state", describe_steady(run));
     cJSON_AddItemToObject(document, "expect", judgement->expect);

@@ -99,7 +99,7 @@ cJSON *run_describe_evidence(const struct run *run)
 
     for (size_t i = 0; i < run->evidence_count; i++) {
         const struct evidence_run *entry = &run->evidence[i];
-        cJSON *object = cJSON_CreateObject();
+        cJSON *object = cJSON_CreateObject(), *diff = run_evidence_diff(run, entry);
 
         cJSON_AddItemToArray(array, object);
         cJSON_AddStringToObject(object, "name", entry->name);
@@ -113,6 +113,8 @@ cJSON *run_describe_evidence(const struct run *run)
             cJSON_AddNumberToObject(object, "bytes", (double)entry->result.bytes);
             cJSON_AddNumberToObject(object, "blanked", (double)entry->result.blanked);
         }
+        if (diff)
+            cJSON_AddItemToObject(object, "diff", diff);
         cJSON_AddStringToObject(object, "outcome", entry->result.why[0] ? entry->result.why : "taken");
     }
     return array;

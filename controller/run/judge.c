@@ -41,7 +41,7 @@ static void set_context(const struct run *run, struct est_context *context)
  * after it is good. A return earlier than the release by no more than a deadline is therefore the release's own work. */
 static void credit_release(const struct workload *workload, struct est_result *result)
 {
-    double deadline_s = (double)(workload->http.url ? workload->http.timeout : workload->resp.timeout) / 1e9;
+    double deadline_s = (double)workload->timeout / 1e9;
 
     if (result->verdict == EST_RECOVERED_UNDER_FAULT && result->convergence_from_release_s > -deadline_s - 2 * result->bin_s)
         result->verdict = EST_CONVERGED;
@@ -82,13 +82,31 @@ static void judge_signal(struct run *run, struct judged_signal *judged)
     est_series_free(series);
 }
 
-static void add_signal(struct judgement *judgement, const struct signal *signal, bool deciding)
+static void add_signal(struct run *run, struct judgement *judgement, const struct signal *signal, bool deciding)
 {
     for (size_t i = 0; i < judgement->signal_count; i++)
         if (!strcmp(judgement->signals[i].signal.name, signal->name))
             return;
-    if (judgement->signal_count < RUN_SERIES_MAX)
+    if (judgement->signal_count < RUN_SERIES_MAX) {
         judgement->signals[judgement->signal_count++] = (struct judged_signal){ .signal = *signal, .deciding = deciding };
+    } else {
+        char text[160];
+
+        snprintf(text, sizeof(text), "%.64s is not shown: a run shows %d signals", signal->name, RUN_SERIES_MAX);
+        cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
+    }
+}
+
+/* Health scores first: they are what a reader looks for. */
+static void list_probes(struct run *run, struct judgement *judgement, bool scores)
+{
+    for (size_t i = 0; i < run->playbook->probes.count; i++) {
+        const struct probe *probe = run->probes[i].probe;
+        struct signal signal;
+
+        if ((probe->kind == PROBE_HEALTH) == scores && playbook_signal(run->playbook, probe->node, probe->name, &signal, run->errs) == 0)
+            add_signal(run, judgement, &signal, false);
+    }
 }
 
 /* The deciding signals first; then what every reader wants to see of each load. */
@@ -98,7 +116,7 @@ static void list_signals(struct run *run, struct judgement *judgement)
     const struct workload *workloads = run->playbook->loads.items;
 
     for (size_t i = 0; i < run->playbook->signal_count; i++)
-        add_signal(judgement, &run->playbook->signals[i], true);
+        add_signal(run, judgement, &run->playbook->signals[i], true);
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         for (size_t j = 0; j < ARRAY_SIZE(shown); j++) {
             size_t size = strlen(workloads[i].name) + 16;
@@ -107,15 +125,10 @@ static void list_signals(struct run *run, struct judgement *judgement)
 
             snprintf(name, size, "%s.%s", workloads[i].name, shown[j]);
             if (playbook_signal(run->playbook, workloads[i].node, name, &signal, run->errs) == 0)
-                add_signal(judgement, &signal, false);
+                add_signal(run, judgement, &signal, false);
         }
-    for (size_t i = 0; i < run->playbook->probes.count; i++) {
-        const struct probe *probe = run->probes[i].probe;
-        struct signal signal;
-
-        if (playbook_signal(run->playbook, probe->node, probe->name, &signal, run->errs) == 0)
-            add_signal(judgement, &signal, false);
-    }
+    list_probes(run, judgement, true);
+    list_probes(run, judgement, false);
 }
 
 static void judge_signals(struct run *run, struct judgement *judgement)
@@ -148,7 +161,7 @@ bool run_is_down(struct run *run, struct judgement *ret_judgement)
 {
     *ret_judgement = (struct judgement){ .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };
     for (size_t i = 0; i < run->playbook->signal_count; i++)
-        add_signal(ret_judgement, &run->playbook->signals[i], true);
+        add_signal(run, ret_judgement, &run->playbook->signals[i], true);
     if (!first_effect_ns(run) || !run->baseline_end_ns)
         return false;
     judge_signals(run, ret_judgement);

@@ -131,11 +131,11 @@ static bool wants_shim(const struct run *run, const struct target *target)
     return wants;
 }
 
-static int journal_page(struct run *run, const char *verb, const char *name)
+int run_journal(struct run *run, const char *verb, const char *argument)
 {
-    char record[160];
+    char record[JOURNAL_VERB_MAX + JOURNAL_ARGUMENT_MAX];
 
-    snprintf(record, sizeof(record), "%s %s", verb, name);
+    snprintf(record, sizeof(record), "%s %s", verb, argument);
     return executor_ask(&run->guardian, MESSAGE_JOURNAL, 0, 0, record, strlen(record), EXECUTOR_TIMEOUT_MS, NULL);
 }
 
@@ -151,7 +151,7 @@ static int make_page(struct run *run, struct target_run *target)
     int result;
 
     run_page_name(run, target->target, name);
-    result = journal_page(run, UNDO_PAGE, name);
+    result = run_journal(run, UNDO_PAGE, name);
     if (result == 0)
         result = page_create(&run->registry, name, &target->page);
     if (result == 0 && target->points)
@@ -332,6 +332,16 @@ static int adopt(struct run *run, const struct target_run *target)
                       : 0;
 }
 
+static int refuse_bare(struct run *run, const struct target_run *target)
+{
+    char where[ERR_WHERE_MAX];
+
+    return errs_add(run->errs, ERR_WORLD, place(run, target->target->node, where),
+                    "process %d of target '%s' runs without the shim; let the run bring it in (`attach: true`), or start it by "
+                    "`perturb exec -- ...`",
+                    (int)target->pid, target->target->name);
+}
+
 /* A target that already runs: it has to be there, and, for call faults, to carry the shim. Its page is not ours to remove, but to
  * release, whatever becomes of the run engine. */
 static int find_running(struct run *run, struct target_run *target)
@@ -347,11 +357,10 @@ static int find_running(struct run *run, struct target_run *target)
     if (!wants_shim(run, wanted))
         return wanted->address ? 0 : adopt(run, target);
     if (ready_find_page(&run->registry, pid, name, sizeof(name)) < 0 || page_open(&run->registry, name, &target->page) < 0)
-        return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
-                        "process %d of target '%s' runs without the shim; start it by `perturb exec -- ...`", (int)pid, wanted->name);
+        return wanted->attach == 1 ? run_attach(run, target) : refuse_bare(run, target);
     page_state(target->page, &state);
     run->epoch = MAX(run->epoch, state.epoch); /* whoever armed it before counted too */
-    if (journal_page(run, UNDO_RELEASE, name) == 0 && run_locks_begin(run, target) == 0)
+    if (run_journal(run, UNDO_RELEASE, name) == 0 && run_locks_begin(run, target) == 0)
         return run_captures_by_shim(run, wanted) ? run_arm_page(run, target) : 0;
     return errs_add(run->errs, ERR_WORLD, place(run, wanted->node, where),
                     "the undo of the page of '%s' cannot be journalled", wanted->name);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,26 @@ static pid_t target_pid(void *context, const char *name)
     return 0;
 }
 
+static unsigned target_starts(void *context, const char *name)
+{
+    const struct run *run = context;
+
+    for (size_t i = 0; i < run->playbook->targets.count; i++)
+        if (!strcmp(run->targets[i].target->name, name))
+            return __atomic_load_n(&run->targets[i].starts, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int target_log(void *context, const char *name, char *path, size_t size)
+{
+    const struct run *run = context;
+
+    return (size_t)snprintf(path, size, "%s/logs/%s.log", run->directory, name) < size ? 0 : -ENAMETOOLONG;
+}
+
 int run_start_probes(struct run *run, uint64_t from_ns)
 {
-    run->world = (struct probe_world){ target_pid, run };
+    run->world = (struct probe_world){ target_pid, run, target_starts, target_log };
     for (size_t i = 0; i < run->playbook->probes.count; i++) {
         struct probe_run *probe = &run->probes[i];
 
@@ -84,6 +102,18 @@ int run_probe_series(const struct run *run, const struct signal *signal, double 
     }
     return est_series_from_samples(at_s, value, count, EST_GAUGE, signal->higher_is_better ? EST_HIGHER_BETTER : EST_LOWER_BETTER, bin_s,
                                    2 * every_s, ret_series);
+}
+
+int run_check_probes(const struct playbook *playbook, struct errs *errs)
+{
+    const struct probe *probes = playbook->probes.items;
+    char where[ERR_WHERE_MAX];
+    int result = 0;
+
+    for (size_t i = 0; i < playbook->probes.count; i++)
+        if (prober_check(&probes[i], node_where(&playbook->document, probes[i].node, where, sizeof(where)), errs) < 0)
+            result = -EINVAL;
+    return result;
 }
 
 cJSON *run_describe_probes(const struct run *run)

@@ -26,6 +26,7 @@ struct climb {
     struct run *run;
     const struct ramp *ramp;
     struct ramp_run *result;
+    struct load_run load; /* what the generator borrows */
     struct load *generator;
     uint64_t timeout_ns;
     bool unfit;
@@ -238,7 +239,10 @@ static int open_generator(struct climb *climb, enum ramp_when when)
     struct load_spec spec;
     int result;
 
-    run_load_spec(run, workload, &spec);
+    climb->load.workload = workload;
+    result = workload_spec(run, &climb->load, &spec);
+    if (result < 0)
+        return result;
     if (spec.protocol == LOAD_HTTP) {
         memcpy(headers, workload->http.headers.items ? workload->http.headers.items : headers,
                MIN(workload->http.headers.count, (size_t)HEADERS_MAX) * sizeof(headers[0]));
@@ -249,7 +253,7 @@ static int open_generator(struct climb *climb, enum ramp_when when)
     result = load_new(&spec, run->errs, &climb->generator);
     if (result < 0)
         return result;
-    climb->timeout_ns = (uint64_t)(workload->http.url ? workload->http.timeout : workload->resp.timeout);
+    climb->timeout_ns = (uint64_t)workload->timeout;
     result = offer(climb, (double)climb->ramp->from / 1000);
     return result < 0 ? result : load_start(climb->generator, clock_now_ns() + LEAD_NS);
 }
@@ -307,6 +311,7 @@ int run_ramp(struct run *run, enum ramp_when when)
     }
     load->generator = others;
     load_free(climb.generator);
+    workload_done(&climb.load);
     return result;
 }
 

@@ -127,7 +127,7 @@ static int allocate(struct run *run)
 static void release_memory(struct run *run)
 {
     for (size_t i = 0; run->loads && i < run->playbook->loads.count; i++)
-        load_free(run->loads[i].generator);
+        workload_done(&run->loads[i]);
     for (size_t i = 0; run->probes && i < run->playbook->probes.count; i++)
         prober_free(run->probes[i].prober);
     run_free_ramps(run);
@@ -340,7 +340,7 @@ static int set_up(struct run *run, struct errs *errs)
     run->started_wall_ns = clock_wall_ns();
     name_run(run);
     name_series(run);
-    if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0)
+    if (choose_seed(run, errs) < 0 || check_programs(run, errs) < 0 || run_check_probes(run->playbook, errs) < 0)
         return -EINVAL;
     result = registry_open(&run->registry);
     if (result < 0)
@@ -405,8 +405,9 @@ static void preview_targets(const struct playbook *playbook)
             printf(" %s", targets[i].command.items[j]);
         if (targets[i].pid != ABSENT)
             printf(" pid %lld", (long long)targets[i].pid);
-        printf("%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
-               targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "");
+        printf("%s%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
+               targets[i].unit ? targets[i].unit : targets[i].cgroup ? targets[i].cgroup : "", targets[i].address ? targets[i].address : "",
+               targets[i].attach == 1 ? ", attached for call faults, detached from the journal" : "");
     }
     for (size_t i = 0; i < playbook->proxies.count; i++)
         if (!proxies[i].captures)
@@ -448,6 +449,7 @@ int run_preview(const struct run_request *request, struct errs *errs)
         preview_method(request, playbook, errs);
         printf("  nothing was started\n");
         check_programs(&run, errs);
+        run_check_probes(playbook, errs);
     }
     playbook_done(playbook);
     free(playbook);

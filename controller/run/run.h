@@ -35,4 +35,7 @@ int run_execute(const struct run_request *request, struct errs *errs);
 /* Prints exact targets, the timeline and the undo plan; starts nothing. Returns 0 or the status of the errors. */
 int run_preview(const struct run_request *request, struct errs *errs);
 
+/* What reading a playbook cannot know of its probes: patterns, and what this build can read. 0, or -EINVAL with located errors added. */
+int run_check_probes(const struct playbook *playbook, struct errs *errs);
+
 #endif

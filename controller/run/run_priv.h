@@ -9,6 +9,7 @@
 #include "controller/estimate/effects.h"
 #include "controller/estimate/estimate.h"
 #include "controller/estimate/knee.h"
+#include "controller/load/arrival.h"
 #include "controller/load/load.h"
 #include "controller/probe/evidence.h"
 #include "controller/probe/probe.h"
@@ -19,7 +20,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 24, RUN_EFFECTS_MAX = 8 };
+enum { RUN_EXITS_MAX = 16, RUN_SERIES_MAX = 48, RUN_EFFECTS_MAX = 8 };
 
 enum step_state { STEP_PENDING, STEP_ACTIVE, STEP_DONE };
 
@@ -59,10 +60,21 @@ struct target_run {
     cJSON *locks_found; /* for the result document, from the end on */
 };
 
+struct run;
+
 struct load_run {
     const struct workload *workload;
     struct load *generator; /* NULL before it started */
+    struct arrival *arrival;    /* the generator's plan; NULL for a constant rate */
+    struct load_request *mix;   /* what it was made of, the texts borrowed from the playbook */
+    char *datagram;             /* of a payload in hex */
 };
+
+/* workload.c: makes the generator of load->workload, with all it borrows. 0 or -EINVAL, with findings in run->errs. */
+int workload_new(struct run *run, struct load_run *load);
+int workload_spec(const struct run *run, struct load_run *load, struct load_spec *ret_spec); /* all of it but when requests are due; 0 or -ENOMEM */
+void workload_done(struct load_run *load); /* accepts one that was never made */
+
 
 /* How a proxy of the playbook comes to its connections. */
 struct capture_run {
@@ -165,6 +177,7 @@ struct run {
     struct target_run *targets;
     struct load_run *loads;
     struct probe_run *probes;
+    bool executors_silent;    /* one has not answered a probe's question: none is asked any more */
     struct probe_world world; /* what the probes' threads may ask */
     struct guard_run *guards;
     struct steady_line *steady;
@@ -192,7 +205,6 @@ struct run {
 int run_conduct(struct run *run);
 void run_phase(struct run *run, const char *phase);
 
-void run_load_spec(const struct run *run, const struct workload *workload, struct load_spec *ret_spec); /* borrows from both */
 
 /* ---- shed.c ---- */
 void run_shed_load(struct run *run); /* after the observation: only where the service is down though no fault acts */
@@ -234,6 +246,12 @@ int run_choose_backend(struct run *run, struct target_run *target);
 int run_prepare(struct run *run);
 void run_take_event(void *context, const struct event *event);
 
+/* Something that a run changes is journalled by the guardian before it is done: a verb of undo.h and its argument. 0 or -errno. */
+int run_journal(struct run *run, const char *verb, const char *argument);
+
+/* ---- attach.c: a target that already runs gets the shim, and a page. 0, or -errno with an error added. */
+int run_attach(struct run *run, struct target_run *target);
+
 /* ---- capture.c ---- */
 int run_choose_captures(struct run *run);                                             /* how; before anything listens */
 int run_capture_spec(const struct run *run, size_t proxy, struct proxy_spec *spec);   /* what the wire is to know of it */
@@ -258,6 +276,8 @@ void run_locks_end(struct target_run *target); /* before its page is closed */
 void run_preview_host(const struct run_request *request, const struct playbook *playbook, const struct step *step, struct errs *errs);
 
 /* ---- arm.c ---- */
+bool run_read_proxies(struct run *run);                                                   /* their counters, into run->proxies */
+void run_rule_counts(struct run *run, const struct step_run *step, struct rule_counts *ret_counts); /* up to now */
 int run_arm_page(struct run *run, struct target_run *target); /* what acts now inside it, redirects included */
 int run_arm_step(struct run *run, struct step_run *step);
 int run_release_step(struct run *run, struct step_run *step);
@@ -273,6 +293,14 @@ void run_stop_probes(struct run *run);
 double run_probe_over(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns);
 int run_probe_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
 cJSON *run_describe_probes(const struct run *run);
+
+/* ---- counters.c ---- */
+void run_tell_probes(struct run *run, uint64_t now_ns); /* those whose numbers the engine knows, where they are due */
+
+/* ---- health.c ---- */
+/* The score of a health probe over the window that ends at `now_ns`, 0 to 1; NaN when it is unknown, and then `why` says by which. */
+double run_health(const struct run *run, const struct health_probe *health, uint64_t now_ns, char *why, size_t size);
+cJSON *run_describe_health(const struct run *run); /* by phase, of each score and its parts; NULL when there is none */
 
 /* ---- series.c ---- */
 enum window_by { WINDOW_BY_PLAN, WINDOW_BY_END };
@@ -313,6 +341,9 @@ void run_tell(struct run *run, const struct guard *guard, const char *value);
 void run_poll_evidence(struct run *run); /* `during` that is due; events of what is done */
 void run_end_evidence(struct run *run);
 cJSON *run_describe_evidence(const struct run *run);
+
+/* ---- evidence_diff.c ---- */
+cJSON *run_evidence_diff(const struct run *run, const struct evidence_run *after); /* since `before`; NULL where there is none */
 
 /* ---- live.c ---- */
 void live_start(struct run *run);

@@ -151,6 +151,8 @@ static void request_at(const void *context, size_t index, struct est_request *re
     const struct record_source *source = context;
     const struct load_record *record = load_record_at(source->generator, index);
 
+    if (index && index % LOAD_RECORDS_TOGETHER == 0)
+        load_records_rest(source->generator, index - 1);
     *ret_request = (struct est_request){
         .planned_s = ((double)record->planned_ns - (double)source->zero_ns) / 1e9,
         .latency_s = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY,

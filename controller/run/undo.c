@@ -2,6 +2,7 @@
 #include "controller/run/undo.h"
 
 #include "scenarios/base/cleanup.h"
+#include "shims/host/attach_page.h"
 #include "shims/host/capture.h"
 #include "shims/host/cut.h"
 #include "shims/host/group.h"
@@ -10,12 +11,13 @@
 #include "shims/host/process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
-enum { GONE_TIMEOUT_MS = 5000 };
+enum { GONE_TIMEOUT_MS = 5000, DETACH_TIMEOUT_MS = 4000, ENTER_TIMEOUT_MS = 2 * ATTACH_PATIENCE_MS, ENTER_STEP_MS = 20 };
 
 struct undo_verb {
     const char *name;
@@ -121,6 +123,41 @@ static int undo_page(const char *argument)
     return on_page(argument, page_remove);
 }
 
+/* An attach whose maker was killed may be under way: the process enters the page within its patience, or never. */
+static size_t await_entry(const struct page *page, const struct process_id *id)
+{
+    struct page_process one;
+    size_t count;
+
+    for (int waited_ms = 0; !(count = page_processes(page, &one, 1)) && waited_ms < ENTER_TIMEOUT_MS && process_is_alive(id); waited_ms += ENTER_STEP_MS)
+        (void)poll(NULL, 0, ENTER_STEP_MS);
+    return count;
+}
+
+static int undo_attach(const char *argument)
+{
+    char name[CONTROL_NAME_MAX], identity[PROCESS_TEXT_MAX];
+    struct registry registry;
+    struct process_id id;
+    struct page *page;
+    size_t count = 0;
+    int result;
+
+    if (sscanf(argument, "%63s %95s", name, identity) != 2 || process_parse(identity, &id) < 0)
+        return -EINVAL;
+    result = registry_open(&registry);
+    if (result < 0)
+        return result;
+    result = page_open(&registry, name, &page);
+    if (result == 0) {
+        count = await_entry(page, &id);
+        result = attach_page_end(page, DETACH_TIMEOUT_MS, NULL, NULL);
+        page_close(page);
+    }
+    registry_close(&registry);
+    return result == -ENOENT || (result == 0 && !count) ? 1 : result;
+}
+
 static int undo_release(const char *argument)
 {
     return on_page(argument, page_release);
@@ -176,6 +213,7 @@ static const struct undo_verb verbs[] = {
     { UNDO_WIRE, undo_wire, false },
     { UNDO_KILLED, undo_nothing, false },
     { UNDO_RELEASE, undo_release, false },
+    { UNDO_ATTACH, undo_attach, false },
     { UNDO_MEMORY, memory_restore, true },
     { UNDO_MEMORY_GROUP, memory_group_remove, false },
     { UNDO_MOVE, undo_move, false },

@@ -14,6 +14,7 @@
 #define UNDO_FREEZE "freeze"   /* a control group's path: it goes on */
 #define UNDO_STOP "stop"       /* an identity: it goes on (SIGCONT) */
 #define UNDO_PAGE "page"       /* a control page's name: made inert and removed */
+#define UNDO_ATTACH "attach" /* "PAGE IDENTITY": processes under a control page of ours that ran before: detached, and it is removed */
 #define UNDO_RELEASE "release" /* name of a control page that is not ours: nothing acts through it any more, it stays */
 #define UNDO_WIRE "wire"       /* identity of a wire executor: told to release and drain (SIGTERM); connections live on */
 #define UNDO_CAPTURE "capture" /* a record of shims/host/capture.h: its table goes; what was captured lives on */

@@ -23,6 +23,8 @@ const struct node *check_member(const struct node *map, const char *key);
 const void *check_find(const struct section_list *list, size_t size, size_t name_offset, const char *name);
 
 /* check_signals.c */
+int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key, const char *text,
+                     int64_t *ret_value); /* a value of the signal; ABSENT without a text */
 void check_hypothesis(const struct checker *checker);
 void check_guards(const struct checker *checker);
 void check_evidence(const struct checker *checker);
@@ -31,10 +33,13 @@ void choose_signals(const struct checker *checker);
 /* check_things.c */
 void check_targets(const struct checker *checker);
 void check_proxies(const struct checker *checker);
+
+/* check_loads.c */
 void check_loads(const struct checker *checker);
 
 /* check_probes.c */
 void check_probes(const struct checker *checker);
+void check_probe_faults(const struct checker *checker); /* once the faults have their names */
 
 /* check_capture.c: of a proxy that has one. */
 void check_capture(const struct checker *checker, struct proxy *proxy);

@@ -87,8 +87,10 @@ static void check_scope(const struct checker *checker, struct step *step)
                     offsetof(struct target, name));
     else if (step->layer == LAYER_HOST)
         check_host_target(checker, step, target);
-    else if (step->layer == LAYER_CALL && !target->command.count && target->pid == ABSENT)
-        check_refuse(checker, check_member(step->node, "target"), "call.%s needs a target with a command or a pid; '%s' has neither",
+    else if (step->layer == LAYER_CALL && !target->command.count && target->pid == ABSENT && !(target->attach == 1 && !target->address))
+        check_refuse(checker, check_member(step->node, "target"),
+               target->address ? "call.%s needs a target with a command or a pid; '%s' has neither" :
+                                 "call.%s needs a target with a command or a pid, or `attach: true`; '%s' has none of them",
                fault_descs[step->spec.rule.fault].name, step->target);
 }
 

@@ -108,9 +108,9 @@ static void check_control(const struct checker *checker, struct workload *twin)
         check_refuse(checker, node, "load '%s' is a control itself, and cannot be the one that is judged%s", of->name, "");
     if (of->control != SIZE_MAX)
         check_refuse(checker, node, "load '%s' has another control already%s", of->name, "");
-    if (!of->http.url != !twin->http.url || (of->http.url ? of->http.timeout != twin->http.timeout : of->resp.timeout != twin->resp.timeout) ||
-        !is_same_text(of->http.method, twin->http.method) || !is_same_text(of->http.body, twin->http.body))
+    if (of->kind != twin->kind || of->timeout != twin->timeout || !is_same_text(of->http.method, twin->http.method) || !is_same_text(of->http.body, twin->http.body))
         check_refuse(checker, twin->node, "the control '%s' has to ask what '%s' asks: protocol, method, body and timeout are the same", twin->name, of->name);
+    twin->arrival = of->arrival;
     if (twin->rate == ABSENT)
         twin->rate = of->rate;
     else if (twin->rate != of->rate)
@@ -127,6 +127,4 @@ void check_controls(const struct checker *checker)
     for (size_t i = 0; i < checker->playbook->loads.count; i++)
         if (loads[i].control_of)
             check_control(checker, &loads[i]);
-        else if (loads[i].rate == ABSENT && !node_member(loads[i].node, "rate"))
-            check_refuse(checker, loads[i].node, "load needs 'rate': requests planned per second%s%s", "", "");
 }

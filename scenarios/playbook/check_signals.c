@@ -101,8 +101,8 @@ int playbook_signal(const struct playbook *playbook, const struct node *node, co
     return 0;
 }
 
-static int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key,
-                            const char *text, int64_t *ret_value)
+int check_bound_text(const struct checker *checker, const struct node *node, const struct signal *signal, const char *key, const char *text,
+                     int64_t *ret_value)
 {
     char place[ERR_WHERE_MAX];
 
@@ -192,13 +192,14 @@ void check_evidence(const struct checker *checker)
 
     for (size_t i = 0; i < checker->playbook->evidence.count; i++) {
         struct evidence *evidence = &list[i];
+        const char *target = evidence->proc ? evidence->proc : evidence->stacks;
 
-        if (!!evidence->url + !!evidence->proc + (evidence->command.count > 0) != 1)
-            check_refuse(checker, evidence->node, "capture '%s' needs exactly one of url, command, proc%s", evidence->name, "");
+        if (!!evidence->url + !!evidence->proc + !!evidence->stacks + (evidence->command.count > 0) != 1)
+            check_refuse(checker, evidence->node, "capture '%s' needs exactly one of url, command, proc, stacks%s", evidence->name, "");
         if (strspn(evidence->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != strlen(evidence->name))
             check_refuse(checker, evidence->node, "capture '%s': the name is a file's: letters, digits, - and _%s", evidence->name, "");
-        if (evidence->proc && !check_find(targets, sizeof(struct target), offsetof(struct target, name), evidence->proc))
-            check_refuse_name(checker, check_member(evidence->node, "proc"), "target", evidence->proc, targets, sizeof(struct target),
+        if (target && !check_find(targets, sizeof(struct target), offsetof(struct target, name), target))
+            check_refuse_name(checker, check_member(evidence->node, evidence->proc ? "proc" : "stacks"), "target", target, targets, sizeof(struct target),
                               offsetof(struct target, name));
         evidence->moments = check_words(checker, evidence->node, "when", &evidence->when, EVIDENCE_WHEN_WORDS);
     }

@@ -1,4 +1,4 @@
-/* Targets, proxies and loads. */
+/* Targets and proxies. */
 #include "scenarios/playbook/check.h"
 
 #include "scenarios/base/cleanup.h"
@@ -38,6 +38,9 @@ void check_targets(const struct checker *checker)
             check_refuse(checker, command, "target '%s': the command is empty%s", target->name, "");
         else if (ways != 1 && !unread)
             check_refuse(checker, target->node, "target '%s' needs exactly one of command, pid, unit, cgroup, address%s", target->name, "");
+        if (target->attach == 1 && (target->command.count || target->address))
+            check_refuse(checker, check_member(target->node, "attach"), "attach is for a pid, unit or cgroup; '%s' has %s", target->name,
+                         target->address ? "an address" : "a command, which starts with the shim");
         if (target->address && !is_endpoint(target->address, false))
             check_refuse(checker, check_member(target->node, "address"), "address: '%s' is no HOST:PORT%s", target->address, "");
         if (target->ready.tcp && !is_endpoint(target->ready.tcp, false))
@@ -95,23 +98,5 @@ void check_proxies(const struct checker *checker)
             check_capture(checker, proxy);
         else
             check_upstream(checker, proxy);
-    }
-}
-
-void check_loads(const struct checker *checker)
-{
-    const struct workload *loads = checker->playbook->loads.items;
-
-    if (!checker->playbook->loads.count)
-        check_refuse(checker, checker->playbook->document.root, "load is empty: without load there is nothing to measure%s%s", "", "");
-    for (size_t i = 0; i < checker->playbook->loads.count; i++) {
-        const struct workload *load = &loads[i];
-        const char *url = load->http.url ? load->http.url : load->resp.url;
-
-        if (!node_member(load->node, "http") == !node_member(load->node, "resp"))
-            check_refuse(checker, load->node, "load '%s' needs one of http and resp%s", load->name, "");
-        else if (url && strncmp(url, load->http.url ? "http://" : "redis://", load->http.url ? 7 : 8) != 0 &&
-                 strncmp(url, load->http.url ? "https://" : "redis://", 8) != 0)
-            check_refuse(checker, load->node, "url: '%s' does not start with %s", url, load->http.url ? "http:// or https://" : "redis://");
     }
 }

@@ -31,6 +31,8 @@ static const struct key_desc target_keys[] = {
     { "address", KEY_TEXT, AT(target, address), .help = "HOST:PORT of something reached only by network." },
     { "ready", KEY_SECTION, AT(target, ready), .section = &ready_section, .help = "How to know that it serves." },
     { "shim", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, shim), .help = "Load libperturb.so though no fault asks for it." },
+    { "attach", VALUE(UNIT_BOOL, 0, 1, 0), AT(target, attach),
+      .help = "pid, unit, cgroup: bring the shim into its processes for call faults, and out of action again at the end of the run." },
     { "backend", VALUE(UNIT_ENUM, 0, 2, TARGET_BACKEND_AUTO), AT(target, backend), .words = "auto preload seccomp",
       .help = "How call faults get into it: the preload shim, or a supervisor (static and Go programs). auto looks at the program." },
     { "locks", KEY_SECTION, AT(target, locks), .section = &lock_section, .help = "What it does with its locks." },
@@ -62,39 +64,6 @@ static const struct key_desc proxy_keys[] = {
 };
 static const struct section_desc proxy_section = { "proxy", sizeof(struct proxy), KEYS(proxy_keys), offsetof(struct proxy, node),
                                                    offsetof(struct proxy, name), .help = "A place on the wire." };
-
-static const struct key_desc http_keys[] = {
-    { "url", KEY_TEXT, AT(http_load, url), .required = true, .help = "What is requested." },
-    { "method", KEY_TEXT, AT(http_load, method), .help = "Default GET, or POST with a body." },
-    { "headers", KEY_PAIRS, AT(http_load, headers), .words = ": ", .help = "Headers of every request." },
-    { "body", KEY_TEXT, AT(http_load, body), .help = "Body of every request." },
-    { "status", KEY_TEXTS, AT(http_load, status), .help = "Statuses that are good: 200 or 200-299 (the default)." },
-    { "expect", KEY_TEXT, AT(http_load, expect), .help = "A text that a good answer holds." },
-    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(http_load, timeout),
-      .help = "Deadline of a request, from its planned instant." },
-};
-static const struct section_desc http_section = { "http", sizeof(struct http_load), KEYS(http_keys), NO_NODE, NO_NAME,
-                                                  .help = "Load over HTTP/1.1." };
-
-static const struct key_desc resp_keys[] = {
-    { "url", KEY_TEXT, AT(resp_load, url), .required = true, .help = "redis://HOST:PORT." },
-    { "command", KEY_TEXTS, AT(resp_load, command), .help = "Command and arguments. Default PING." },
-    { "expect", KEY_TEXT, AT(resp_load, expect), .help = "A text that a good reply holds." },
-    { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, SECOND), AT(resp_load, timeout),
-      .help = "Deadline of a request, from its planned instant." },
-};
-static const struct section_desc resp_section = { "resp", sizeof(struct resp_load), KEYS(resp_keys), NO_NODE, NO_NAME,
-                                                  .help = "Load over RESP, the Redis protocol." };
-
-static const struct key_desc load_keys[] = {
-    { "http", KEY_SECTION, AT(workload, http), .section = &http_section, .help = "HTTP/1.1 requests." },
-    { "resp", KEY_SECTION, AT(workload, resp), .section = &resp_section, .help = "Redis commands." },
-    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .help = "Requests planned per second. Required, but of a control." },
-    { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections; 0 chooses." },
-    { "control-of", KEY_TEXT, AT(workload, control_of), .help = "A load whose undisturbed twin this one asks, at the same instants: that load is judged against it." },
-};
-static const struct section_desc load_section = { "load", sizeof(struct workload), KEYS(load_keys), offsetof(struct workload, node),
-                                                  offsetof(struct workload, name), .help = "Open-loop load: the measuring stick." };
 
 static const struct key_desc bound_keys[] = {
     { "signal", KEY_TEXT, AT(bound, signal_text), .required = true, .help = "LOAD.goodput, .errors, .rate, .p50 to .p99.9; PROBE, PROBE.max, .min, .last, .rate, .up, .p50 to .p99.9." },
@@ -136,12 +105,14 @@ static const struct key_desc evidence_keys[] = {
     { "url", KEY_TEXT, AT(evidence, url), .help = "What a GET of this answers." },
     { "command", KEY_TEXTS, AT(evidence, command), .help = "What this program prints." },
     { "proc", KEY_TEXT, AT(evidence, proc), .help = "What the kernel tells of this target: status, limits, descriptors, tasks and what they wait for." },
+    { "stacks", KEY_TEXT, AT(evidence, stacks), .help = "The stacks of this target's threads, read from outside." },
+    { "samples", VALUE(UNIT_COUNT, 1, 1000, 1), AT(evidence, samples), .help = "stacks: how many times, 50ms apart." },
     { "when", KEY_TEXTS, AT(evidence, when), .help = "before (the injection), during, after (the observation); without it, only when a guard asks." },
     { "at", VALUE(UNIT_DURATION, 0, DAY, SECOND), AT(evidence, at), .help = "during: when, from the start of the method." },
     { "timeout", VALUE(UNIT_DURATION, MILLISECOND, 600 * SECOND, 10 * SECOND), AT(evidence, timeout), .help = "Given up after." },
     { "size", VALUE(UNIT_SIZE, 1024, INT64_C(1) << 30, 16 << 20), AT(evidence, size_max), .help = "At most so much is kept." },
 };
-static const struct section_desc evidence_section = { "capture", sizeof(struct evidence), KEYS(evidence_keys), offsetof(struct evidence, node),
+static const struct section_desc evidence_section = { "evidence", sizeof(struct evidence), KEYS(evidence_keys), offsetof(struct evidence, node),
                                                       offsetof(struct evidence, name),
                                                       .help = "Evidence that is kept with the run. Secrets in texts are blanked." };
 

@@ -121,6 +121,7 @@ static int check_playbook(struct playbook *playbook, const struct playbook_optio
     check_method(&checker);
     check_ramp(&checker);
     check_metastability(&checker);
+    check_probe_faults(&checker);
     hash_text(playbook);
     return 0;
 }

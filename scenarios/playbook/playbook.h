@@ -6,23 +6,11 @@
 #ifndef PERTURB_PLAYBOOK_PLAYBOOK_H
 #define PERTURB_PLAYBOOK_PLAYBOOK_H
 
+#include "scenarios/playbook/probes.h"
 #include "scenarios/playbook/spec.h"
 #include "scenarios/playbook/variables.h"
 
 #include <stdbool.h>
-
-#define ABSENT INT64_MIN
-
-struct text_list {
-    const char **items; /* NULL-terminated, so that it is an argv */
-    size_t count;
-};
-
-/* A list or named map of one section. */
-struct section_list {
-    void *items;
-    size_t count;
-};
 
 struct ready_probe {
     const char *tcp, *http; /* one of them */
@@ -50,6 +38,7 @@ struct target {
     int64_t shim; /* 1: load libperturb.so though no fault asks for it */
     int64_t backend; /* enum target_backend */
     struct lock_watch locks;
+    int64_t attach;  /* 1: a target that already runs is attached for call faults, and detached at the end */
 };
 
 enum capture_via { CAPTURE_VIA_AUTO, CAPTURE_VIA_NFTABLES, CAPTURE_VIA_SHIM };
@@ -75,11 +64,17 @@ struct proxy {
     int64_t idle;     /* ns, UDP: a session nobody used for so long ends */
 };
 
+/* ---- loads: a table of kinds in check_loads.c, their keys in keys_load.c ---- */
+
+enum load_kind { WORKLOAD_HTTP, WORKLOAD_RESP, WORKLOAD_TCP, WORKLOAD_UDP, WORKLOAD_POSTGRES, WORKLOAD_KINDS };
+
 struct http_load {
     const char *url, *method, *body;
     struct text_list headers; /* "Name: value" */
     struct text_list status;  /* "200", "200-299" */
-    const char *expect;
+    struct text_list json;    /* "PATH=value" */
+    const char *expect, *version, *ca;
+    int64_t insecure;
     int64_t timeout;
 };
 
@@ -90,50 +85,62 @@ struct resp_load {
     int64_t timeout;
 };
 
+struct tcp_load {
+    const char *url, *send, *expect, *until;
+    int64_t bytes;
+    int64_t timeout;
+};
+
+struct udp_load {
+    const char *url, *send, *hex, *expect;
+    int64_t token_at, token_bytes, reply_token_at; /* ABSENT: as token_at */
+    int64_t timeout;
+};
+
+struct postgres_load {
+    const char *url, *query, *value, *expect;
+    int64_t timeout;
+};
+
+/* One request of a mix: what it does not say is as in the load's section. */
+struct request {
+    const struct node *node;
+    int64_t weight;
+    const char *url, *method, *body, *send, *query, *value, *expect;
+    struct text_list headers, status, json, command;
+    uint16_t status_min, status_max; /* of `status`; 0: as in the load */
+};
+
+#define ARRIVAL_SHAPE_WORDS "constant ramp step spike rates instants"
+enum arrival_shape { ARRIVAL_CONSTANT, ARRIVAL_RAMP, ARRIVAL_STEP, ARRIVAL_SPIKE, ARRIVAL_RATES, ARRIVAL_INSTANTS };
+
+struct arrival_plan {
+    int64_t shape;   /* enum arrival_shape */
+    int64_t spacing; /* 1: Poisson */
+    int64_t to;      /* millihertz */
+    int64_t at, length;
+    const char *file;
+};
+
 struct workload {
     const char *name;
     const struct node *node;
     struct http_load http;
     struct resp_load resp;
-    int64_t rate, connections;
+    struct tcp_load tcp;
+    struct udp_load udp;
+    struct postgres_load postgres;
+    struct section_list requests; /* struct request */
+    struct arrival_plan arrival;
+    int64_t rate, connections; /* rate: millihertz, ABSENT where a recording has it */
+
     const char *control_of; /* the load whose undisturbed twin this is */
     size_t control;         /* of a load that has such a twin: the twin's index; else SIZE_MAX */
-};
 
-/* ---- probes: a table of kinds in check_probes.c ---- */
-
-enum probe_kind { PROBE_PROC, PROBE_COMMAND, PROBE_JSON, PROBE_KINDS };
-
-#define PROC_FIELD_WORDS "tasks descriptors rss cpu processes"
-enum proc_field { PROC_TASKS, PROC_DESCRIPTORS, PROC_RSS, PROC_CPU, PROC_PROCESSES };
-
-struct proc_probe {
-    const char *target;
-    int64_t field; /* enum proc_field */
-};
-
-struct command_probe {
-    struct text_list run;
-    const char *path; /* into its output as JSON; NULL: the first number */
-};
-
-struct json_probe {
-    const char *url, *path;
-};
-
-#define PROBE_UNIT_WORDS "number count bytes seconds share per_s bytes_per_s"
-
-struct probe {
-    const char *name;
-    const struct node *node;
-    struct proc_probe proc;
-    struct command_probe command;
-    struct json_probe json;
-    int64_t every, timeout;
-    int64_t unit_word, better; /* better: 0 lower, 1 higher */
-    int64_t backlog;           /* 1: work that waits, of which the time to drain is told */
-    enum probe_kind kind; /* which of the sections was given */
-    enum unit unit;
+    enum load_kind kind; /* from here on found by check_loads */
+    const char *url;
+    int64_t timeout; /* ns */
+    uint16_t status_min, status_max;
 };
 
 enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE, SIGNAL_PROBE };
@@ -187,9 +194,9 @@ enum evidence_when { EVIDENCE_BEFORE = 1, EVIDENCE_DURING = 2, EVIDENCE_AFTER = 
 struct evidence {
     const char *name;
     const struct node *node;
-    const char *url, *proc; /* one of the three; proc: a target */
+    const char *url, *proc, *stacks; /* one of them and the command; proc, stacks: a target */
     struct text_list command, when;
-    int64_t at, timeout, size_max;
+    int64_t at, timeout, size_max, samples;
     uint32_t moments; /* enum evidence_when; 0: only when a guard asks */
 };
 

@@ -92,6 +92,9 @@ static int set_text_selector(struct selector *selector, enum selector_id id, boo
     case SELECTOR_host:
         selector->host_negate = negate;
         return copy_host(selector->host, key, value, where, errs);
+    case SELECTOR_label:
+        selector->label_negate = negate;
+        return copy_text(selector->label, sizeof(selector->label), key, value, where, errs);
     case SELECTOR_peer:
         return set_address(&selector->peer, key, negate, value, where, errs);
     case SELECTOR_client:
@@ -251,6 +254,11 @@ int fault_spec_finish(struct fault_spec *spec, const char *where, struct errs *e
     for (size_t i = 0; i < fault->param_count; i++)
         if (!(spec->given_params & BIT(fault->params[i].slot)))
             spec->rule.params.slot[fault->params[i].slot] = param_initial(&fault->params[i], spec->rule.params.slot);
+    if (spec->given_selectors & BIT(SELECTOR_label)) { /* nothing else has one */
+        if (spec->rule.points != POINT_BIT(code) && spec->rule.points != fault_points_unnamed(fault->id))
+            result = errs_add(errs, ERR_INPUT, where, "label names points in the program's own code; they are @code");
+        spec->rule.points = POINT_BIT(code);
+    }
     for (size_t i = 0; i < fault->param_count; i++)
         if (fault->params[i].required && !(spec->given_params & BIT(fault->params[i].slot)))
             result = errs_add(errs, ERR_INPUT, where, "%s.%s needs '%s', %s", layer_names[fault->layer], fault->name,

@@ -80,6 +80,8 @@ static void put_selector(struct buf *out, const struct selector *selector)
         put_item(out, "host", selector->host_negate ? "!=" : "=", selector->host);
     if (selector->each_site)
         put_item(out, "each_site", "=", "true");
+    if (selector->label[0])
+        put_item(out, "label", selector->label_negate ? "!=" : "=", selector->label);
     if (selector->from_ns)
         put_number(out, SELECTOR_from, "=", selector->from_ns);
     if (selector->until_ns)

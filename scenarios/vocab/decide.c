@@ -100,6 +100,7 @@ bool decide_matches(const struct plan_rule *rule, const struct decide_event *eve
            text_matches(selector->thread, selector->thread_negate, event->thread) &&
            text_matches(selector->caller, selector->caller_negate, event->caller) &&
            text_matches(selector->host, selector->host_negate, event->host) &&
+           text_matches(selector->label, selector->label_negate, event->label) &&
            address_matches(&selector->peer, event->peer) && address_matches(&selector->client, event->client);
 }
 

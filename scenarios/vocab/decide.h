@@ -23,6 +23,7 @@ struct decide_event {
     const char *thread;       /* name of the thread */
     const char *caller;       /* file name of the calling module; "symbol:NAME" for a rule that asks so */
     const char *host;         /* name being looked up, in lower case */
+    const char *label;        /* of a point in the code */
     const struct sockaddr *peer, *client;
     uint64_t stream;   /* stream id: thread, connection, or session and direction */
     uint64_t position; /* of the draw: call ordinal, connection cell, datagram */

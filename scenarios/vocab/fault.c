@@ -22,6 +22,7 @@
 #define SELECT_CALL_SIZE (SELECT_TIMES | BIT(SELECTOR_size) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller) | \
                           BIT(SELECTOR_each_site))
 #define SELECT_CALL (SELECT_CALL_SIZE | BIT(SELECTOR_path) | BIT(SELECTOR_fd) | BIT(SELECTOR_peer))
+#define SELECT_CODE (SELECT_CALL | BIT(SELECTOR_label))
 #define SELECT_CLOCK (BIT(SELECTOR_from) | BIT(SELECTOR_until) | BIT(SELECTOR_observe))
 #define SELECT_NAMES (SELECT_TIMES | BIT(SELECTOR_host) | BIT(SELECTOR_thread) | BIT(SELECTOR_caller))
 #define SELECT_FILE (SELECT_CALL & ~BIT(SELECTOR_peer))

@@ -61,6 +61,7 @@ enum point_group {
     GROUP_TIME = 32,
     GROUP_NAMES = 64,
     GROUP_NAMED = 128,
+    GROUP_CODE = 256,
 };
 
 #define POINT_BIT(name) BIT(POINT_##name)
@@ -68,7 +69,7 @@ enum point_group {
 #define POINTS_SOCKET (POINT_BIT(connect) | POINT_BIT(accept) | POINT_BIT(send) | POINT_BIT(recv))
 #define POINTS_TRANSFER (POINT_BIT(read) | POINT_BIT(write) | POINT_BIT(send) | POINT_BIT(recv))
 
-#define POINTS_NAMED (POINT_BIT(stat) | POINT_BIT(truncate) | POINT_BIT(dir) | POINT_BIT(unlink) | POINT_BIT(rename) | \
+#define POINTS_NAMED (POINT_BIT(code) | POINT_BIT(stat) | POINT_BIT(truncate) | POINT_BIT(dir) | POINT_BIT(unlink) | POINT_BIT(rename) | \
                       POINT_BIT(map) | POINT_BIT(socket) | POINT_BIT(poll) | POINT_BIT(thread) | POINT_BIT(process) |           \
                       POINT_BIT(descriptor) | POINT_BIT(random))
 

@@ -64,7 +64,8 @@ static bool rule_is_sound(const struct plan_rule *rule)
     if (!terminated(rule->name, RULE_NAME_MAX) || !terminated(rule->scope, RULE_SCOPE_MAX) ||
         !terminated(rule->to, RULE_SCOPE_MAX) ||
         !terminated(selector->path, RULE_PATH_MAX) || !terminated(selector->thread, RULE_THREAD_MAX) ||
-        !terminated(selector->caller, RULE_CALLER_MAX) || !terminated(selector->host, RULE_HOST_MAX))
+        !terminated(selector->caller, RULE_CALLER_MAX) || !terminated(selector->host, RULE_HOST_MAX) ||
+        !terminated(selector->label, RULE_LABEL_MAX))
         return false;
     if (rule->name_hash != rng_hash(rule->name) || rule->points & ~fault_points[rule->fault] || !selector->nth ||
         !selector->first || selector->probability_ppm > PPM)

@@ -12,7 +12,7 @@
 
 enum {
     PLAN_MAGIC = 0x50525442, /* "PRTB" */
-    PLAN_VERSION = 3,
+    PLAN_VERSION = 4,
     PLAN_RULES_MAX = 1024,
     RULE_NAME_MAX = 48,
     RULE_SCOPE_MAX = 48,
@@ -22,6 +22,7 @@ enum {
     RULE_HOST_MAX = 64,
     RULE_ERRORS_MAX = 8,
     RULE_ERRNO_MAX = 4095,
+    RULE_LABEL_MAX = 64,
 };
 
 /* An address pattern: CIDR and a port range. family 0 matches any address; port_last 0 matches any port. */
@@ -45,13 +46,14 @@ struct selector {
     uint64_t ramp_ns;
     int32_t fd; /* -1 is any */
     uint32_t direction; /* enum direction bits */
-    uint32_t path_negate, thread_negate, caller_negate, host_negate;
+    uint32_t path_negate, thread_negate, caller_negate, host_negate, label_negate;
     uint32_t each_site;  /* call layer: 1: once at each call site */
     uint32_t active_max; /* stream layer: connections acted on at a time; 0 is no limit */
     char path[RULE_PATH_MAX]; /* "" is any */
     char thread[RULE_THREAD_MAX];
     char caller[RULE_CALLER_MAX]; /* module file name, or "symbol:" and the name of a function */
     char host[RULE_HOST_MAX]; /* in lower case */
+    char label[RULE_LABEL_MAX];
     struct address_match peer, client;
 };
 

@@ -175,6 +175,26 @@ uint64_t elf_function(const struct elf_file *elf, const char *wanted)
     return 0;
 }
 
+const void *elf_section(const struct elf_file *elf, const char *wanted, size_t *ret_size)
+{
+    size_t count, index = header_of(elf)->e_shstrndx, length = strlen(wanted) + 1;
+    const Elf64_Shdr *sections = sections_of(elf, &count), *names = sections && index < count ? &sections[index] : NULL;
+
+    if (!names || names->sh_offset > elf->size || names->sh_size > elf->size - names->sh_offset)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        const Elf64_Shdr *section = &sections[i];
+
+        if (section->sh_type != SHT_PROGBITS || section->sh_name > names->sh_size || length > names->sh_size - section->sh_name ||
+            memcmp(elf->data + names->sh_offset + section->sh_name, wanted, length) != 0 || section->sh_offset > elf->size ||
+            section->sh_size > elf->size - section->sh_offset)
+            continue;
+        *ret_size = section->sh_size;
+        return elf->data + section->sh_offset;
+    }
+    return NULL;
+}
+
 uint64_t elf_code(const struct elf_file *elf, const void *bytes, size_t size)
 {
     const Elf64_Ehdr *header = header_of(elf);

@@ -26,6 +26,9 @@ size_t elf_symbols(const struct elf_file *elf, void (*each)(const char *name, bo
 /* Where a function of that name lies, counted from the file's first byte in memory; 0 when the file does not define it. */
 uint64_t elf_function(const struct elf_file *elf, const char *name);
 
+/* The bytes of the section of that name, in the file; NULL when there is none. Borrowed from `elf`. */
+const void *elf_section(const struct elf_file *elf, const char *name, size_t *ret_size);
+
 /* Where a run of bytes lies in its code, counted alike; 0 when it is not there. */
 uint64_t elf_code(const struct elf_file *elf, const void *bytes, size_t size);
 

@@ -4,6 +4,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/err.h"
 #include "shims/host/elf.h"
+#include "shims/host/inspect_code.h"
 #include "shims/include/calls.h"
 #include "shims/include/control.h"
 
@@ -208,6 +209,7 @@ static void scan_objects(struct inspection *inspection)
             inspection->shortage = err_is_shortage(result) ? result : inspection->shortage;
             continue;
         }
+        inspect_codes(inspection, &elf);
         if (elf_symbols(&elf, scan_symbol, &scan) && !scan.is_runtime)
             inspection->imports_known = true;
         elf_close(&elf);
@@ -334,5 +336,7 @@ void inspection_free(struct inspection *inspection)
 {
     for (size_t i = 0; inspection && i < inspection->object_count; i++)
         free(inspection->objects[i]);
+    if (inspection)
+        inspect_codes_free(inspection);
     free(inspection);
 }

@@ -27,6 +27,12 @@ struct inspection {
     bool imports_known;     /* false: no symbol table to read */
     char allocator[256];    /* file that defines malloc for the program; "" when none was found */
     uint64_t points;        /* BIT(point): some object other than libc imports a wrapped call of it */
+    size_t code_count;
+    struct inspected_code { /* fault points in the program's own code, of all its objects, each once */
+        char *name, *file;
+        uint32_t line;
+        bool gives_error;
+    } *codes;
     size_t object_count;
     char *objects[INSPECT_OBJECTS_MAX]; /* paths in load order, the program first */
     uint8_t imports[1024];  /* per row of call_descs: 1 when imported */

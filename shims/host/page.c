@@ -229,7 +229,7 @@ static uint32_t fill_image(struct control_image *image, const struct plan *plan,
             continue;
         image->rules[count] = *rule;
         image->points[count] = (uint32_t)rule->points;
-        armed |= (uint32_t)rule->points;
+        armed |= (uint32_t)rule->points | (rule->points & POINT_BIT(code) ? CONTROL_CODE : 0);
         count++;
     }
     if (redirect_count)

@@ -133,6 +133,15 @@ void page_share(const struct page *page, uint32_t slot, size_t rule, struct cont
  * how many. None under a supervisor, which no child escapes. */
 size_t page_unseen(const struct page *page, struct page_process *list, size_t max);
 
+/* Fault points in the code of the page's processes, at most `max`; `hits` are of all of them. Texts end, and are the target's. */
+struct page_code {
+    char name[RULE_LABEL_MAX], file[CONTROL_CODE_FILE_MAX];
+    uint32_t line;
+    bool gives_error;
+    uint64_t hits;
+};
+size_t page_codes(const struct page *page, struct page_code *list, size_t max);
+
 /* Calls `each` with every readable page of the registry (open for the call only) until it returns non-zero, which is then
  * returned. Foreign and broken files are passed over; -errno when a page could not be looked at for another reason (err_is_shortage):
  * the others were. */

@@ -90,6 +90,8 @@ const char *inspect_beyond_supervisor(enum fault_id fault, uint64_t points)
                "those (playbooks/dns-loss.yaml)";
     if (!(fault_descs[fault].backends & BACKEND_SUPERVISE))
         return "it acts on library calls that make no system call, which a supervisor does not see";
+    if (points == POINT_BIT(code))
+        return "a point in the program's own code makes no system call";
     if (!makes_system_calls(points))
         return "its calls make no system call that could be told by its number";
     if (fault == FAULT_CALL_fail && points == POINT_BIT(close))
@@ -126,6 +128,10 @@ const char *inspect_obstacle(const struct inspection *inspection, enum fault_id 
     }
     if ((points & inspection->points) || (inspection->loads_more && !inspection->pid))
         return NULL;
+    if (points == POINT_BIT(code)) {
+        snprintf(room, size, "neither the program nor its libraries have a PERTURB_POINT in their code");
+        return room;
+    }
     point_names(points, names, sizeof(names));
     snprintf(room, size, "neither the program nor its libraries import a call of: %s%s", names,
              (points & POINT_BIT(write)) && inspection->uses_stdio ? " (printf and the like write from inside libc)" : "");
@@ -137,6 +143,8 @@ static const char *narrowing(const struct plan_rule *rule)
 {
     const struct selector *selector = &rule->selector;
 
+    if (selector->label[0])
+        return "label";
     if (selector->path[0])
         return "path";
     if (selector->peer.present)

@@ -27,7 +27,7 @@
 
 enum {
     CONTROL_MAGIC = 0x50425450,
-    CONTROL_VERSION = 3,
+    CONTROL_VERSION = 4,
     CONTROL_NAME_MAX = 64,
     CONTROL_PROCESSES_MAX = 256,
     CONTROL_REDIRECTS_MAX = 64,
@@ -36,15 +36,18 @@ enum {
     CONTROL_SITES_MAX = 4096,
     CONTROL_MODULE_MAX = 40,
     CONTROL_SHARES_MAX = 32, /* the first so many rules are counted by process, too */
+    CONTROL_CODE_MAX = 1024,
+    CONTROL_CODE_FILE_MAX = 64,
 };
 
 #define CONTROL_ENV "PERTURB_PAGE"
 #define CONTROL_REDIRECT (UINT32_C(1) << 31) /* in `armed`: connects have somewhere else to go */
 #define CONTROL_LOCKS (UINT32_C(1) << 30)    /* in `armed`: locks are watched or profiled (struct control_watch); not a fault */
+#define CONTROL_CODE (UINT32_C(1) << 29)     /* in `armed`: a fault at `code`; PERTURB_GATE_BIT, built into programs, which never changes */
 #define CONTROL_SUPERVISED (UINT32_C(1) << 30)
 #define SHIM_SLEEP_MAX_NS UINT64_C(600000000000)
 
-_Static_assert(POINT_COUNT < 30, "a point has no bit in the armed word");
+_Static_assert(POINT_COUNT <= 29, "a point has no bit in the armed word");
 
 /* A connect(2) of a stream socket that matches goes to 127.0.0.1:port, or to its detour's address (an IPv6 socket: the mapped one). */
 struct control_redirect {
@@ -123,6 +126,16 @@ struct control_site {
     char module[CONTROL_MODULE_MAX];
 };
 
+/* A fault point in the code of one of the processes (shims/include/perturb.h). Claimed by `key` for good. */
+struct control_code {
+    _Alignas(64) uint64_t key; /* of name, file and line; 0: free */
+    uint64_t hits;             /* while anything was armed at points, by all processes */
+    uint32_t line;             /* written last; 0: not whole yet */
+    uint32_t gives_error;
+    char name[RULE_LABEL_MAX];
+    char file[CONTROL_CODE_FILE_MAX]; /* the end of a long one */
+};
+
 struct control_counters {
     uint32_t magic, version;
     uint64_t refused;  /* processes that could not read this page's version */
@@ -135,6 +148,7 @@ struct control_counters {
     struct control_locks locks;
     struct control_site sites[CONTROL_SITES_MAX];
     struct unsynced_log unsynced;
+    struct control_code codes[CONTROL_CODE_MAX];
 };
 
 #define CONTROL_PAGE_SIZE UINT64_C(65536) /* the largest page size of the machines we know: both parts start on one */

@@ -66,6 +66,7 @@ static bool rule_copy(const struct view *view, uint32_t index, struct plan_rule 
     selector->thread[RULE_THREAD_MAX - 1] = '\0';
     selector->caller[RULE_CALLER_MAX - 1] = '\0';
     selector->host[RULE_HOST_MAX - 1] = '\0';
+    selector->label[RULE_LABEL_MAX - 1] = '\0';
     return ret_rule->fault < FAULT_COUNT && selector->nth && selector->first && selector->peer.prefix_bits <= 128 &&
            selector->client.prefix_bits <= 128;
 }
@@ -183,7 +184,7 @@ static void text_copy(char *copy, const char *text, size_t size)
     copy[size - 1] = '\0';
 }
 
-_Static_assert(RULE_PATH_MAX % 8 == 0 && RULE_CALLER_MAX % 8 == 0, "texts are copied by words");
+_Static_assert(RULE_PATH_MAX % 8 == 0 && RULE_CALLER_MAX % 8 == 0 && RULE_LABEL_MAX % 8 == 0, "texts are copied by words");
 
 static bool path_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
                            const struct occasion *occasion)
@@ -203,6 +204,14 @@ static bool caller_may_match(const struct judge_facts *facts, const struct selec
     return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion, pattern));
 }
 
+static bool label_may_match(const struct selector *selector, const struct occasion *occasion)
+{
+    char pattern[RULE_LABEL_MAX];
+
+    text_copy(pattern, selector->label, sizeof(pattern));
+    return text_matches(pattern, selector->label_negate, occasion->label);
+}
+
 static bool peer_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
                            const struct occasion *occasion)
 {
@@ -215,7 +224,8 @@ static bool peer_may_match(const struct judge_facts *facts, const struct selecto
 static bool texts_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
                             const struct occasion *occasion)
 {
-    return (!selector->caller[0] || caller_may_match(facts, selector, known, occasion)) &&
+    return (!selector->label[0] || label_may_match(selector, occasion)) &&
+           (!selector->caller[0] || caller_may_match(facts, selector, known, occasion)) &&
            (!selector->path[0] || !occasion->path || path_may_match(facts, selector, known, occasion)) &&
            (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
 }
@@ -249,6 +259,7 @@ static bool selectors_match(struct view *view, const struct plan_rule *rule, con
     event->caller = selector->caller[0] ? known_caller(facts, known, occasion, selector->caller) : NULL;
     event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
     event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
+    event->label = occasion->label;
     event->host = selector->host[0] ? host_of(occasion, host, sizeof(host)) : NULL;
     return decide_matches(rule, event);
 }
@@ -396,7 +407,8 @@ static __attribute__((noinline)) bool texts_may_concern(const struct judge *judg
     known.has_peer = occasion->address && is_whole(occasion->address, occasion->length);
     known.peer = occasion->address;
     known.has_caller = known.has_symbol = false;
-    return (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
+    return (!selector->label[0] || label_may_match(selector, occasion)) &&
+           (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
            (!selector->peer.present || !known.has_peer || peer_may_match(judge->facts, selector, &known, occasion)) &&
            (!selector->caller[0] || caller_may_match(judge->facts, selector, &known, occasion));
 }
@@ -410,7 +422,7 @@ bool judge_concerns(const struct judge *judge, const struct occasion *occasion)
 
         if (!(image->points[i] & occasion->points) || !numbers_match(selector, occasion))
             continue;
-        if (!(selector->path[0] | selector->caller[0] | (selector->peer.present != 0)) || texts_may_concern(judge, selector, occasion))
+        if (!(selector->path[0] | selector->caller[0] | selector->label[0] | (selector->peer.present != 0)) || texts_may_concern(judge, selector, occasion))
             return true;
     }
     return false;

@@ -40,6 +40,7 @@ struct occasion {
     socklen_t length;
     uint32_t waits;     /* WAITS_ bits: by which clock it waits; 0 when it has no limit */
     const char *host;   /* name that is looked up; NULL when it is not known */
+    const char *label;  /* of a point in the code */
     bool resolves;      /* asks name servers: what is looked up is no address */
     bool answers;       /* gives addresses, so that they can be others */
     const void *caller; /* return address */

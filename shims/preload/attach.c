@@ -19,7 +19,9 @@ int perturb_attach(int page_fd)
         result = -EPROTO;
     } else {
         result = shim_patch();
+        shim_code_tie();
         if (result < 0) {
+            shim_code_untie();
             shim_page_leave();
             result = -ENOTSUP;
         }
@@ -35,6 +37,7 @@ int perturb_detach(void)
     int saved = errno;
     int result = shim_unpatch();
 
+    shim_code_untie();
     shim_page_leave();
     errno = saved;
     return result;

@@ -280,7 +280,9 @@ void shim_page_map(void)
     fd = raw_open(path, O_RDWR | O_NOFOLLOW);
     if (fd < 0)
         return;
-    if (map_file(fd))
+    if (map_file(fd)) {
         watch_forks();
+        shim_code_tie();
+    }
     raw_close(fd);
 }

@@ -397,6 +397,7 @@ void shim_rescan(void)
         return;
     __atomic_store_n(&shim_rescan_due, 0, __ATOMIC_RELAXED);
     (void)dl_iterate_phdr(walk_object, &walk);
+    shim_code_tie();
     adds_seen = walk.adds;
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 }

@@ -133,6 +133,10 @@ void shim_syscall_resolve(void); /* syscall.c */
 bool shim_page_take(int fd, uintptr_t detach);
 void shim_page_leave(void);
 
+/* code.c: fault points in the program's own code are tied to the page that was taken, of all objects there are; and untied. */
+void shim_code_tie(void);
+void shim_code_untie(void);
+
 /* patch.c: the next definition of a function that we wrap, as the program would find it; NULL when there is none. */
 void *shim_next(const char *name);
 bool shim_is_own(const void *address); /* does it lie in this library? */

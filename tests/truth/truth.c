@@ -62,6 +62,40 @@ static struct est_series *draw(const struct family *family, const struct trace *
                         family->latency_quantile);
 }
 
+static double normal_above(double z)
+{
+    return 0.5 * erfc(z / sqrt(2.0));
+}
+
+/* The z above which a standard normal lies with probability `share`. */
+static double normal_upper(double share)
+{
+    double low = -8.0, high = 8.0;
+
+    for (int i = 0; i < 60; i++) {
+        double z = 0.5 * (low + high);
+
+        *(normal_above(z) > share ? &low : &high) = z;
+    }
+    return low;
+}
+
+/* By how much the level is down where the quantile of trace_requests' latencies is 1 + band times what it was: its logarithms are normal
+ * with a spread of 0.3, slower by the level, and one without an answer is slow. */
+static double slow_band(const struct trace *trace, double quantile, double band)
+{
+    double answered = 1.0 - trace->errors, low = 0.0, high = 1.0;
+    double z = normal_upper((1.0 - quantile - trace->errors) / answered);
+
+    for (int i = 0; i < 60; i++) {
+        double level = 0.5 * (low + high);
+        double slow = 1.0 - level * answered * (1.0 - normal_above(z + log((1.0 + band) * level) / 0.3));
+
+        *(slow > 1.0 - quantile ? &low : &high) = level;
+    }
+    return 1.0 - low;
+}
+
 static bool judge_one(const struct family *family, uint64_t seed, struct score *score, double *ret_error_s)
 {
     struct trace trace = family->trace;
@@ -75,7 +109,7 @@ static bool judge_one(const struct family *family, uint64_t seed, struct score *
     trace.seed = pins.seed = seed;
     trace.delay_s += trace.bin_s * rng_unit(rng_draw(seed, rng_hash("truth.phase"), 0, 0));
     instants = trace_instants(&trace);
-    truth_s = trace_truth_s(&trace, pins.band);
+    truth_s = trace_truth_s(&trace, family->latency_quantile > 0.0 ? slow_band(&trace, family->latency_quantile, pins.band) : pins.band);
     loss_s = true_loss_s(&trace);
     series = draw(family, &trace);
     if (series == NULL || est_judge(series, &pins, &instants, NULL, &result) != 0)

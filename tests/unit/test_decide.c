@@ -318,6 +318,13 @@ static void predicates_must_all_hold(void **state)
     event.host = NULL; /* what is not known is never hit */
     assert_false(decide_matches(&rule, &event));
     rule.selector.host[0] = '\0';
+    snprintf(rule.selector.label, sizeof(rule.selector.label), "wal.*");
+    assert_false(decide_matches(&rule, &event));
+    event.label = "wal.fsync";
+    assert_true(decide_matches(&rule, &event));
+    rule.selector.label_negate = 1;
+    assert_false(decide_matches(&rule, &event));
+    rule.selector.label[0] = '\0';
     event.thread = "main";
     assert_false(decide_matches(&rule, &event));
     event.thread = "worker-2";

@@ -131,8 +131,9 @@ static void laws_are_recognised(void **state)
         {.law = RELAX_HYPERBOLA, .rest = 0.0, .height = 0.7, .length = 60.0, .crossing = 60.0 * 2.7416574},
         {.law = RELAX_SLOW, .rest = 0.0, .height = 0.7, .length = 20.0, .crossing = 20.0 * (0.7 / 0.05 - 1.0)},
     };
-    struct relax_work work;
     double deviation[1000], gain;
+    const struct relax_data data = {.deviation = deviation, .count = 1000};
+    struct relax_work work;
 
     (void)state;
     assert_int_equal(relax_work_init(&work, 1000), 0);
@@ -141,7 +142,7 @@ static void laws_are_recognised(void **state)
 
         for (size_t i = 0; i < 1000; i++)
             deviation[i] = i % 17 == 3 ? NAN : relax_value(&truths[k], (double)i + 0.5);
-        relax = relax_fit(&work, deviation, 1000, 0.05, 0.0, &gain);
+        relax = relax_fit(&work, &data, 0.05, 0.0, &gain);
         assert_int_equal(relax.law, truths[k].law);
         assert_near(relax.length, truths[k].length, 0.005 * truths[k].length);
         assert_near(relax.crossing, truths[k].crossing, 0.5);
@@ -149,10 +150,10 @@ static void laws_are_recognised(void **state)
     }
     for (size_t i = 0; i < 1000; i++)
         deviation[i] = 0.2; /* never in band */
-    assert_int_equal(relax_fit(&work, deviation, 1000, 0.05, 0.0, &gain).law, RELAX_NONE);
+    assert_int_equal(relax_fit(&work, &data, 0.05, 0.0, &gain).law, RELAX_NONE);
     for (size_t i = 0; i < 1000; i++)
         deviation[i] = NAN;
-    assert_int_equal(relax_fit(&work, deviation, 1000, 0.05, 0.0, &gain).law, RELAX_NONE);
+    assert_int_equal(relax_fit(&work, &data, 0.05, 0.0, &gain).law, RELAX_NONE);
     relax_work_done(&work);
 }
 

@@ -85,7 +85,7 @@ static pid_t own_pid(void *context, const char *target)
 /* Runs a probe until it has `want` samples; the caller frees them. */
 static size_t watch(const struct probe *probe, size_t want, struct probe_sample **ret_samples, struct prober_counts *ret_counts)
 {
-    const struct probe_world world = { own_pid, NULL };
+    const struct probe_world world = { .target_pid = own_pid };
     uint64_t limit_ns = deadline_ns();
     struct prober *prober = NULL;
     size_t count = 0;

@@ -299,6 +299,8 @@ static const struct {
     { "clock:36501d", "-f:7", "is above the maximum" },
     { "dns_fail:wrong,address=localhost", "-f:16", "expected an IPv4 address" },
     { "dns_fail:wrong,address=1.2.3.4.5", "-f:16", "expected an IPv4 address" },
+    { "short_io@read:1,label=wal.*", "-f:17", "takes no 'label'" },
+    { "fail@read:EIO,label=wal.*", "-f", "they are @code" },
     { "fail:EIO,host=a", "-f:10", "takes no 'host'" },
     { "kill:signal=STOP", "-f:6", "is none of: KILL TERM ABRT SEGV" },
     { "kill:KILL,nth=2", "-f:11", "takes no 'nth'" },
