@@ -1,6 +1,7 @@
 /* perturb report: render the result of a run again. */
 #include "controller/cmd/cmd.h"
 
+#include "controller/cmd/batch.h"
 #include "controller/report/report.h"
 #include "controller/store/store.h"
 #include "scenarios/base/buf.h"
@@ -202,6 +203,8 @@ static int report_main(int argc, char **argv)
         result = read_json(directory, &text, &errs);
     else
         result = render_text(document, !options.output && isatty(STDOUT_FILENO), &text, &errs);
+    if (result == 0 && options.format == REPORT_AS_TEXT && !strchr(options.run, '/'))
+        result = batch_tell(document, &text, &errs);
     if (result == 0)
         write_out(options.output, &text, &errs);
     buf_done(&text);

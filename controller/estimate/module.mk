@@ -5,6 +5,7 @@ srcs-controller += \
 	controller/estimate/change.c \
 	controller/estimate/combine.c \
 	controller/estimate/compare.c \
+	controller/estimate/control.c \
 	controller/estimate/counts.c \
 	controller/estimate/edge.c \
 	controller/estimate/effects.c \
@@ -12,6 +13,7 @@ srcs-controller += \
 	controller/estimate/excursion.c \
 	controller/estimate/hold.c \
 	controller/estimate/isotonic.c \
+	controller/estimate/knee.c \
 	controller/estimate/loss.c \
 	controller/estimate/relax.c \
 	controller/estimate/series.c \

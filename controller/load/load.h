@@ -157,6 +157,12 @@ int load_start(struct load *load, uint64_t start_ns);
 int load_stop(struct load *load);
 int load_stop_at(struct load *load, uint64_t stop_ns);
 
+/* From `from_ns` (planned instants; in the future) on, only `keep_ppm` of each million planned requests exist: the others are never due,
+ * never counted, never recorded. Which ones is a pure function of the index, spread evenly; the last instant given holds until the next.
+ * Calls come in order of from_ns. 0; -EINVAL for an instant that has passed, is out of order or no share; -ENOSPC after LOAD_SHEDS_MAX. */
+enum { LOAD_SHEDS_MAX = 512 };
+int load_shed(struct load *load, uint64_t from_ns, uint32_t keep_ppm);
+
 /* Stops if need be, frees; accepts NULL; returns NULL. */
 struct load *load_free(struct load *load);
 

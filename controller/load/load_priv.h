@@ -34,6 +34,15 @@ struct load_counts { /* one writer: the loop */
     atomic_uint_least64_t planned, sent, outcomes[LOAD_OUTCOMES], connects, late, lateness_max_ns, unrecorded;
 };
 
+/* Entry i is written whole before the count that covers it is stored (release); one writer, the owner. */
+struct load_shedding {
+    atomic_size_t count;
+    struct {
+        uint64_t from_ns;
+        uint32_t keep_ppm;
+    } entry[LOAD_SHEDS_MAX];
+};
+
 struct load_backend {
     int (*open)(struct load *load, struct errs *errs);
     void (*send)(struct load *load, uint32_t slot);   /* may call load_finish at once */
@@ -64,6 +73,7 @@ struct load {
     uint32_t flight_first, flight_last;
     struct records records;
     struct load_counts counts;
+    struct load_shedding shedding;
 };
 
 extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_backend, load_udp_backend, load_postgres_backend;
@@ -71,6 +81,9 @@ extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_
 /* spec.c: checks, fills in defaults and copies; every finding goes to errs. 0, -EINVAL, -ENOMEM. */
 int load_spec_copy(const struct load_spec *spec, struct errs *errs, struct load_spec *ret_copy);
 void load_spec_done(struct load_spec *copy);
+
+/* shed.c */
+bool load_is_shed(const struct load *load, uint64_t index, uint64_t planned_ns);
 
 /* loop.c */
 void *load_loop(void *load);

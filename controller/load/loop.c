@@ -138,7 +138,9 @@ static void serve_waiting(struct load *load)
     while (load->next_send < load->next_plan) {
         uint64_t now_ns = clock_now_ns();
         uint64_t planned_ns = planned_at_ns(load, load->next_send);
-        if (now_ns > planned_ns + load->spec.timeout_ns) {
+        if (load_is_shed(load, load->next_send, planned_ns)) {
+            load->next_send++;
+        } else if (now_ns > planned_ns + load->spec.timeout_ns) {
             record(load, &(struct load_record){ .planned_ns = planned_ns, .done_ns = now_ns, .index = (uint32_t)load->next_send,
                                                 .outcome = LOAD_DROPPED });
             load->next_send++;
@@ -175,10 +177,12 @@ static uint64_t take_due(struct load *load)
             return UINT64_MAX;
         if (planned_ns > now_ns || i == SENDS_PER_TURN)
             return planned_ns;
+        bool shed = load_is_shed(load, load->next_plan, planned_ns);
         load->next_plan++;
-        load_count(&load->counts.planned, 1);
+        load_count(&load->counts.planned, !shed);
         serve_waiting(load);
-        note_lateness(load, is_saturated(load, now_ns) ? now_ns - load->rested_ns : now_ns - planned_ns);
+        if (!shed)
+            note_lateness(load, is_saturated(load, now_ns) ? now_ns - load->rested_ns : now_ns - planned_ns);
     }
 }
 

@@ -221,6 +221,89 @@ const struct table table_hops = {
         { "before", "baseline", CELL_TIMES },
         { "during the fault", "fault", CELL_TIMES },
         { "after", "after", CELL_TIMES },
+        { "worst second", "peak", CELL_TIMES },
+        { 0 },
+    },
+};
+
+const struct table table_knees = {
+    .title = "Knee",
+    .parent = "ramp",
+    .key = "knees",
+    .note = "The most load that is served as promised. Below the first number of its interval no step failed; from the second on each did.",
+    .columns = {
+        { "when", "when", CELL_TEXT },
+        { "knee", "rate_per_s", CELL_RATE },
+        { "from", "low_per_s", CELL_RATE },
+        { "to", "high_per_s", CELL_RATE },
+        { "search", "end", CELL_TEXT },
+        { "steps", "steps", CELL_COUNT },
+        { "stuck", "stuck", CELL_YES },
+        { "note", "note", CELL_TEXT },
+        { 0 },
+    },
+};
+
+const struct table table_ramp = {
+    .title = "Water levels",
+    .parent = "ramp",
+    .key = "steps",
+    .note = "Each step of the ramp, in order: what was offered, what was served, and how high the water stood.",
+    .columns = {
+        { "outcome", "outcome", CELL_OUTCOME },
+        { "when", "when", CELL_TEXT },
+        { "at", "at_s", CELL_INSTANT },
+        { "offered", "rate_per_s", CELL_RATE },
+        { "served", "served_per_s", CELL_RATE },
+        { "failed", "failed_share", CELL_SHARE },
+        { "latency", "latency_s", CELL_SECONDS },
+        { "levels", "levels", CELL_TEXT },
+        { 0 },
+    },
+};
+
+const struct table table_costs = {
+    .title = "Against what is promised",
+    .parent = "slo",
+    .key = "costs",
+    .note = "From the injection to the end. Burn 1 spends the error budget in exactly its period; debt is what requests waited beyond the promise.",
+    .columns = {
+        { "load", "load", CELL_TEXT },
+        { "requests", "requests", CELL_COUNT },
+        { "failed", "bad", CELL_COUNT },
+        { "slow", "slow", CELL_COUNT },
+        { "debt", "latency_debt_s", CELL_SECONDS },
+        { "debt a request", "debt_per_request_s", CELL_SECONDS },
+        { "burn", "burn", CELL_TIMES },
+        { "of the budget", "budget_share", CELL_SHARE },
+        { 0 },
+    },
+};
+
+const struct table table_controls = {
+    .title = "Control arm",
+    .key = "controls",
+    .note = "The same load at the same instants on an undisturbed twin. What fails in both arms at once is excused, and not judged.",
+    .columns = {
+        { "load", "load", CELL_TEXT },
+        { "control", "control", CELL_TEXT },
+        { "requests", "planned", CELL_COUNT },
+        { "failed", "bad", CELL_COUNT },
+        { "failed in the control", "control_bad", CELL_COUNT },
+        { "excused", "excused", CELL_COUNT },
+        { 0 },
+    },
+};
+
+const struct table table_backlogs = {
+    .title = "Backlogs",
+    .key = "backlogs",
+    .note = "How long waiting work took to drain once the service was back.",
+    .columns = {
+        { "signal", "signal", CELL_CODE },
+        { "drained after", "drain_s", CELL_SECONDS },
+        { "from", "drain_low_s", CELL_SECONDS },
+        { "to", "drain_high_s", CELL_SECONDS },
         { 0 },
     },
 };

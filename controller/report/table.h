@@ -42,7 +42,7 @@ struct table {
 };
 
 extern const struct table table_expect, table_steady, table_faults, table_loads, table_proxies, table_datagrams, table_targets, table_guards, table_probes,
-    table_health, table_captures, table_undo, table_verify, table_hops;
+    table_health, table_captures, table_undo, table_verify, table_hops, table_ramp, table_knees, table_costs, table_controls, table_backlogs;
 
 /* The rows, borrowed; NULL when there are none. */
 const cJSON *table_rows(const struct table *table, const cJSON *result);

@@ -4,6 +4,7 @@
 
 #include "controller/report/clean.h"
 #include "controller/report/doc.h"
+#include "controller/report/extras.h"
 #include "controller/report/format.h"
 #include "controller/report/summary.h"
 #include "controller/report/table.h"
@@ -449,6 +450,11 @@ static void put_next(struct sheet *sheet, const cJSON *result)
     buf_done(&line);
 }
 
+static void put_extra(void *context, const char *label, const char *text)
+{
+    put_field(context, label, text);
+}
+
 int report_text(const cJSON *result, FILE *out, bool colour, int width)
 {
     struct sheet sheet = { .colour = colour };
@@ -468,6 +474,7 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width)
     put_faults(&sheet, result);
     put_loads(&sheet, result);
     put_datagrams(&sheet, result);
+    extras_tell(result, put_extra, &sheet);
     put_ledger(&sheet, "Undo", table_rows(&table_undo, result), "entry", "changes taken back or expired by themselves");
     put_ledger(&sheet, "Verified", table_rows(&table_verify, result), "what", "claims proven from outside");
     buf_puts(&sheet.out, "\n");

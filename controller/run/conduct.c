@@ -34,14 +34,14 @@ static int start_loads(struct run *run)
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         if (start_load(run, &run->loads[i]) < 0)
             return -EINVAL;
-    return run_start_probes(run);
+    return run_start_probes(run, run->zero_ns);
 }
 
 static void stop_loads(struct run *run)
 {
     for (size_t i = 0; i < run->playbook->loads.count; i++)
         if (run->loads[i].generator)
-            load_stop_at(run->loads[i].generator, run->end_ns);
+            load_stop_at(run->loads[i].generator, MAX(run->end_ns, run->shed.until_ns));
     for (size_t i = 0; i < run->playbook->loads.count; i++) {
         struct load_run *load = &run->loads[i];
         struct load_counters counters;
@@ -234,6 +234,7 @@ static void disturb(struct run *run)
         inject(run);
         release(run);
         observe(run);
+        run_shed_load(run);
     } else if (run_is_aborted(run)) {
         release(run);
         observe(run);
@@ -243,8 +244,16 @@ static void disturb(struct run *run)
     if (any_active(run))
         run_release_all(run);
     stop_loads(run);
-    run_stop_probes(run);
     run_end_evidence(run);
+}
+
+/* Ramps go beside the rest of the run, so that nothing of it is measured under a load that is not its own. */
+static void ramp_afterwards(struct run *run)
+{
+    if (!run->refused_baseline && !run_is_aborted(run))
+        run_ramp(run, RAMP_AFTER);
+    if (!run->refused_baseline && !run_is_aborted(run))
+        run_ramp(run, RAMP_FAULT);
 }
 
 int run_conduct(struct run *run)
@@ -256,9 +265,15 @@ int run_conduct(struct run *run)
     if (run_prepare(run) < 0)
         return -EIO;
     run_phase(run, "capture");
-    if (start_loads(run) < 0)
+    if (run_ramp(run, RAMP_BEFORE) < 0)
         return -EIO;
-    disturb(run);
+    if (!run_is_aborted(run)) {
+        if (start_loads(run) < 0)
+            return -EIO;
+        disturb(run);
+        ramp_afterwards(run);
+    }
+    run_stop_probes(run);
     run_phase(run, "rollback");
     run_roll_back(run, true);
     run_phase(run, "verify");

@@ -141,7 +141,9 @@ static cJSON *describe_convergence(const struct run *run, const struct judgement
 }
 
 /* Values for plotting: the base bin, coarser for long runs. */
-static cJSON *describe_series(const struct run *run, const struct signal *signal)
+typedef int series_function(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+
+static cJSON *describe_series(const struct run *run, const struct signal *signal, series_function *make)
 {
     double end_s = run_seconds(run, run->end_ns), bin_s = 0.1;
     struct est_series *series = NULL;
@@ -150,7 +152,7 @@ static cJSON *describe_series(const struct run *run, const struct signal *signal
     bin_s = fmax(bin_s, signal_is_of_load(signal) ? 0 : run_signal_bin_s(run, signal));
     while (end_s / bin_s > PLOT_BINS_MAX)
         bin_s *= 2;
-    if (!(end_s > 0) || run_series(run, signal, bin_s, &series) < 0)
+    if (!(end_s > 0) || make(run, signal, bin_s, &series) < 0)
         return cJSON_CreateNull();
     object = cJSON_CreateObject();
     put_number(object, "start_s", series->start_s);
@@ -180,6 +182,7 @@ static void put_estimate(cJSON *object, const struct est_result *result)
     put_number(object, "loss_to_hold_low_s", result->loss_to_hold_interval.low);
     put_number(object, "loss_to_hold_high_s", result->loss_to_hold_interval.high);
     put_number(object, "loss_to_end_s", result->loss_to_end_s);
+    put_number(object, "loss_derived_s", effects_loss_derived_s(result));
     put_number(object, "dip_depth", result->dip_depth);
     put_number(object, "overshoot", result->overshoot);
     put_number(object, "residual", result->residual);
@@ -232,13 +235,17 @@ static cJSON *describe_signals(const struct run *run, const struct judgement *ju
             put_text(object, "load", workloads[signal->load].name);
         else
             put_text(object, "probe", run->probes[signal->probe].probe->name);
-        put_text(object, "arm", "treatment");
-        put_text(object, "unit", unit_word(signal->unit));
+        put_text(object, "arm", signal_is_of_load(signal) && workloads[signal->load].control_of ? "control" : "treatment");
+        if (run_control_of(run, signal))
+            put_text(object, "control", run_control_of(run, signal)->name);
+        put_text(object, "unit", run_control_of(run, signal) && signal->kind == SIGNAL_QUANTILE ? "count" : unit_word(signal->unit));
         put_text(object, "better", signal->higher_is_better ? "higher" : "lower");
         cJSON_AddBoolToObject(object, "deciding", judged->deciding);
         if (judged->judged)
             put_estimate(object, &judged->result);
-        cJSON_AddItemToObject(object, "series", describe_series(run, signal));
+        cJSON_AddItemToObject(object, "series", describe_series(run, signal, run_series));
+        if (run_control_of(run, signal))
+            cJSON_AddItemToObject(object, "alone", describe_series(run, signal, run_series_alone));
         cJSON_AddItemToArray(array, object);
     }
     return array;
@@ -561,6 +568,7 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     if (run->evidence_count)
         cJSON_AddItemToObject(document, "captures", run_describe_evidence(run));
     put_wire(run, document);
+    run_put_effects(run, judgement, document);
     cJSON_AddItemToObject(document, "targets", describe_targets(run));
     cJSON_AddItemToObject(document, "undo", cJSON_Duplicate(run->undo, 1));
     cJSON_AddItemToObject(document, "verify", cJSON_Duplicate(run->verify, 1));

@@ -1,6 +1,8 @@
 /* Bounds against values with error bars. No data is never a pass. */
 #include "controller/run/expect.h"
 
+#include "scenarios/base/cleanup.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +39,38 @@ static enum outcome compare(double value, double low, double high, double bound)
     if (high <= bound)
         return OUTCOME_MET;
     return low > bound ? OUTCOME_BROKEN : OUTCOME_STRADDLES;
+}
+
+/* What is to be at least so much: the mirror image of `note`. */
+static enum outcome note_at_least(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high, double bound)
+{
+    static const char *const words[] = { "met", "broken", "straddles", "no_data" };
+    enum outcome outcome = isnan(value) ? OUTCOME_NO_DATA : low >= bound ? OUTCOME_MET : high <= bound && value < bound ? OUTCOME_BROKEN : OUTCOME_STRADDLES;
+    cJSON *entry = cJSON_CreateObject();
+    char text[96];
+
+    cJSON_AddStringToObject(entry, "what", what);
+    snprintf(text, sizeof(text), "at least %.4g%s", bound, unit);
+    cJSON_AddStringToObject(entry, "bound", text);
+    if (isnan(value))
+        snprintf(text, sizeof(text), "no data");
+    else if (isinf(high))
+        snprintf(text, sizeof(text), "%.4g%s or more", value, unit);
+    else
+        snprintf(text, sizeof(text), "%.4g%s (%.4g%s to %.4g%s)", value, unit, low, unit, high, unit);
+    cJSON_AddStringToObject(entry, "value", text);
+    cJSON_AddStringToObject(entry, "outcome", words[outcome]);
+    cJSON_AddItemToArray(judgement->expect, entry);
+    return outcome;
+}
+
+static enum outcome judge_knee(const struct run *run, struct judgement *judgement, enum ramp_when when, const char *what, int64_t bound)
+{
+    const struct ramp_run *ramp = run_ramp_at(run, when);
+    bool known = ramp && ramp->knee.end != KNEE_NONE;
+
+    return note_at_least(judgement, what, "/s", known ? ramp->knee.rate : NAN, known ? ramp->knee.low : NAN, known ? ramp->knee.high : NAN,
+                         (double)bound / 1000);
 }
 
 static enum outcome note(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high, double bound)
@@ -112,10 +146,69 @@ static enum outcome judge_amplification(const struct run *run, struct judgement 
                 (double)run->playbook->expect.amplification.max / 1000);
 }
 
+static enum outcome judge_hysteresis(const struct run *run, struct judgement *judgement)
+{
+    struct est_interval interval;
+    double missing = run_knee_hysteresis(run, &interval);
+
+    return note(judgement, "knee missing after the recovery", "%", missing * 100, interval.low * 100, interval.high * 100,
+                (double)run->playbook->expect.knee.hysteresis / 1e4);
+}
+
+static enum outcome judge_bound(const struct run *run, struct judgement *judgement, const struct bound *bound, const char *when, uint64_t from_ns,
+                                uint64_t until_ns)
+{
+    static const char *const words[] = { "met", "broken", "straddles", "no_data" };
+    double value = from_ns && from_ns < until_ns ? run_signal_over(run, &bound->signal, WINDOW_BY_PLAN, from_ns, until_ns) : NAN;
+    enum outcome outcome = isnan(value) ? OUTCOME_NO_DATA : OUTCOME_MET;
+    cJSON *entry = cJSON_CreateObject();
+    char text[128];
+
+    if ((bound->min != ABSENT && value < run_signal_bound(&bound->signal, bound->min)) ||
+        (bound->max != ABSENT && value > run_signal_bound(&bound->signal, bound->max)))
+        outcome = OUTCOME_BROKEN;
+    snprintf(text, sizeof(text), "%.80s %s", bound->signal.name, when);
+    cJSON_AddStringToObject(entry, "what", text);
+    snprintf(text, sizeof(text), "%s%.40s%s%s%.40s", bound->min_text ? "at least " : "", bound->min_text ? bound->min_text : "",
+             bound->min_text && bound->max_text ? ", " : "", bound->max_text ? "at most " : "", bound->max_text ? bound->max_text : "");
+    cJSON_AddStringToObject(entry, "bound", text);
+    cJSON_AddStringToObject(entry, "value", run_signal_text(&bound->signal, value, text, sizeof(text)));
+    cJSON_AddStringToObject(entry, "outcome", words[outcome]);
+    cJSON_AddItemToArray(judgement->expect, entry);
+    return outcome;
+}
+
+/* The worst of a list: broken, no data, met. */
+static enum outcome judge_bounds(const struct run *run, struct judgement *judgement, const struct section_list *list, const char *when,
+                                 uint64_t from_ns, uint64_t until_ns)
+{
+    const struct bound *bounds = list->items;
+    enum outcome worst = OUTCOME_MET;
+
+    for (size_t i = 0; i < list->count; i++) {
+        enum outcome outcome = judge_bound(run, judgement, &bounds[i], when, from_ns, until_ns);
+
+        if (outcome == OUTCOME_BROKEN || worst == OUTCOME_MET)
+            worst = outcome;
+    }
+    return worst;
+}
+
+static uint64_t injected_ns(const struct run *run)
+{
+    uint64_t first_ns = 0;
+
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].injected_ns && (!first_ns || run->steps[i].injected_ns < first_ns))
+            first_ns = run->steps[i].injected_ns;
+    return first_ns;
+}
+
 int expect_judge(struct run *run, struct judgement *judgement)
 {
     const struct expectation *expect = &run->playbook->expect;
-    enum outcome outcomes[3] = { OUTCOME_MET, OUTCOME_MET, OUTCOME_MET };
+    enum outcome outcomes[8] = { OUTCOME_MET };
+    uint64_t hold_ns = (uint64_t)expect->convergence.hold, end_ns = run->end_ns;
     int status = 0;
 
     if (expect->convergence.max != ABSENT)
@@ -124,7 +217,15 @@ int expect_judge(struct run *run, struct judgement *judgement)
         outcomes[1] = judge_loss(run, judgement);
     if (expect->amplification.max != ABSENT)
         outcomes[2] = judge_amplification(run, judgement);
-    for (size_t i = 0; i < 3; i++)
+    if (expect->knee.min != ABSENT)
+        outcomes[3] = judge_knee(run, judgement, RAMP_BEFORE, "knee", expect->knee.min);
+    if (expect->knee.under_fault != ABSENT)
+        outcomes[4] = judge_knee(run, judgement, RAMP_FAULT, "knee under fault", expect->knee.under_fault);
+    if (expect->knee.hysteresis != ABSENT)
+        outcomes[5] = judge_hysteresis(run, judgement);
+    outcomes[6] = judge_bounds(run, judgement, &expect->during, "under the fault", injected_ns(run), run->released_ns ? run->released_ns : end_ns);
+    outcomes[7] = judge_bounds(run, judgement, &expect->after, "at the end", end_ns > hold_ns ? end_ns - hold_ns : 0, end_ns);
+    for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
         if (outcomes[i] == OUTCOME_BROKEN)
             status = 1;
         else if (outcomes[i] != OUTCOME_MET && status != 1)

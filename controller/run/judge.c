@@ -47,17 +47,31 @@ static void credit_release(const struct workload *workload, struct est_result *r
         result->verdict = EST_CONVERGED;
 }
 
-static void judge_signal(struct run *run, struct judged_signal *judged, const struct est_instants *instants)
+void run_judging(const struct run *run, struct est_pins *ret_pins, struct est_instants *ret_instants)
 {
-    const struct est_pins pins = { .band = (double)run->playbook->expect.convergence.band / 1e6,
+    *ret_pins = (struct est_pins){ .band = (double)run->playbook->expect.convergence.band / 1e6,
                                    .hold_s = (double)run->playbook->expect.convergence.hold / 1e9,
                                    .rigour = run->playbook->rigour ? EST_FULL : EST_QUICK, .seed = run->seed };
+    *ret_instants = (struct est_instants){
+        .baseline_start_s = run_seconds(run, run->baseline_start_ns),
+        .baseline_end_s = run_seconds(run, run->baseline_end_ns),
+        .inject_s = run_seconds(run, first_effect_ns(run)),
+        .release_s = run_seconds(run, method_release_ns(run)),
+        .end_s = run_seconds(run, run->end_ns),
+    };
+}
+
+static void judge_signal(struct run *run, struct judged_signal *judged)
+{
+    struct est_pins pins;
+    struct est_instants instants;
     struct est_series *series = NULL;
     struct est_context context;
     char text[96];
 
     set_context(run, &context);
-    if (run_series(run, &judged->signal, run_signal_bin_s(run, &judged->signal), &series) == 0 && est_judge(series, &pins, instants, &context, &judged->result) == 0) {
+    run_judging(run, &pins, &instants);
+    if (run_series(run, &judged->signal, run_signal_bin_s(run, &judged->signal), &series) == 0 && est_judge(series, &pins, &instants, &context, &judged->result) == 0) {
         judged->judged = true;
         if (signal_is_of_load(&judged->signal))
             credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
@@ -119,18 +133,11 @@ static void list_signals(struct run *run, struct judgement *judgement)
 
 static void judge_signals(struct run *run, struct judgement *judgement)
 {
-    const struct est_instants instants = {
-        .baseline_start_s = run_seconds(run, run->baseline_start_ns),
-        .baseline_end_s = run_seconds(run, run->baseline_end_ns),
-        .inject_s = run_seconds(run, first_effect_ns(run)),
-        .release_s = run_seconds(run, method_release_ns(run)),
-        .end_s = run_seconds(run, run->end_ns),
-    };
     struct est_result results[RUN_SERIES_MAX];
     size_t index[RUN_SERIES_MAX], count = 0, last = 0;
 
     for (size_t i = 0; i < judgement->signal_count; i++) {
-        judge_signal(run, &judgement->signals[i], &instants);
+        judge_signal(run, &judgement->signals[i]);
         if (judgement->signals[i].deciding && judgement->signals[i].judged) {
             index[count] = i;
             results[count++] = judgement->signals[i].result;
@@ -143,6 +150,49 @@ static void judge_signals(struct run *run, struct judgement *judgement)
     }
     est_combine(results, count, &judgement->combined, &last);
     judgement->last = index[last];
+}
+
+static bool is_down(enum est_verdict verdict)
+{
+    return verdict == EST_NOT_CONVERGED || verdict == EST_METASTABLE || verdict == EST_FLAPPING;
+}
+
+bool run_is_down(struct run *run, struct judgement *ret_judgement)
+{
+    *ret_judgement = (struct judgement){ .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };
+    for (size_t i = 0; i < run->playbook->signal_count; i++)
+        add_signal(run, ret_judgement, &run->playbook->signals[i], true);
+    if (!first_effect_ns(run) || !run->baseline_end_ns)
+        return false;
+    judge_signals(run, ret_judgement);
+    return is_down(ret_judgement->combined.verdict);
+}
+
+/* What the shedding showed outweighs what may be guessed from retries. */
+static void take_shedding(const struct run *run, struct judgement *judgement)
+{
+    if (run->shed.from_ns && run->shed.found.phase == PHASE_METASTABLE && is_down(judgement->combined.verdict)) {
+        judgement->combined.verdict = EST_METASTABLE;
+        judgement->combined.reason = "it came back when load was taken away, and only then";
+    }
+}
+
+/* A control that left its band was disturbed as well: by the fault, or by what the two arms share. */
+static void note_controls(struct run *run, const struct judgement *judgement)
+{
+    const struct workload *loads = run->playbook->loads.items;
+    char text[200];
+
+    for (size_t i = 0; i < judgement->signal_count; i++) {
+        const struct judged_signal *judged = &judgement->signals[i];
+
+        if (!signal_is_of_load(&judged->signal) || judged->signal.kind != SIGNAL_GOODPUT || !loads[judged->signal.load].control_of || !judged->judged ||
+            isnan(judged->result.deviated_s))
+            continue;
+        snprintf(text, sizeof(text), "the control %.60s left its band too: what both arms suffer is not judged, and the arms may share what was disturbed",
+                 judged->signal.name);
+        cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
+    }
 }
 
 /* ---- words --------------------------------------------------------------------------------------------------------------------- */
@@ -168,7 +218,7 @@ static void describe_failures(const struct run *run, char *text, size_t size)
         for (uint64_t j = 0; j < count; j++) {
             const struct load_record *record = load_record_at(run->loads[i].generator, j);
 
-            if (record->planned_ns < from_ns)
+            if (record->planned_ns < from_ns || record->planned_ns >= run->end_ns)
                 continue;
             total++;
             failed += record->outcome != LOAD_OK;
@@ -353,17 +403,24 @@ void run_judge(struct run *run, struct judgement *ret_judgement)
 
     *judgement = (struct judgement){ .expect = cJSON_CreateArray(), .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };
     list_signals(run, judgement);
-    if (injected && run->baseline_end_ns)
+    if (injected && run->baseline_end_ns) {
         judge_signals(run, judgement);
+        take_shedding(run, judgement);
+        note_controls(run, judgement);
+    }
     if (run_is_aborted(run)) {
         decide(judgement, "aborted", 3, run->abort_reason);
         add_next(judgement, "The recovery after the abort is in the report all the same%s.", "");
+    } else if (run_is_ramp_only(run) && run_ramp_at(run, RAMP_BEFORE) && run_ramp_at(run, RAMP_BEFORE)->stuck) {
+        run_judge_ramp(run, judgement);
     } else if (run->refused_baseline) {
         decide(judgement, "baseline_unfit", 2, run->refusal);
         add_next(judgement, "Nothing was injected. Mend the service or the hypothesis, then run again%s.", "");
     } else if (!loads_fit(run)) {
         decide(judgement, "load_unfit", 2, "the load generator itself was late: this machine is too busy for the planned rate");
         add_next(judgement, "Lower the rate or give the run a machine of its own%s.", "");
+    } else if (run_is_ramp_only(run)) {
+        run_judge_ramp(run, judgement);
     } else if (!injected) {
         decide(judgement, "not_injected", 2, "no fault ever acted: nothing passed where it was put, or its selectors matched nothing");
         add_next(judgement, "Compare `matched` and `fired` of each fault in the report with where the traffic goes%s.", "");

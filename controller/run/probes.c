@@ -38,15 +38,17 @@ static int target_log(void *context, const char *name, char *path, size_t size)
     return (size_t)snprintf(path, size, "%s/logs/%s.log", run->directory, name) < size ? 0 : -ENAMETOOLONG;
 }
 
-int run_start_probes(struct run *run)
+int run_start_probes(struct run *run, uint64_t from_ns)
 {
     run->world = (struct probe_world){ target_pid, run, target_starts, target_log };
     for (size_t i = 0; i < run->playbook->probes.count; i++) {
         struct probe_run *probe = &run->probes[i];
 
+        if (probe->prober)
+            continue;
         if (prober_new(probe->probe, &run->world, run->errs, &probe->prober) < 0)
             return -EINVAL;
-        if (prober_start(probe->prober, run->zero_ns) < 0)
+        if (prober_start(probe->prober, from_ns) < 0)
             return errs_add(run->errs, ERR_WORLD, probe->probe->name, "no thread for this probe");
     }
     return 0;

@@ -130,6 +130,7 @@ static void release_memory(struct run *run)
         workload_done(&run->loads[i]);
     for (size_t i = 0; run->probes && i < run->playbook->probes.count; i++)
         prober_free(run->probes[i].prober);
+    run_free_ramps(run);
     event_log_close(&run->log);
     cJSON_Delete(run->undo);
     cJSON_Delete(run->verify);

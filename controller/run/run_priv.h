@@ -5,7 +5,10 @@
 #ifndef PERTURB_RUN_RUN_PRIV_H
 #define PERTURB_RUN_RUN_PRIV_H
 
+#include "controller/estimate/control.h"
+#include "controller/estimate/effects.h"
 #include "controller/estimate/estimate.h"
+#include "controller/estimate/knee.h"
 #include "controller/load/arrival.h"
 #include "controller/load/load.h"
 #include "controller/probe/evidence.h"
@@ -69,6 +72,7 @@ struct load_run {
 
 /* workload.c: makes the generator of load->workload, with all it borrows. 0 or -EINVAL, with findings in run->errs. */
 int workload_new(struct run *run, struct load_run *load);
+int workload_spec(const struct run *run, struct load_run *load, struct load_spec *ret_spec); /* all of it but when requests are due; 0 or -ENOMEM */
 void workload_done(struct load_run *load); /* accepts one that was never made */
 
 
@@ -116,6 +120,39 @@ struct hop_count {
     bool known;
 };
 
+/* The most attempts per request in a second, by proxy, with all proxies together last. */
+struct peak_watch {
+    struct hop_count last;
+    uint64_t last_ns;
+    double worst[33];
+    uint64_t worst_ns[33];
+};
+
+/* Load was taken away after the observation, to see whether the service comes back. Instants 0: it was not tried. */
+struct shed_run {
+    uint64_t from_ns, until_ns;
+    struct effects_shedding found; /* the last of the deciding signals that were down */
+};
+
+struct ramp_step {
+    uint64_t from_ns, until_ns; /* what was measured */
+    double rate, served, failed_share, latency_s;
+    double water[RAMP_WATER_MAX];
+    bool good;
+};
+
+enum { RAMP_MOMENTS = 3, RAMP_STEPS_MAX = 200 };
+
+struct ramp_run {
+    struct ramp_step step[RAMP_STEPS_MAX];
+    size_t count;
+    struct knee knee;
+    bool stuck;     /* after a step that was too much it did not come back at the lowest rate */
+    char note[160]; /* why it ended before its end; "" */
+};
+
+struct judgement;
+
 struct run {
     const struct run_request *request;
     struct playbook *playbook;
@@ -156,6 +193,9 @@ struct run {
     char release_reason[240]; /* "" unless a guard released the faults before their time */
     struct evidence_run evidence[RUN_EVIDENCE_MAX];
     size_t evidence_count;
+    struct peak_watch peak;
+    struct shed_run shed;
+    struct ramp_run *ramps[RAMP_MOMENTS]; /* before, under fault, after; NULL: not done */
     bool refused_baseline, unproven;
     char refusal[440];
     cJSON *undo, *verify, *notes; /* arrays of the result document */
@@ -164,6 +204,26 @@ struct run {
 /* ---- conduct.c ---- */
 int run_conduct(struct run *run);
 void run_phase(struct run *run, const char *phase);
+
+
+/* ---- shed.c ---- */
+void run_shed_load(struct run *run); /* after the observation: only where the service is down though no fault acts */
+cJSON *run_describe_shedding(const struct run *run); /* NULL when it was not tried */
+
+/* ---- ramp.c ---- */
+int run_ramp(struct run *run, enum ramp_when when); /* with a generator of its own, while no other load runs; nothing unless the playbook asks */
+bool run_is_ramp_only(const struct run *run);
+const struct ramp_run *run_ramp_at(const struct run *run, enum ramp_when when); /* NULL when it was not done */
+double run_knee_hysteresis(const struct run *run, struct est_interval *ret_interval); /* NaN without both knees */
+void run_free_ramps(struct run *run);
+
+/* ---- ramp_describe.c ---- */
+cJSON *run_describe_ramps(const struct run *run); /* NULL without any */
+void run_judge_ramp(struct run *run, struct judgement *judgement);
+
+/* ---- effects.c ---- */
+void run_watch_peak(struct run *run, uint64_t now_ns);
+void run_put_effects(const struct run *run, const struct judgement *judgement, cJSON *document);
 
 /* ---- rollback.c ---- */
 /* `conducts`: the engine runs it and goes on renewing; else the guardian does, after a fence. */
@@ -228,7 +288,7 @@ void run_count_hops(struct run *run, struct hop_count *ret_count);
 bool run_verify(struct run *run);
 
 /* ---- probes.c ---- */
-int run_start_probes(struct run *run); /* at zero_ns, with the loads */
+int run_start_probes(struct run *run, uint64_t from_ns); /* with the first load; those that run are left alone */
 void run_stop_probes(struct run *run);
 double run_probe_over(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns);
 int run_probe_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
@@ -254,7 +314,12 @@ char *run_signal_text(const struct signal *signal, double value, char *text, siz
 /* A bound of the playbook (ppm, ns, millihertz) in the same terms. */
 double run_signal_bound(const struct signal *signal, int64_t bound);
 
+/* As it is judged: against its control where it has one. Alone: as it was. */
 int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+int run_series_alone(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+const struct workload *run_control_of(const struct run *run, const struct signal *signal); /* the twin of its load; NULL without */
+size_t run_excused(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns); /* requests, by the control */
+int run_effects_of(const struct run *run, size_t load, const struct effects_window *window, struct effects *ret_effects);
 double run_base_bin_s(const struct run *run); /* pinned, or of the rigour: 20 ms quick, 100 ms full */
 double run_signal_bin_s(const struct run *run, const struct signal *signal); /* the base bin, at least the time between two samples */
 double run_seconds(const struct run *run, uint64_t ns);
@@ -312,6 +377,10 @@ struct judgement {
     cJSON *expect; /* array of the result document; owned by whoever takes it */
 };
 void run_judge(struct run *run, struct judgement *ret_judgement);
+void run_judging(const struct run *run, struct est_pins *ret_pins, struct est_instants *ret_instants);
+
+/* The deciding signals as of end_ns: true when they say that the service did not come back. */
+bool run_is_down(struct run *run, struct judgement *ret_judgement);
 
 /* ---- document.c ---- */
 cJSON *run_document(struct run *run, struct judgement *judgement);

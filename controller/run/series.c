@@ -95,6 +95,8 @@ static double load_signal_over(const struct run *run, const struct signal *signa
     struct window window = { 0 };
     double value = NAN;
 
+    if (!generator)
+        return NAN;
     /* Records are in order of ending, and none ends before its plan: older than the window is older for good. */
     for (uint64_t i = load_records_count(generator); i-- > 0;) {
         const struct load_record *record = load_record_at(generator, i);
@@ -158,17 +160,92 @@ static void request_at(const void *context, size_t index, struct est_request *re
     };
 }
 
-static int load_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+static struct record_source source_of(const struct run *run, size_t load)
 {
-    const struct record_source source = { .generator = run->loads[signal->load].generator, .zero_ns = run->zero_ns };
-    const struct est_build build = { .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
-                                     .end_s = run_seconds(run, run->end_ns), .bin_s = bin_s };
+    return (struct record_source){ .generator = run->loads[load].generator, .zero_ns = run->zero_ns };
+}
+
+static int load_series(const struct run *run, const struct signal *signal, const struct est_build *build, struct est_series **ret_series)
+{
+    const struct record_source source = source_of(run, signal->load);
     uint64_t count = source.generator ? load_records_count(source.generator) : 0;
 
-    return count ? est_series_from_records(request_at, &source, count, &build, ret_series) : -ENODATA;
+    return count ? est_series_from_records(request_at, &source, count, build, ret_series) : -ENODATA;
+}
+
+const struct workload *run_control_of(const struct run *run, const struct signal *signal)
+{
+    const struct workload *loads = run->playbook->loads.items;
+
+    return signal_is_of_load(signal) && loads[signal->load].control != SIZE_MAX ? loads + loads[signal->load].control : NULL;
+}
+
+static int relative_series(const struct run *run, const struct signal *signal, size_t twin, const struct est_build *build,
+                           struct est_series **ret_series, size_t *ret_excused)
+{
+    const struct record_source source[2] = { source_of(run, signal->load), source_of(run, twin) };
+    struct control_arm arm[2];
+
+    for (size_t i = 0; i < 2; i++)
+        arm[i] = (struct control_arm){ request_at, &source[i], source[i].generator ? load_records_count(source[i].generator) : 0 };
+    return control_series(&arm[0], &arm[1], build, ret_series, ret_excused);
+}
+
+static struct est_build build_of(const struct run *run, const struct signal *signal, double bin_s)
+{
+    return (struct est_build){ .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
+                               .end_s = run_seconds(run, run->end_ns), .bin_s = bin_s };
+}
+
+int run_series_alone(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+{
+    struct est_build build;
+
+    if (!signal_is_of_load(signal))
+        return run_probe_series(run, signal, bin_s, ret_series);
+    build = build_of(run, signal, bin_s);
+    return load_series(run, signal, &build, ret_series);
 }
 
 int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
 {
-    return signal_is_of_load(signal) ? load_series(run, signal, bin_s, ret_series) : run_probe_series(run, signal, bin_s, ret_series);
+    const struct workload *twin = run_control_of(run, signal), *loads = run->playbook->loads.items;
+    struct est_build build;
+
+    if (!twin)
+        return run_series_alone(run, signal, bin_s, ret_series);
+    build = build_of(run, signal, bin_s);
+    return relative_series(run, signal, (size_t)(twin - loads), &build, ret_series, NULL);
+}
+
+size_t run_excused(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns)
+{
+    const struct workload *twin = run_control_of(run, signal), *loads = run->playbook->loads.items;
+    struct est_build build = build_of(run, signal, run_base_bin_s(run));
+    struct est_series *series = NULL;
+    size_t excused = 0;
+
+    build.start_s = run_seconds(run, from_ns);
+    build.end_s = run_seconds(run, until_ns);
+    if (twin && relative_series(run, signal, (size_t)(twin - loads), &build, &series, &excused) < 0)
+        excused = 0;
+    est_series_free(series);
+    return excused;
+}
+
+/* For what was waited: until the answer, good or not, or until it was given up. */
+static void wait_at(const void *context, size_t index, struct est_request *ret_request)
+{
+    const struct record_source *source = context;
+    const struct load_record *record = load_record_at(source->generator, index);
+
+    request_at(context, index, ret_request);
+    ret_request->latency_s = (double)(record->done_ns - record->planned_ns) / 1e9;
+}
+
+int run_effects_of(const struct run *run, size_t load, const struct effects_window *window, struct effects *ret_effects)
+{
+    const struct record_source source = source_of(run, load);
+
+    return effects_of_requests(wait_at, &source, source.generator ? load_records_count(source.generator) : 0, window, ret_effects);
 }

@@ -79,6 +79,7 @@ void run_tick(struct run *run)
     run_locks_look(run, now_ns);
     run_tell_probes(run, now_ns);
     run_judge_guards(run, now_ns);
+    run_watch_peak(run, now_ns);
     run_poll_evidence(run);
     live_draw(run, now_ns);
 }

@@ -157,7 +157,7 @@ static int make_arrival(struct run *run, struct load_run *load)
     return -EINVAL;
 }
 
-int workload_new(struct run *run, struct load_run *load)
+int workload_spec(const struct run *run, struct load_run *load, struct load_spec *ret_spec)
 {
     static const enum load_protocol protocols[WORKLOAD_KINDS] = {
         [WORKLOAD_HTTP] = LOAD_HTTP, [WORKLOAD_RESP] = LOAD_RESP, [WORKLOAD_TCP] = LOAD_TCP, [WORKLOAD_UDP] = LOAD_UDP,
@@ -170,12 +170,22 @@ int workload_new(struct run *run, struct load_run *load)
         .connections_max = (uint32_t)workload->connections, .late_after_ns = (uint64_t)(run_base_bin_s(run) * 1e9),
         .spill_directory = run->directory,
     };
-    char where[ERR_WHERE_MAX];
     int rc = workload->udp.hex ? decode_hex(workload->udp.hex, &load->datagram) : 0;
 
     fill_kind(workload, load->datagram, &spec);
     if (rc == 0)
         rc = fill_mix(load, &spec);
+    *ret_spec = spec;
+    return rc;
+}
+
+int workload_new(struct run *run, struct load_run *load)
+{
+    const struct workload *workload = load->workload;
+    char where[ERR_WHERE_MAX];
+    struct load_spec spec;
+    int rc = workload_spec(run, load, &spec);
+
     if (rc == 0)
         rc = make_arrival(run, load);
     spec.rate_per_s = load->arrival ? arrival_rate_max_per_s(load->arrival) : (double)workload->rate / 1000;

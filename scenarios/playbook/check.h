@@ -48,6 +48,14 @@ void check_capture(const struct checker *checker, struct proxy *proxy);
 void check_host_target(const struct checker *checker, const struct step *step, const struct target *target);
 void check_host_step(const struct checker *checker, const struct step *step);
 
+/* The bits of the words named by a list; others are refused. */
+uint32_t check_words(const struct checker *checker, const struct node *node, const char *key, const struct text_list *list, const char *words);
+
+/* check_ramp.c */
+void check_controls(const struct checker *checker);
+void check_ramp(const struct checker *checker); /* after the method */
+void check_metastability(const struct checker *checker);
+
 /* check_method.c */
 void check_method(const struct checker *checker);
 

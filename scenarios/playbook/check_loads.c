@@ -54,7 +54,7 @@ static void check_arrival(const struct checker *checker, const struct workload *
     bool recorded = plan->shape == ARRIVAL_RATES || plan->shape == ARRIVAL_INSTANTS;
     bool lasts = plan->shape == ARRIVAL_RAMP || plan->shape == ARRIVAL_SPIKE;
 
-    if (!recorded && !node_member(load->node, "rate"))
+    if (!recorded && !load->control_of && !node_member(load->node, "rate"))
         check_refuse(checker, load->node, "load needs 'rate': requests planned per second%s%s", "", "");
     if (recorded && load->rate != ABSENT)
         check_refuse(checker, check_member(load->node, "rate"), "the recording has the rates: there is no `rate` beside it%s%s", "", "");

@@ -113,11 +113,11 @@ int check_bound_text(const struct checker *checker, const struct node *node, con
                        node_where(&checker->playbook->document, check_member(node, key), place, sizeof(place)), checker->errs, ret_value);
 }
 
-void check_hypothesis(const struct checker *checker)
+static void check_bounds(const struct checker *checker, const struct section_list *list)
 {
-    struct bound *bounds = checker->playbook->hypothesis.items;
+    struct bound *bounds = list->items;
 
-    for (size_t i = 0; i < checker->playbook->hypothesis.count; i++) {
+    for (size_t i = 0; i < list->count; i++) {
         struct bound *bound = &bounds[i];
 
         if (!bound->signal_text || playbook_signal(checker->playbook, check_member(bound->node, "signal"), bound->signal_text, &bound->signal,
@@ -130,9 +130,16 @@ void check_hypothesis(const struct checker *checker)
     }
 }
 
+void check_hypothesis(const struct checker *checker)
+{
+    check_bounds(checker, &checker->playbook->hypothesis);
+    check_bounds(checker, &checker->playbook->expect.during);
+    check_bounds(checker, &checker->playbook->expect.after);
+}
+
 /* A list of words as bits, in the order of `words`. A word that is none of them is refused. */
-static uint32_t check_words(const struct checker *checker, const struct node *node, const char *key, const struct text_list *list,
-                            const char *words)
+uint32_t check_words(const struct checker *checker, const struct node *node, const char *key, const struct text_list *list,
+                     const char *words)
 {
     char place[ERR_WHERE_MAX];
     uint32_t bits = 0;
@@ -199,10 +206,12 @@ void check_evidence(const struct checker *checker)
 }
 
 /* Latency decides only where it is named: a band of a few per cent of a latency is rarely resolvable, and slow answers past the
- * deadline fail goodput anyhow. What a probe reads says how the service is, not how it serves. */
-static bool decides_unasked(const struct signal *signal)
+ * deadline fail goodput anyhow. What a probe reads says how the service is, not how it serves. A control is what is judged against. */
+static bool decides_unasked(const struct playbook *playbook, const struct signal *signal)
 {
-    return signal_is_of_load(signal) && signal->unit != UNIT_DURATION;
+    const struct workload *loads = playbook->loads.items;
+
+    return signal_is_of_load(signal) && signal->unit != UNIT_DURATION && !loads[signal->load].control_of;
 }
 
 /* The deciding signals: those named, else the shares and rates of loads in the hypothesis, each once. */
@@ -216,7 +225,7 @@ void choose_signals(const struct checker *checker)
     bool only_others = true; /* then they are all there is to decide by */
 
     for (size_t i = 0; i < playbook->hypothesis.count; i++)
-        only_others &= !decides_unasked(&bounds[i].signal);
+        only_others &= !decides_unasked(playbook, &bounds[i].signal);
     playbook->signals = document_alloc(&playbook->document, (count + 1) * sizeof(struct signal));
     for (size_t i = 0; i < count; i++) {
         struct signal signal = { 0 };
@@ -224,7 +233,7 @@ void choose_signals(const struct checker *checker)
 
         if (named->count && playbook_signal(playbook, check_member(convergence, "signals"), named->items[i], &signal, checker->errs) < 0)
             continue;
-        if (!named->count && (decides_unasked(&bounds[i].signal) || only_others))
+        if (!named->count && (decides_unasked(playbook, &bounds[i].signal) || only_others))
             signal = bounds[i].signal;
         for (size_t j = 0; j < playbook->signal_count && signal.name; j++)
             known |= !strcmp(playbook->signals[j].name, signal.name);

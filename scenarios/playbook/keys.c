@@ -151,6 +151,9 @@ static const struct key_desc expect_keys[] = {
     { "convergence", KEY_SECTION, AT(expectation, convergence), .section = &convergence_section, .help = "Back within." },
     { "loss", KEY_SECTION, AT(expectation, loss), .section = &loss_section, .help = "Lost at most." },
     { "amplification", KEY_SECTION, AT(expectation, amplification), .section = &amplification_section, .help = "Retried at most." },
+    { "during", KEY_LIST, AT(expectation, during), .section = &bound_section, .help = "What holds from the injection to the release: what serves in place of what is gone." },
+    { "after", KEY_LIST, AT(expectation, after), .section = &bound_section, .help = "What holds in the last `hold` of the observation." },
+    { "knee", KEY_SECTION, AT(expectation, knee), .section = &knee_section, .help = "Carried at least." },
 };
 static const struct section_desc expect_section = { "expect", sizeof(struct expectation), KEYS(expect_keys), NO_NODE, NO_NAME,
                                                     .help = "The bounds that decide pass or fail." };
@@ -181,6 +184,9 @@ static const struct key_desc playbook_keys[] = {
     { "warmup", VALUE(UNIT_DURATION, 0, 3600 * SECOND, SECOND), AT(playbook, warmup), .help = "Load before the baseline begins." },
     { "steady-state-hypothesis", KEY_LIST, AT(playbook, hypothesis), .section = &bound_section, .required = true, .help = "What holds while nothing is disturbed; judged before anything is injected." },
     { "method", KEY_LIST, AT(playbook, method), .section = &step_section, .required = true, .help = "The faults and when they act." },
+    { "slo", KEY_SECTION, AT(playbook, slo), .section = &slo_section, .help = "What is promised to users." },
+    { "ramp", KEY_SECTION, AT(playbook, ramp), .section = &ramp_section, .help = "Find the most load that is served as promised." },
+    { "metastability", KEY_SECTION, AT(playbook, metastability), .section = &metastability_section, .help = "What is tried when the service stays down." },
     { "observe", VALUE(UNIT_DURATION, SECOND, DAY, ABSENT), AT(playbook, observe), .help = "Observation after the last release. Default: convergence.max (or hold) + 1.4 hold." },
     { "expect", KEY_SECTION, AT(playbook, expect), .section = &expect_section, .help = "The bounds that decide pass or fail." },
     { "guards", KEY_LIST, AT(playbook, guards), .section = &guard_section, .help = "What ends the run early." },

@@ -18,6 +18,7 @@
 #define VALUE(unit_name, low, high, start) .type = KEY_VALUE, .unit = unit_name, .minimum = low, .maximum = high, .initial = start
 
 extern const struct section_desc probe_section; /* keys_probe.c */
+extern const struct section_desc slo_section, metastability_section, ramp_section, knee_section; /* keys_ramp.c */
 extern const struct section_desc load_section;  /* keys_load.c */
 
 #endif

@@ -102,6 +102,7 @@ static const struct key_desc load_keys[] = {
     { "requests", KEY_LIST, AT(workload, requests), .section = &request_section, .help = "A mix: each request is one of these, by weight and seed." },
     { "arrival", KEY_SECTION, AT(workload, arrival), .section = &arrival_section, .help = "When requests are due. Default: evenly, at `rate`." },
     { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .help = "Requests planned per second; needed but for recordings." },
+    { "control-of", KEY_TEXT, AT(workload, control_of), .help = "A load whose undisturbed twin this one asks, at the same instants: that load is judged against it." },
     { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections (HTTP/2: requests on the way); 0 chooses." },
 };
 const struct section_desc load_section = { "load", sizeof(struct workload), KEYS(load_keys), offsetof(struct workload, node),

@@ -148,6 +148,7 @@ static const struct key_desc probe_keys[] = {
     { "unit", VALUE(UNIT_ENUM, 0, 6, 0), AT(probe, unit_word), .words = PROBE_UNIT_WORDS,
       .help = "Of its value, and so of its bounds; of json, command, file, log by pattern, prometheus, redis, postgres." },
     { "better", VALUE(UNIT_ENUM, 0, 1, ABSENT), AT(probe, better), .words = "lower higher", .help = "Which side is good. Default: as the kind has it, else lower." },
+    { "backlog", VALUE(UNIT_BOOL, 0, 1, 0), AT(probe, backlog), .help = "It counts work that waits: the report tells how long it took to drain once the service was back." },
 };
 const struct section_desc probe_section = { "probe", sizeof(struct probe), KEYS(probe_keys), offsetof(struct probe, node),
                                             offsetof(struct probe, name), .help = "A number that is read again and again: exactly one of its kinds is given." };

@@ -112,12 +112,15 @@ static int check_playbook(struct playbook *playbook, const struct playbook_optio
     check_targets(&checker);
     check_proxies(&checker);
     check_loads(&checker);
+    check_controls(&checker);
     check_probes(&checker);
     check_hypothesis(&checker);
     check_evidence(&checker);
     check_guards(&checker);
     choose_signals(&checker);
     check_method(&checker);
+    check_ramp(&checker);
+    check_metastability(&checker);
     check_probe_faults(&checker);
     hash_text(playbook);
     return 0;

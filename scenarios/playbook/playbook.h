@@ -134,6 +134,9 @@ struct workload {
     struct arrival_plan arrival;
     int64_t rate, connections; /* rate: millihertz, ABSENT where a recording has it */
 
+    const char *control_of; /* the load whose undisturbed twin this is */
+    size_t control;         /* of a load that has such a twin: the twin's index; else SIZE_MAX */
+
     enum load_kind kind; /* from here on found by check_loads */
     const char *url;
     int64_t timeout; /* ns */
@@ -224,10 +227,42 @@ struct limit_expectation {
     int64_t max;
 };
 
+struct knee_expectation {
+    int64_t min, under_fault; /* millihertz */
+    int64_t hysteresis;       /* ppm of the knee before */
+};
+
 struct expectation {
     struct convergence_expectation convergence;
     struct limit_expectation loss;
     struct limit_expectation amplification; /* thousandths: 1500 is 1.5 attempts a request */
+    struct knee_expectation knee;
+    struct section_list during, after; /* struct bound: under the faults; in the last hold of the observation */
+};
+
+/* What is promised to users: what burns the budget, and what a ramp holds a step to. */
+struct service_level {
+    int64_t latency, quantile, objective, period; /* quantile and objective: ppm */
+};
+
+/* Load that is taken away when the service does not come back by itself. ABSENT: by the rigour. */
+struct metastability {
+    int64_t shed, duration;
+};
+
+enum ramp_when { RAMP_BEFORE = 1, RAMP_FAULT = 2, RAMP_AFTER = 4 };
+#define RAMP_WHEN_WORDS "before under-fault after"
+enum { RAMP_WATER_MAX = 8 };
+
+/* The search for the most load that is served as promised. */
+struct ramp {
+    const char *load_name;
+    int64_t from, to, steps, bisect, repeat, hold, settle, delta;
+    struct text_list when, water;
+    uint32_t moments; /* enum ramp_when; 0: there is no ramp */
+    size_t load;
+    struct signal water_signals[RAMP_WATER_MAX];
+    size_t water_count;
 };
 
 struct wire_options {
@@ -259,6 +294,9 @@ struct playbook {
     struct section_list rollbacks; /* struct rollback */
     struct expectation expect;
     struct wire_options wire;
+    struct service_level slo;
+    struct metastability metastability;
+    struct ramp ramp;
     struct signal *signals; /* the deciding ones: expect.convergence.signals, else shares and rates of the hypothesis */
     size_t signal_count;
 };

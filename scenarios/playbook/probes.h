@@ -151,6 +151,7 @@ struct probe {
     struct fault_probe fault;
     struct health_probe health;
     int64_t every, timeout;
+    int64_t backlog; /* 1: work that waits, of which the time to drain is told */
     int64_t unit_word, better; /* better: 0 lower, 1 higher */
     enum probe_kind kind; /* which of the sections was given */
     enum unit unit;

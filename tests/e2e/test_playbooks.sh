@@ -24,6 +24,10 @@ redis-lost-writes - 0 converged
 nginx-slow-upstream - 0 absorbed
 nginx-upstream-killed - 0 absorbed
 dns-loss - 0 absorbed
+shop-gateway - 0 converged
+shop-knee - 0 converged|recovered_under_fault
+shop-knee work=100ms 1 baseline_unfit|converged|recovered_under_fault
+shop-gateway shop=--naive 1 not_converged|metastable
 quickstart shop=--naive 1 not_converged|metastable
 redis-slow shop=--naive 1 not_converged|metastable
 redis-slow-captured shop=--naive 1 not_converged|metastable
