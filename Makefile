@@ -168,6 +168,7 @@ bench-shims: $(BUILD)/tests/bench/bench_shims $(BUILD)/tests/libpassthrough.so $
 
 bench-load: $(BUILD)/tests/bench/bench_load ## Figures of the load generator against redis-server and nginx
 	@BUILD=$(BUILD) tests/run bench load
+
 bench-sham: $(BUILD)/tests/bench/bench_sham all ## What measuring itself adds: goodput and p99 of a store in a sham run (ROUNDS=6 PAIRS=100)
 	@$<
 

@@ -320,6 +320,8 @@ struct relax relax_fit(struct relax_work *work, const struct relax_data *data, d
     }
     best.own = best.crossing;
     best.crossing = between_laws(&prefix, fit, gain, best.law, best.crossing, chance);
+    if (!(best.crossing >= 0.0 && best.crossing < (double)count)) /* neighbours too far apart to read between */
+        best.crossing = best.own;
     best.crossing_low = best.crossing_high = best.crossing;
     for (size_t i = 0; i < LAWS; i++) {
         if (best.law == RELAX_NONE || !(fit[i].crossing < (double)count) || gain[i] < most - chance)
