@@ -128,8 +128,9 @@ static void put_texts(struct buf *out, const char *title, const cJSON *list)
 
 int report_markdown(const cJSON *result, struct buf *ret_text)
 {
-    static const struct table *const tables[] = { &table_expect, &table_steady,   &table_faults, &table_hops,  &table_guards, &table_captures,
-                                                  &table_undo,   &table_verify,   &table_loads,  &table_probes, &table_proxies };
+    static const struct table *const tables[] = { &table_expect, &table_steady,   &table_faults, &table_hops,  &table_knees, &table_water, &table_guards, &table_captures,
+                                                  &table_undo,   &table_verify,   &table_loads,  &table_probes, &table_proxies,
+                                                  &table_history };
     const cJSON *run = doc_get(result, "run");
 
     buf_init(ret_text, MARKDOWN_BYTES_MAX);

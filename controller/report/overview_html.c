@@ -100,7 +100,7 @@ static void put_convergence(struct buf *out, const cJSON *overview)
     if (!doc_count(rows))
         return;
     buf_puts(out, "<section><h2>How fast it comes back</h2>\n<p class=\"note\">From the end of the trouble until the service was as before, for "
-                  "good, in the latest test; in brackets the 95 % interval.</p>\n<div class=\"scroll\"><table><thead><tr><th "
+                  "good, in the latest test; in brackets the 95 % interval.</p>\n<div class=\"scroll\"><table class=\"targets\"><thead><tr><th "
                   "scope=\"col\">test</th><th scope=\"col\">service</th><th scope=\"col\">target</th><th scope=\"col\">last measured</th><th "
                   "scope=\"col\">target met</th></tr></thead><tbody>\n");
     cJSON_ArrayForEach(row, rows) {
