@@ -1,6 +1,7 @@
 /* Options shared by the commands on playbooks. */
 #include "controller/cmd/options.h"
 
+#include "controller/report/report.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 #include "scenarios/playbook/value.h"
@@ -59,10 +60,25 @@ static int set_format(struct run_options *options, const char *text, struct errs
     return 0;
 }
 
+static int add_report(struct run_options *options, const char *text, struct errs *errs)
+{
+    const char *equals = strchr(text, '=');
+    int format = equals ? report_format_find(text, (size_t)(equals - text)) : -ENOENT;
+
+    if (format < 0 || !equals[1])
+        return errs_add(errs, ERR_USAGE, "--report", "found '%s', expected FORMAT=FILE with one of: " REPORT_FORMAT_NAMES, text);
+    if (options->report_count == OPTION_REPORTS_MAX)
+        return errs_add(errs, ERR_USAGE, "--report", "given more than %d times", OPTION_REPORTS_MAX);
+    options->reports[options->report_count++] = (struct wanted_report){ format, equals + 1 };
+    return 0;
+}
+
 static int take_option(struct run_options *options, const char *name, char *value, struct errs *errs)
 {
     if (!strcmp(name, "var"))
         return add_override(options, value, errs);
+    if (!strcmp(name, "report"))
+        return add_report(options, value, errs);
     if (!strcmp(name, "format"))
         return set_format(options, value, errs);
     if (!strcmp(name, "backend"))
@@ -107,6 +123,7 @@ int options_parse(int argc, char **argv, const char *allowed, struct run_options
         { "repeat", required_argument, NULL, 0 }, { "dry-run", no_argument, NULL, 0 },    { "format", required_argument, NULL, 0 },
         { "backend", required_argument, NULL, 0 }, { "journal", required_argument, NULL, 0 }, { "rollbacks", required_argument, NULL, 0 },
         { "delegate", no_argument, NULL, 0 },      { "load", required_argument, NULL, 0 },    { "rate", required_argument, NULL, 0 },
+        { "report", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
     size_t errors_before = errs->count;

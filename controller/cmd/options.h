@@ -2,10 +2,11 @@
 #ifndef PERTURB_CMD_OPTIONS_H
 #define PERTURB_CMD_OPTIONS_H
 
+#include "controller/run/run.h"
 #include "injector/injector.h"
 #include "scenarios/playbook/playbook.h"
 
-enum { OPTION_VARS_MAX = 64 };
+enum { OPTION_VARS_MAX = 64, OPTION_REPORTS_MAX = 8 };
 
 struct run_options {
     struct variable_override overrides[OPTION_VARS_MAX];
@@ -16,6 +17,8 @@ struct run_options {
     const char *journal_path, *rollbacks, *load_url; /* experiments of the Chaos Toolkit */
     int64_t rate;                                    /* of load_url, millihertz */
     enum wire_backend backend;
+    struct wanted_report reports[OPTION_REPORTS_MAX];
+    size_t report_count;
 };
 
 /* Parses the options out of argv; the rest (playbooks) is moved to the front, *ret_count of them from argv[1].

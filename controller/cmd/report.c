@@ -2,10 +2,13 @@
 #include "controller/cmd/cmd.h"
 
 #include "controller/cmd/batch.h"
+#include "controller/cmd/overview.h"
+#include "controller/report/overview.h"
 #include "controller/report/report.h"
 #include "controller/store/store.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/units.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EVENTS_BYTES_MAX = 64 << 20, JSON_BYTES_MAX = 256 << 20 };
@@ -25,7 +29,8 @@ static const char *const format_names[REPORT_FORMATS] = { "text", "json", "html"
 struct report_options {
     enum report_format format;
     const char *output; /* NULL: standard output */
-    const char *run;
+    const char *run;    /* NULL with since_ns */
+    int64_t since_ns;   /* > 0: the overview of that long */
 };
 
 static int set_format(const char *name, enum report_format *ret_format, struct errs *errs)
@@ -38,31 +43,57 @@ static int set_format(const char *name, enum report_format *ret_format, struct e
     return errs_add(errs, ERR_USAGE, "--format", "'%s' is none of: text json html markdown junit github journal", name);
 }
 
+static void set_since(const char *text, struct report_options *options, struct errs *errs)
+{
+    if (unit_parse(UNIT_DURATION, text, &options->since_ns) < 0 || options->since_ns <= 0)
+        errs_add(errs, ERR_USAGE, "--since", "'%s' is no time such as 90d or 36h", text);
+}
+
+/* One run, or a time: not both. */
+static void check_subject(int argc, char **argv, bool has_format, struct report_options *options, struct errs *errs)
+{
+    enum report_format format = options->format;
+
+    if (options->since_ns > 0 && !has_format)
+        options->format = format = REPORT_AS_MARKDOWN;
+    if (options->since_ns > 0 && format != REPORT_AS_MARKDOWN && format != REPORT_AS_HTML && format != REPORT_AS_JSON)
+        errs_add(errs, ERR_USAGE, "--format", "an overview has none of this: html markdown json");
+    if (options->since_ns > 0 && optind < argc)
+        errs_add(errs, ERR_USAGE, argv[optind], "--since tells of all runs; name no run beside it");
+    else if (options->since_ns == 0 && optind + 1 != argc)
+        errs_add(errs, ERR_USAGE, "report", "name one run: an id, the start of one, \"last\", or a run directory; or give --since 90d");
+    else if (options->since_ns == 0)
+        options->run = argv[optind];
+}
+
 static int parse(int argc, char **argv, struct report_options *ret_options, struct errs *errs)
 {
     static const struct option all[] = {
         { "format", required_argument, NULL, 'f' },
         { "output", required_argument, NULL, 'o' },
+        { "since", required_argument, NULL, 's' },
         { NULL, 0, NULL, 0 },
     };
+    bool has_format = false;
     int option;
 
     *ret_options = (struct report_options){ .format = REPORT_AS_TEXT };
     optind = 1;
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", all, NULL)) != -1) {
+        has_format |= option == 'f';
         if (option == 'f')
             set_format(optarg, &ret_options->format, errs);
+        else if (option == 's')
+            set_since(optarg, ret_options, errs);
         else if (option == 'o')
             ret_options->output = optarg;
         else
             errs_add(errs, ERR_USAGE, argv[optind - 1],
                      option == ':' ? "needs a value" : "no such option; `perturb report --help` lists them");
     }
-    if (optind + 1 == argc)
-        ret_options->run = argv[optind];
-    else
-        errs_add(errs, ERR_USAGE, "report", "name one run: an id, the start of one, \"last\", or a run directory");
+    if (!errs->count)
+        check_subject(argc, argv, has_format, ret_options, errs);
     return errs->count ? -EINVAL : 0;
 }
 
@@ -182,6 +213,40 @@ static int (*const renderers[REPORT_FORMATS])(const cJSON *result, struct buf *r
     [REPORT_AS_JOURNAL] = report_journal,
 };
 
+static int render_overview(const struct report_options *options, struct buf *ret_text, struct errs *errs)
+{
+    struct store_history *history;
+    cJSON *overview = NULL;
+    AUTO_FREE char *json = NULL;
+    int result;
+
+    buf_init(ret_text, JSON_BYTES_MAX);
+    if (store_history_open(NULL, &history, errs) < 0)
+        return -EIO;
+    result = overview_build(history, options->since_ns, time(NULL), &overview, errs);
+    store_history_close(history);
+    if (result < 0)
+        return result;
+    if (options->format == REPORT_AS_JSON) {
+        json = cJSON_Print(overview);
+        result = json ? buf_printf(ret_text, "%s\n", json) : -ENOMEM;
+    } else {
+        result = options->format == REPORT_AS_HTML ? overview_html(overview, ret_text) : overview_markdown(overview, ret_text);
+    }
+    cJSON_Delete(overview);
+    return result < 0 ? errs_add(errs, ERR_INTERNAL, NULL, "cannot render the overview: %s", strerror(-result)) : 0;
+}
+
+static int overview_main(const struct report_options *options, struct errs *errs)
+{
+    struct buf text;
+
+    if (render_overview(options, &text, errs) == 0)
+        write_out(options->output, &text, errs);
+    buf_done(&text);
+    return command_fail(errs);
+}
+
 static int report_main(int argc, char **argv)
 {
     static struct errs errs;
@@ -191,7 +256,9 @@ static int report_main(int argc, char **argv)
     struct buf text;
     int result;
 
-    if (parse(argc, argv, &options, &errs) < 0 || find_directory(options.run, &directory, &errs) < 0 ||
+    if (parse(argc, argv, &options, &errs) == 0 && options.since_ns > 0)
+        return overview_main(&options, &errs);
+    if (errs.count || find_directory(options.run, &directory, &errs) < 0 ||
         store_read_result(directory, &document, &errs) < 0)
         return command_fail(&errs);
     buf_init(&text, 0);
@@ -214,12 +281,15 @@ static int report_main(int argc, char **argv)
 
 const struct command command_report = {
     .name = "report",
-    .synopsis = "RUN [--format FORMAT] [--output FILE]",
-    .summary = "show the result of a run",
+    .synopsis = "RUN|--since TIME [--format FORMAT] [--output FILE]",
+    .summary = "show the result of a run, or an overview of all",
     .help = "  RUN               an id, the start of one, \"last\", or a run directory\n"
+            "  --since TIME      two pages on every service instead: what was tested and what never was, how fast it comes back\n"
+            "                    against its target, open findings, what the tests cost; 90d. Formats: markdown (default), html, json\n"
             "  --format FORMAT   text (default), json: the result document, html: a page that needs nothing else,\n"
             "                    markdown, junit (XML), github (annotations of a workflow), journal (Chaos Toolkit's)\n"
             "  --output FILE     write there instead of to standard output\n\n"
-            "Example: perturb report last --format html --output report.html\n",
+            "Example: perturb report last --format html --output report.html\n"
+            "         perturb report --since 90d --format html --output overview.html\n",
     .run = report_main,
 };

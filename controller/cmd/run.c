@@ -22,7 +22,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
     const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
                                          .out_directory = options->out_directory, .backend = options->backend,
-                                         .batch = batch, .json = options->json };
+                                         .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json };
     struct errs errs = { .count = 0 };
     struct document document;
     int status;
@@ -46,12 +46,14 @@ static int run_main(int argc, char **argv)
     AUTO_FREE char (*batches)[RUN_ID_MAX] = NULL; /* of each playbook, so that its runs can be compared as a group */
     int count, status = 0;
 
-    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate", &options, &count, &errs) < 0)
+    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate report", &options, &count, &errs) < 0)
         return command_fail(&errs);
     if (!count)
         errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
     if (options.out_directory && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--out", "names one directory, but there is more than one run");
+    if (options.report_count && count * options.repeat > 1)
+        errs_add(&errs, ERR_USAGE, "--report", "names one file, but there is more than one run");
     if (errs.count)
         return command_fail(&errs);
     batches = calloc((size_t)count, sizeof(*batches));
@@ -67,7 +69,7 @@ static int run_main(int argc, char **argv)
 
 const struct command command_run = {
     .name = "run",
-    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--backend B] [--format text|json]",
+    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--backend B] [--report FORMAT=FILE]... [--format text|json]",
     .summary = "disturb, measure when it came back, undo, report",
     .help = "  --seed N             draws of the run; printed and stored, so that a run can be replayed\n"
             "  --var NAME=VALUE     override a variable of the playbook\n"
@@ -75,7 +77,8 @@ const struct command command_run = {
             "  --repeat N           run each playbook N times\n"
             "  --dry-run            print exact targets and the undo plan; start nothing\n"
             "  --backend B          what moves the proxies' bytes: io_uring, or epoll where that is refused; B forces one\n"
-            "  --format text|json   text for people; json is one event a line\n\n"
+            "  --format text|json   text for people; json is one event a line\n"
+            "  --report FORMAT=FILE write a report there too: text, json, html, markdown, junit, github, journal; may be given again\n\n"
             "An experiment of the Chaos Toolkit runs too (docs/chaostoolkit.md), with these:\n"
             "  --load URL, --rate R request this beside it and measure its convergence (default 50/s)\n"
             "  --journal FILE       default journal.json\n"
@@ -84,6 +87,7 @@ const struct command command_run = {
             "Exit status: 0 passed, 1 failed, 2 not decided, 3 aborted, 4 undo not proven,\n"
             "64 usage, 65 bad playbook, 69 port, program or permission, 70 internal.\n"
             "Ctrl-C releases every fault, undoes everything and reports; twice does not wait.\n"
-            "Example: perturb run playbooks/quickstart.yaml --var rate=100/s\n",
+            "Example: perturb run playbooks/quickstart.yaml --var rate=100/s\n"
+            "         perturb run playbooks/quickstart.yaml --report junit=perturb.xml --report markdown=summary.md\n",
     .run = run_main,
 };

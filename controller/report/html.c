@@ -244,6 +244,8 @@ int report_html(const cJSON *result, const struct buf *events_jsonl_or_null, str
     put_next(&out, result);
     html_timeline(&out, result);
     html_charts(&out, result);
+    html_recovery(&out, result);
+    html_history(&out, result);
     html_tables(&out, result);
     html_events(&out, events_jsonl_or_null);
     put_frame_end(&out, result);

@@ -6,6 +6,7 @@
 #ifndef PERTURB_REPORT_HTML_H
 #define PERTURB_REPORT_HTML_H
 
+#include "controller/report/table.h"
 #include "scenarios/base/buf.h"
 
 #include <cjson/cJSON.h>
@@ -34,6 +35,13 @@ void html_timeline(struct buf *out, const cJSON *result);
 void html_charts(struct buf *out, const cJSON *result);
 void html_chart_data(struct buf *out, const cJSON *result);
 void html_tables(struct buf *out, const cJSON *result);
+void html_history(struct buf *out, const cJSON *result);  /* this run among the earlier ones of its playbook */
+void html_recovery(struct buf *out, const cJSON *result); /* every signal's way back, one over the other */
+void html_edges(struct buf *out, const cJSON *result);    /* who connects to whom, how often, how often in vain */
+void html_locks(struct buf *out, const cJSON *result);    /* of each target: contention by site, orders that could deadlock */
+
+/* A table whose rows lie in `parent`; `of` is hostile, "" leaves it out of the title. */
+void html_table(struct buf *out, const struct table *table, const cJSON *parent, const char *of);
 void html_events(struct buf *out, const struct buf *events_jsonl);
 
 #endif

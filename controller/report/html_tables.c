@@ -14,8 +14,40 @@
 
 enum { TRACE_IDS_MAX = 60, NOTES_MAX = 40, CELL_BYTES_MAX = 1 << 20 };
 
-static void put_cell(struct buf *out, const struct column *column, const cJSON *row)
+/* The largest value that a gauge is measured by; 0 when there is none. */
+static double gauge_most(const struct table *table, const struct column *column, const cJSON *rows)
 {
+    enum gauge gauge = table_gauge(table, column);
+    double most = gauge == GAUGE_SHARE ? 1 : 0;
+    const cJSON *row;
+
+    if (gauge == GAUGE_SHARE || gauge == GAUGE_NONE)
+        return most;
+    cJSON_ArrayForEach(row, rows)
+        for (const struct column *other = table->columns; other->head; other++)
+            if (other == column || (gauge == GAUGE_MOST && table_gauge(table, other) == GAUGE_MOST))
+                most = fmax(most, doc_number(row, other->key));
+    return most;
+}
+
+static void put_meter(struct buf *out, double share)
+{
+    if (share >= 0)
+        buf_printf(out, "<svg class=\"meter\" width=\"100%%\" height=\"6\" aria-hidden=\"true\"><rect class=\"m-all\" width=\"100%%\" "
+                        "height=\"6\" rx=\"3\"/><rect class=\"m-part\" width=\"%.1f%%\" height=\"6\" rx=\"3\"/></svg>",
+                   fmin(1, share) * 100);
+}
+
+static const char *heat_of(double share)
+{
+    static const char *const styles[] = { "number", "number heat-1", "number heat-2", "number heat-3", "number heat-4", "number heat-5" };
+
+    return share > 0 ? styles[(int)fmin(5, ceil(share * 5))] : styles[0];
+}
+
+static void put_cell(struct buf *out, const struct column *column, enum gauge gauge, double most, const cJSON *row)
+{
+    double share = most > 0 ? doc_number(row, column->key) / most : (double)NAN;
     const char *style = "";
     struct buf text;
 
@@ -26,7 +58,7 @@ static void put_cell(struct buf *out, const struct column *column, const cJSON *
     else if (column->cell == CELL_CODE)
         style = "code";
     else if (table_is_number(column))
-        style = "number";
+        style = gauge == GAUGE_HEAT ? heat_of(share) : "number";
     buf_printf(out, "<td data-head=\"%s\" dir=\"auto\"%s%s%s>", column->head, style[0] ? " class=\"" : "", style,
                style[0] ? "\"" : "");
     if (column->cell == CELL_OUTCOME && style[0])
@@ -34,6 +66,8 @@ static void put_cell(struct buf *out, const struct column *column, const cJSON *
     for (char *at = text.data; style[0] && column->cell == CELL_OUTCOME && *at; at++) /* "no_data": a word of ours */
         *at = *at == '_' ? ' ' : *at;
     clean_html(out, text.length ? text.data : "\u2013", HTML_CELL_CHARS_MAX);
+    if (gauge == GAUGE_SHARE || gauge == GAUGE_MOST)
+        put_meter(out, share);
     buf_puts(out, "</td>");
     buf_done(&text);
 }
@@ -52,29 +86,33 @@ static bool column_used(const struct column *column, const cJSON *rows)
     return false;
 }
 
-static void put_row(struct buf *out, const struct table *table, const bool *used, const cJSON *row)
+static void put_row(struct buf *out, const struct table *table, const bool *used, const double *most, const cJSON *row)
 {
     buf_puts(out, "<tr>");
     for (size_t i = 0; table->columns[i].head; i++)
         if (used[i])
-            put_cell(out, &table->columns[i], row);
+            put_cell(out, &table->columns[i], table_gauge(table, &table->columns[i]), most[i], row);
     buf_puts(out, "</tr>\n");
 }
 
-static void put_table(struct buf *out, const struct table *table, const cJSON *result)
+void html_table(struct buf *out, const struct table *table, const cJSON *parent, const char *of)
 {
-    const cJSON *rows = table_rows(table, result), *row;
+    const cJSON *rows = table_rows(table, parent), *row;
     bool used[TABLE_COLUMNS_MAX + 1];
+    double most[TABLE_COLUMNS_MAX + 1];
     size_t shown = 0, total = doc_count(rows);
 
     if (!rows)
         return;
-    buf_printf(out, "<section><h2>%s</h2>\n", table->title);
+    buf_printf(out, "<section><h2>%s%s", table->title, of[0] ? " of <bdi>" : "");
+    clean_html(out, of, 80);
+    buf_puts(out, of[0] ? "</bdi></h2>\n" : "</h2>\n");
     if (table->note[0])
         buf_printf(out, "<p class=\"note\">%s</p>\n", table->note);
     buf_puts(out, "<div class=\"scroll\"><table><thead><tr>");
     for (size_t i = 0; table->columns[i].head; i++) {
         used[i] = column_used(&table->columns[i], rows);
+        most[i] = gauge_most(table, &table->columns[i], rows);
         if (used[i])
             buf_printf(out, "<th scope=\"col\"%s>%s</th>", table_is_number(&table->columns[i]) ? " class=\"number\"" : "",
                        table->columns[i].head);
@@ -83,7 +121,7 @@ static void put_table(struct buf *out, const struct table *table, const cJSON *r
     cJSON_ArrayForEach(row, rows) {
         if (shown == HTML_ROWS_MAX || out->length > HTML_LISTS_BYTES_MAX)
             break;
-        put_row(out, table, used, row);
+        put_row(out, table, used, most, row);
         shown++;
     }
     buf_puts(out, "</tbody></table></div>\n");
@@ -208,10 +246,12 @@ void html_tables(struct buf *out, const cJSON *result)
                                                          &table_probes, &table_proxies,  &table_datagrams, &table_targets };
 
     for (size_t i = 0; i < ARRAY_SIZE(before_quality); i++)
-        put_table(out, before_quality[i], result);
+        html_table(out, before_quality[i], result, "");
+    html_edges(out, result);
     put_quality(out, result);
     put_traces(out, result);
     for (size_t i = 0; i < ARRAY_SIZE(after_quality); i++)
-        put_table(out, after_quality[i], result);
+        html_table(out, after_quality[i], result, "");
+    html_locks(out, result);
     put_identity(out, result);
 }

@@ -1,7 +1,8 @@
 /* The report as Markdown, for an issue, a wiki or a job's summary: what the terminal says, then every list as a table (GitHub Flavored
  * Markdown 0.29, tables extension). Text of the document is escaped so that none of it is markup. */
-#include "controller/report/report.h"
+#include "controller/report/markdown.h"
 
+#include "controller/report/report.h"
 #include "controller/report/clean.h"
 #include "controller/report/doc.h"
 #include "controller/report/format.h"
@@ -14,8 +15,7 @@
 
 enum { MARKDOWN_BYTES_MAX = 4 << 20, CELL_CHARS_MAX = 200, LINE_CHARS_MAX = 600, TABLE_ROWS_MAX = 50 };
 
-/* Every ASCII punctuation character may be escaped (CommonMark 0.30, 2.4); '<' and '&' as entities, for renderers that let HTML through. */
-static void put_escaped(struct buf *out, const char *text, size_t chars_max)
+void markdown_escape(struct buf *out, const char *text, size_t chars_max)
 {
     struct buf clean;
 
@@ -39,7 +39,7 @@ static void put_line(struct buf *out, const char *label, const char *text)
     if (!text[0])
         return;
     buf_printf(out, "- **%s** ", label);
-    put_escaped(out, text, LINE_CHARS_MAX);
+    markdown_escape(out, text, LINE_CHARS_MAX);
     buf_puts(out, "\n");
 }
 
@@ -54,11 +54,11 @@ static void put_head(struct buf *out, const cJSON *result)
     buf_printf(out, "## %s %s: %s\n\n", outcome->sign, outcome->word,
                verdict->words[0] ? verdict->words : "no verdict");
     buf_puts(out, "**");
-    put_escaped(out, doc_text(doc_get(result, "run"), "title"), CELL_CHARS_MAX);
+    markdown_escape(out, doc_text(doc_get(result, "run"), "title"), CELL_CHARS_MAX);
     buf_puts(out, "**\n\n");
-    put_escaped(out, why[0] ? why : verdict->meaning, LINE_CHARS_MAX);
+    markdown_escape(out, why[0] ? why : verdict->meaning, LINE_CHARS_MAX);
     buf_printf(out, "\n\n- **Convergence** %s%s%s ", headline.value, headline.interval[0] ? ", " : "", headline.interval);
-    put_escaped(out, headline.label, LINE_CHARS_MAX);
+    markdown_escape(out, headline.label, LINE_CHARS_MAX);
     buf_puts(out, "\n");
 }
 
@@ -80,7 +80,7 @@ static void put_cell(struct buf *out, const struct column *column, const cJSON *
     buf_init(&text, MARKDOWN_BYTES_MAX);
     table_cell(&text, column, row);
     buf_puts(out, " ");
-    put_escaped(out, text.data, CELL_CHARS_MAX);
+    markdown_escape(out, text.data, CELL_CHARS_MAX);
     buf_puts(out, " |");
     buf_done(&text);
 }
@@ -121,7 +121,7 @@ static void put_texts(struct buf *out, const char *title, const cJSON *list)
     cJSON_ArrayForEach(item, list)
         if (cJSON_IsString(item)) {
             buf_puts(out, "- ");
-            put_escaped(out, item->valuestring, LINE_CHARS_MAX);
+            markdown_escape(out, item->valuestring, LINE_CHARS_MAX);
             buf_puts(out, "\n");
         }
 }
@@ -129,7 +129,7 @@ static void put_texts(struct buf *out, const char *title, const cJSON *list)
 int report_markdown(const cJSON *result, struct buf *ret_text)
 {
     static const struct table *const tables[] = { &table_expect, &table_steady,   &table_health, &table_faults, &table_knees, &table_ramp, &table_costs, &table_backlogs, &table_controls, &table_hops,  &table_guards, &table_captures,
-                                                  &table_undo,   &table_verify,   &table_loads,  &table_probes, &table_proxies };
+                                                  &table_undo,   &table_verify,   &table_loads,  &table_probes, &table_proxies, &table_history };
     const cJSON *run = doc_get(result, "run");
 
     buf_init(ret_text, MARKDOWN_BYTES_MAX);

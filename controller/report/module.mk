@@ -2,7 +2,9 @@ srcs-controller += controller/report/assets.S controller/report/clean.c controll
                    controller/report/html.c controller/report/html_charts.c controller/report/html_events.c \
                    controller/report/html_tables.c controller/report/html_timeline.c controller/report/series.c controller/report/summary.c \
                    controller/report/table.c controller/report/text.c controller/report/markdown.c controller/report/junit.c \
-                   controller/report/github.c controller/report/journal.c controller/report/extras.c
+                   controller/report/github.c controller/report/journal.c controller/report/extras.c controller/report/classes.c controller/report/overview.c \
+                   controller/report/overview_html.c controller/report/overview_markdown.c controller/report/table_more.c \
+                   controller/report/html_history.c controller/report/html_recovery.c controller/report/html_edges.c controller/report/render.c controller/report/text_more.c
 
 # The chart library comes from the system at build time and goes into the page as it is, without the pointer to its source map.
 dygraphs_dir ?= /usr/share/javascript/dygraphs

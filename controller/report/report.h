@@ -43,4 +43,12 @@ int report_junit(const cJSON *result, struct buf *ret_text);
 int report_github(const cJSON *result, struct buf *ret_text);
 int report_journal(const cJSON *result, struct buf *ret_text);
 
+/* The formats by name, for `--report FORMAT=FILE`: text, json, html, markdown, junit, github, journal. `name` need not end at `length`.
+ * Returns a number for report_render(); -ENOENT. */
+#define REPORT_FORMAT_NAMES "text json html markdown junit github journal"
+int report_format_find(const char *name, size_t length);
+
+/* As those above; text is without colours, 80 columns wide. -EINVAL for a number that is none. */
+int report_render(int format, const cJSON *result, const struct buf *events_jsonl_or_null, struct buf *ret_text);
+
 #endif

@@ -25,6 +25,14 @@ enum cell {
     CELL_YES,   /* true and false as "yes" and "no" */
 };
 
+/* How a page shows, beside the number, how large it is. */
+enum gauge {
+    GAUGE_NONE,
+    GAUGE_SHARE, /* a bar: the number is a share of 1 */
+    GAUGE_MOST,  /* a bar: of the largest in the table's columns of this gauge */
+    GAUGE_HEAT,  /* the cell's warmth: of the largest in its own column */
+};
+
 struct column {
     const char *head;
     const char *key;
@@ -41,6 +49,9 @@ struct table {
     struct column columns[TABLE_COLUMNS_MAX + 1]; /* ended by a NULL head */
 };
 
+extern const struct table table_history; /* controller/report/table_more.c */
+extern const struct table table_locks;              /* of one target: its rows lie in targets[].locks */
+
 extern const struct table table_expect, table_steady, table_faults, table_loads, table_proxies, table_datagrams, table_targets, table_guards, table_probes,
     table_health, table_captures, table_undo, table_verify, table_hops, table_ramp, table_knees, table_costs, table_controls, table_backlogs;
 
@@ -49,6 +60,8 @@ const cJSON *table_rows(const struct table *table, const cJSON *result);
 
 /* One cell as plain text, hostile: escape it. Appends nothing when it is unknown. */
 void table_cell(struct buf *out, const struct column *column, const cJSON *row);
+
+enum gauge table_gauge(const struct table *table, const struct column *column);
 
 /* Is the column a number (to be set flush right)? */
 bool table_is_number(const struct column *column);

@@ -8,6 +8,7 @@
 #include "controller/report/format.h"
 #include "controller/report/summary.h"
 #include "controller/report/table.h"
+#include "controller/report/text_more.h"
 
 #include "scenarios/base/cleanup.h"
 
@@ -326,7 +327,7 @@ static void put_faults(struct sheet *sheet, const cJSON *result)
 
 static void put_loads(struct sheet *sheet, const cJSON *result)
 {
-    static const struct column outcomes = { "", "outcomes", CELL_TALLY };
+    static const struct column outcomes = { .key = "outcomes", .cell = CELL_TALLY };
     const cJSON *load;
     size_t shown = 0;
     struct buf line;
@@ -475,6 +476,7 @@ int report_text(const cJSON *result, FILE *out, bool colour, int width)
     put_loads(&sheet, result);
     put_datagrams(&sheet, result);
     extras_tell(result, put_extra, &sheet);
+    text_more(result, put_extra, &sheet);
     put_ledger(&sheet, "Undo", table_rows(&table_undo, result), "entry", "changes taken back or expired by themselves");
     put_ledger(&sheet, "Verified", table_rows(&table_verify, result), "what", "claims proven from outside");
     buf_puts(&sheet.out, "\n");

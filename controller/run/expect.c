@@ -83,6 +83,7 @@ static enum outcome note(struct judgement *judgement, const char *what, const ch
     cJSON_AddStringToObject(entry, "what", what);
     snprintf(text, sizeof(text), "at most %.4g%s", bound, unit);
     cJSON_AddStringToObject(entry, "bound", text);
+    cJSON_AddNumberToObject(entry, "at_most", bound);
     if (isnan(value))
         snprintf(text, sizeof(text), "no data");
     else if (isinf(high))

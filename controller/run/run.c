@@ -223,7 +223,9 @@ static int leave_result(struct run *run, struct judgement *judgement)
 {
     cJSON *document = run_document(run, judgement);
 
+    run_add_history(run, document);
     run_write_reports(run, document);
+    run_write_wanted_reports(run->request, run, document, run->errs);
     tell_result(run, document);
     end_history(run, document, run->errs);
     cJSON_Delete(document);
@@ -235,6 +237,7 @@ static int leave_result(struct run *run, struct judgement *judgement)
 /* Preparing failed: everything is undone and told; the status is the errors'. */
 static int refuse(struct run *run)
 {
+    const struct run_request *request = run->request;
     struct judgement judgement = { .verdict = "aborted", .status = run->unproven ? 4 : errs_status(run->errs), .expect = cJSON_CreateArray() };
 
     if (run->errs->count)
@@ -247,6 +250,7 @@ static int refuse(struct run *run)
     run->request = NULL;
     cJSON *document = run_document(run, &judgement);
     store_write_json(run->directory, "result.json", document, run->errs);
+    run_write_wanted_reports(request, run, document, run->errs);
     end_history(run, document, run->errs);
     cJSON_Delete(document);
     errs_print(run->errs, stderr);

@@ -17,6 +17,12 @@ struct guard_test {
 
 enum { RUN_ID_MAX = 40 };
 
+/* A report that is written beside those of the run's directory. */
+struct wanted_report {
+    int format; /* of report_format_find() */
+    const char *path;
+};
+
 struct run_request {
     const char *file;
     const struct playbook_options *options;
@@ -26,6 +32,8 @@ struct run_request {
     const struct guard_test *guard_test; /* NULL: an ordinary run */
     char *batch;                /* [RUN_ID_MAX], or NULL: runs that belong together; "" is set to the id of this run, their first */
     bool quiet;                 /* nothing on standard output */
+    const struct wanted_report *reports;
+    size_t report_count;
     bool json;                  /* events as JSON lines on standard output instead of the view for people */
 };
 

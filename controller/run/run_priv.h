@@ -389,4 +389,10 @@ cJSON *run_document(struct run *run, struct judgement *judgement);
 int run_finish(struct run *run);
 int run_write_reports(struct run *run, const cJSON *document);
 
+/* Adds `history`, the earlier runs of the playbook, to the document. Without a history it stays as it is. */
+void run_add_history(const struct run *run, cJSON *document);
+
+/* The reports that the command line asked for; what cannot be written is an error of its own. */
+void run_write_wanted_reports(const struct run_request *request, const struct run *run, const cJSON *document, struct errs *errs);
+
 #endif

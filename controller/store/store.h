@@ -94,6 +94,10 @@ int store_history_series(struct store_history *history, const char *series, stru
 int store_history_batch(struct store_history *history, const char *batch, struct store_run **ret_runs, size_t *ret_count,
                         struct errs *errs);
 
+/* The newest `limit` runs of the series of `now` but itself and those that still run, as `history` of docs/result-document.md: new
+ * list (cJSON_Delete). 0; negative with an error added. */
+int store_history_earlier(struct store_history *history, const struct store_run *now, size_t limit, cJSON **ret_list, struct errs *errs);
+
 /* Finds one run by id, by a prefix only it has, or by the word "last" (the newest). 0 with `ret_run` to be ended by
  * store_run_done(); -ENOENT, or -ENOTUNIQ with an error that names the candidates. */
 int store_history_find(struct store_history *history, const char *key, struct store_run *ret_run, struct errs *errs);

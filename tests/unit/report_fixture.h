@@ -19,7 +19,7 @@
 
 #define FIXTURE_DIRECTORY "tests/golden/report/"
 
-static const char *const fixture_names[] = { "converged", "metastable", "indeterminate", "undo-not-proven", "hostile" };
+static const char *const fixture_names[] = { "converged", "metastable", "indeterminate", "undo-not-proven", "hostile", "full" };
 
 static inline void fixture_read_file(const char *name, const char *ending, struct buf *ret_text)
 {
