@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(realpath "${BUILD:-build}")
-work=$(mktemp -d)
+work=$(mktemp -d -p /tmp) # where another user can get to: the server does not run as root
 failed=0
 number=0
 pids=()
@@ -99,7 +99,7 @@ bin=$(pg_config --bindir 2> /dev/null)
 postgres=$(free_port)
 as_server() { if [[ $(id -u) -eq 0 ]]; then (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups "$@"); else "$@"; fi; }
 mkdir "$work/db"
-[[ $(id -u) -eq 0 ]] && chmod 711 "$work" "$(dirname "$work")" && chown postgres "$work/db"
+[[ $(id -u) -eq 0 ]] && chmod 711 "$work" && chown postgres "$work/db"
 as_server "$bin/initdb" -D "$work/db/data" -A trust -U tester > "$work/initdb" 2>&1 || { echo "Bail out! initdb: $(cat "$work/initdb")"; exit 1; }
 as_server "$bin/pg_ctl" start -W -D "$work/db/data" -l "$work/db/log" -o "-k '' -h 127.0.0.1 -p $postgres" > /dev/null
 url="postgres://tester@127.0.0.1:$postgres/postgres"
