@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# beside: others
 # ps, arm and disarm on many processes at once: children, workers that are replaced, programs that are restarted, several pages, targets
 # that vanish, an arm that is killed, other namespaces (as root), pages that are none. Counts are compared with what the test knows.
 # time-limit: 240

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# beside: others
 """Programs that nobody here wrote, the quick ones: C libraries and linkages, a threaded C++ program, Python, curl, Redis, nginx.
 What each shows, and by which oracle: tests/support/zoo.py. The heavy ones are in tests/prove/test_zoo.py."""
 # time-limit: 300
