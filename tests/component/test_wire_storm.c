@@ -175,6 +175,22 @@ static void drop_all(int *fds, size_t count)
     }
 }
 
+/* The dead of a storm may still lie in the listener's queue, and take descriptors on their way through: whoever comes in their midst may
+ * be turned away yet. A connection that is served, or -1 when none is within the deadline. */
+static int served_again(struct fixture *fixture, char byte)
+{
+    uint64_t deadline_ns = clock_now_ns() + wire_timeout_ms() * MS;
+    int fd;
+
+    do {
+        fd = wire_connect(fixture->at);
+        if (echoes(fd, byte))
+            return fd;
+        close(fd);
+    } while (clock_now_ns() < deadline_ns);
+    return -1;
+}
+
 static void test_out_of_descriptors(void **state)
 {
     enum { CLIENTS = 600 };
@@ -195,8 +211,8 @@ static void test_out_of_descriptors(void **state)
         drop_all(fds, CLIENTS);
     }
     wait_no_connections_but(fixture, 1);
-    fresh = wire_connect(fixture->at);
-    assert_true(echoes(fresh, 'c')); /* and there is room again, without a word to us */
+    fresh = served_again(fixture, 'c'); /* and there is room again, without a word to us */
+    assert_true(fresh >= 0);
     close(fresh);
     assert_int_equal(prlimit(fixture->executor.pid, RLIMIT_NOFILE, &before, NULL), 0);
     assert_true(echoes(kept, 'd'));

@@ -3,6 +3,7 @@
 # replies; afterwards, also when parts of the run die in the middle, no slot of the server's objects leads into the library, judged by
 # its memory, and it serves.
 # time-limit: 180
+# beside: others
 import json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))

@@ -2,6 +2,7 @@
 # A playbook's target under a supervisor (backend: seccomp): the fault acts, is told of, ends, and nothing of it is left. A fault that
 # the backend cannot carry out is refused before anything starts. (A keeper or supervisor that stayed is told by tests/run.)
 # time-limit: 120
+# beside: others
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}

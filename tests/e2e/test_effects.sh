@@ -3,6 +3,7 @@
 # workers, under a fault too, and tells a service that stays down; load that is shed tells metastable from broken; a level that is
 # held for a while trips a guard, and one that is only touched does not.
 # time-limit: 400
+# beside: others
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}

@@ -3,6 +3,7 @@
 # the journal has the format's keys; the measuring beside them finds an outage whose length this script knows; --delegate hands a file to
 # whatever `chaos` is in the PATH.
 # time-limit: 150
+# beside: others
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(cd "${BUILD:-build}" && pwd)

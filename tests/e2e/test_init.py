@@ -2,6 +2,7 @@
 # perturb init on programs nobody here wrote: what it saw is compared with what the test knows of them, and what it wrote is run.
 # Needs redis-server, nginx and etcd (Go). The runs go side by side: they wait more than they work.
 # time-limit: 300
+# beside: others
 import os, re, signal, socket, subprocess, sys, tempfile, time
 
 BUILD = os.path.realpath(os.environ.get("BUILD", "build"))

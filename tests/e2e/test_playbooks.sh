@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}
 work=$(mktemp -d)
-parallel=6
+parallel=8
 
 # PLAYBOOK VARIABLE STATUS VERDICTS (joined by '|')
 cases() {
