@@ -12,6 +12,7 @@ struct run_options {
     struct variable_override overrides[OPTION_VARS_MAX];
     size_t override_count;
     const char *seed_text, *out_directory;
+    const char *id, *batch; /* of `perturb serve`: how the run is called, and the batch it belongs to */
     int64_t repeat;
     bool dry_run, json, delegate;
     const char *journal_path, *rollbacks, *load_url; /* experiments of the Chaos Toolkit */

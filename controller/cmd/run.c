@@ -6,6 +6,8 @@
 
 #include "scenarios/base/cleanup.h"
 
+#include <string.h>
+
 /* DESIGN section 7: 4, 3, 70, 69, 65, 2, 1, 0. */
 static int worse(int a, int b)
 {
@@ -21,7 +23,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
 {
     const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
-                                         .out_directory = options->out_directory, .backend = options->backend,
+                                         .out_directory = options->out_directory, .id = options->id, .backend = options->backend,
                                          .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json };
     struct errs errs = { .count = 0 };
     struct document document;
@@ -39,6 +41,12 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
     return status;
 }
 
+/* It becomes the name of files. */
+static bool id_is_plain(const char *id)
+{
+    return id[0] && !id[strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")];
+}
+
 static int run_main(int argc, char **argv)
 {
     static struct errs errs;
@@ -46,12 +54,16 @@ static int run_main(int argc, char **argv)
     AUTO_FREE char (*batches)[RUN_ID_MAX] = NULL; /* of each playbook, so that its runs can be compared as a group */
     int count, status = 0;
 
-    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate report", &options, &count, &errs) < 0)
+    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate report id batch", &options, &count, &errs) < 0)
         return command_fail(&errs);
     if (!count)
         errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
     if (options.out_directory && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--out", "names one directory, but there is more than one run");
+    if (options.id && (count * options.repeat > 1 || strlen(options.id) >= RUN_ID_MAX || !id_is_plain(options.id)))
+        errs_add(&errs, ERR_USAGE, "--id", "expected a name of letters, digits, '-' and '_' of one run");
+    if (options.batch && (strlen(options.batch) >= RUN_ID_MAX || !id_is_plain(options.batch)))
+        errs_add(&errs, ERR_USAGE, "--batch", "expected the name of a run");
     if (options.report_count && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--report", "names one file, but there is more than one run");
     if (errs.count)
@@ -61,6 +73,8 @@ static int run_main(int argc, char **argv)
         errs_add(&errs, ERR_INTERNAL, "run", "out of memory");
         return command_fail(&errs);
     }
+    for (int i = 0; options.batch && i < count; i++)
+        snprintf(batches[i], sizeof(batches[i]), "%s", options.batch);
     for (int64_t repeat = 0; repeat < options.repeat; repeat++)
         for (int i = 1; i <= count; i++)
             status = worse(status, run_one(argv[i], batches[i - 1], &options));

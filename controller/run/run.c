@@ -31,7 +31,10 @@ static void name_run(struct run *run)
 
     localtime_r(&seconds, &broken_down);
     strftime(text, sizeof(text), "%Y%m%d-%H%M%S", &broken_down);
-    snprintf(run->id, sizeof(run->id), "%s-%04x", text, (unsigned)(rng_mix(run->started_wall_ns, (uint64_t)getpid()) & 0xffff));
+    if (run->request->id)
+        snprintf(run->id, sizeof(run->id), "%s", run->request->id);
+    else
+        snprintf(run->id, sizeof(run->id), "%s-%04x", text, (unsigned)(rng_mix(run->started_wall_ns, (uint64_t)getpid()) & 0xffff));
 }
 
 /* Which playbook it is, whatever it was called by, and which runs were made with it. */

@@ -28,6 +28,7 @@ struct run_request {
     const struct playbook_options *options;
     const char *seed_text;      /* --seed; NULL takes the playbook's, else one is chosen */
     const char *out_directory;  /* NULL: in the state directory */
+    const char *id;             /* how the run is called; NULL: named here. A service knows the name before the run starts */
     enum wire_backend backend;  /* of the proxies */
     const struct guard_test *guard_test; /* NULL: an ordinary run */
     char *batch;                /* [RUN_ID_MAX], or NULL: runs that belong together; "" is set to the id of this run, their first */

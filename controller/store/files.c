@@ -45,11 +45,13 @@ static int make_directories(const char *path, struct errs *errs)
 
 int store_state_directory(char **ret_directory, struct errs *errs)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("PERTURB_STATE"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     AUTO_FREE char *path = NULL;
     int result;
 
-    if (state && state[0] == '/')
+    if (own && own[0] == '/')
+        result = asprintf(&path, "%s", own);
+    else if (state && state[0] == '/')
         result = asprintf(&path, "%s/perturb", state);
     else if (home && home[0] == '/')
         result = asprintf(&path, "%s/.local/state/perturb", home);

@@ -5,7 +5,7 @@
  *     whose process is gone reads as "interrupted".
  *  3. Losing the history loses no result: every row can be made again from DIRECTORY/result.json.
  *
- * The state directory is $XDG_STATE_HOME/perturb (absolute, else ignored: XDG Base Directory 0.8), else
+ * The state directory is $PERTURB_STATE (of a service with a directory of its own), else $XDG_STATE_HOME/perturb (absolute, else ignored: XDG Base Directory 0.8), else
  * $HOME/.local/state/perturb. */
 #ifndef PERTURB_STORE_H
 #define PERTURB_STORE_H

@@ -1,0 +1,35 @@
+/* The service's state in one look. */
+#include "controller/serve/service_priv.h"
+
+#include <string.h>
+
+static void put_ids(struct service *service, cJSON *status, const char *key, const char *state)
+{
+    struct errs errs = { 0 };
+    cJSON *list = cJSON_AddArrayToObject(status, key);
+    sqlite3_stmt *row;
+
+    if (db_query(&service->db, &errs, &row, "SELECT id FROM run_order WHERE state = ?1 ORDER BY queued_s, rowid", "t", state) < 0)
+        return;
+    while (db_step(&service->db, row, &errs) > 0)
+        cJSON_AddItemToArray(list, cJSON_CreateString(db_text(row, 0)));
+    sqlite3_finalize(row);
+}
+
+cJSON *service_status(struct service *service)
+{
+    cJSON *status = cJSON_CreateObject(), *problems;
+    char since[24];
+
+    service_lock(service);
+    lever_look(service); /* the registry is the truth, and it is near */
+    cJSON_AddStringToObject(status, "lever", service->lever_engaged ? "engaged" : "released");
+    cJSON_AddStringToObject(status, "lever_since", service_instant(service->lever_since_s, since, sizeof(since)));
+    put_ids(service, status, "runs_live", "running");
+    put_ids(service, status, "runs_queued", "queued");
+    problems = cJSON_AddArrayToObject(status, "problems");
+    for (size_t i = 0; i < service->problem_count; i++)
+        cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
+    service_unlock(service);
+    return status;
+}
