@@ -1,1 +1,2 @@
 srcs-controller += controller/serve/zone.c controller/serve/cron.c
+srcs-controller += controller/serve/feed.c
