@@ -168,6 +168,12 @@ struct load *load_free(struct load *load);
 
 void load_counters(const struct load *load, struct load_counters *ret_counters);
 
+/* How many requests were planned in [bin, bin + 1) x LOAD_BIN_NS from the start, as far as the loop has come to them; of the last
+ * LOAD_BINS_KEPT bins. May be asked while the loop runs. */
+#define LOAD_BIN_NS UINT64_C(100000000)
+enum { LOAD_BINS_KEPT = 1024 };
+uint32_t load_planned_in(const struct load *load, uint64_t bin);
+
 /* The records, in order of *ending*, may be read while the loop runs: record i never changes once i < load_records_count.
  * load_snapshot calls `each` for records from, from + 1, ... up to the present count and returns that count, to be passed
  * next time. The pointer is valid until load_free. A non-zero return of `each` ends early: returns the index after it. */

@@ -43,6 +43,11 @@ struct load_shedding {
     } entry[LOAD_SHEDS_MAX];
 };
 
+/* bins.c; one writer: the loop. */
+struct load_bins {
+    atomic_uint_least64_t cells[LOAD_BINS_KEPT];
+};
+
 struct load_backend {
     int (*open)(struct load *load, struct errs *errs);
     void (*send)(struct load *load, uint32_t slot);   /* may call load_finish at once */
@@ -74,6 +79,7 @@ struct load {
     struct records records;
     struct load_counts counts;
     struct load_shedding shedding;
+    struct load_bins bins;
 };
 
 extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_backend, load_udp_backend, load_postgres_backend;
@@ -84,6 +90,9 @@ void load_spec_done(struct load_spec *copy);
 
 /* shed.c */
 bool load_is_shed(const struct load *load, uint64_t index, uint64_t planned_ns);
+
+/* bins.c: a request planned so long after the start. */
+void load_bins_add(struct load_bins *bins, uint64_t offset_ns);
 
 /* loop.c */
 void *load_loop(void *load);

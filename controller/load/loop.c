@@ -180,6 +180,8 @@ static uint64_t take_due(struct load *load)
         bool shed = load_is_shed(load, load->next_plan, planned_ns);
         load->next_plan++;
         load_count(&load->counts.planned, !shed);
+        if (!shed)
+            load_bins_add(&load->bins, planned_ns - load->start_ns);
         serve_waiting(load);
         if (!shed)
             note_lateness(load, is_saturated(load, now_ns) ? now_ns - load->rested_ns : now_ns - planned_ns);

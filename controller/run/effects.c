@@ -47,6 +47,7 @@ void run_watch_peak(struct run *run, uint64_t now_ns)
             sum += attempts;
         }
         note_peak(peak, ALL_PROXIES, sum / logical, now_ns);
+        peak->now = sum / logical;
     }
     peak->last = count;
     peak->last_ns = now_ns;

@@ -82,7 +82,7 @@ static void judge_guard(struct run *run, struct guard_run *state, uint64_t now_n
         (!run->method_ns && !(guard->actions & GUARD_ABORT)))
         return;
     state->next_ns = now_ns + (uint64_t)guard->every;
-    value = value_of(run, state, now_ns);
+    value = state->last = value_of(run, state, now_ns);
     if (isnan(state->worst) || (guard->above != ABSENT ? value > state->worst : value < state->worst))
         state->worst = value;
     if (!breaches(guard, value)) {

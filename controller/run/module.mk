@@ -9,5 +9,6 @@ srcs-controller += controller/run/guardian_capture.c controller/run/capture.c
 srcs-controller += controller/run/host_place.c controller/run/host_memory.c controller/run/host_helpers.c controller/run/host_partition.c \
                    controller/run/host_preview.c
 srcs-controller += controller/run/locks.c controller/run/locks_document.c controller/run/locks_run.c
+srcs-controller += controller/run/samples.c controller/run/samples_print.c
 srcs-controller += controller/run/shed.c controller/run/effects.c controller/run/ramp.c controller/run/ramp_describe.c
 srcs-controller += controller/run/probes.c controller/run/counters.c controller/run/health.c controller/run/evidence_diff.c controller/run/guards.c controller/run/evidence.c

@@ -116,7 +116,7 @@ static int allocate(struct run *run)
     for (size_t i = 0; i < playbook->probes.count; i++)
         run->probes[i].probe = (const struct probe *)playbook->probes.items + i;
     for (size_t i = 0; i < playbook->guards.count; i++)
-        run->guards[i] = (struct guard_run){ .guard = (const struct guard *)playbook->guards.items + i, .worst = NAN };
+        run->guards[i] = (struct guard_run){ .guard = (const struct guard *)playbook->guards.items + i, .last = NAN, .worst = NAN };
     for (size_t i = 0; i < playbook->hypothesis.count; i++)
         run->steady[i] = (struct steady_line){ .bound = (const struct bound *)playbook->hypothesis.items + i, .value = NAN };
     for (size_t i = 0; i < playbook->proxies.count; i++)
@@ -278,10 +278,12 @@ static int engine(void *context, int guardian_fd, int wire_fd, int wire_pid)
     run_signals();
     if (event_log_open(&run->log, run->directory) < 0)
         errs_add(run->errs, ERR_WORLD, run->directory, "the event log cannot be written: %s", strerror(errno));
+    run_open_samples(run);
     live_start(run);
     result = run_conduct(run);
     run_finish(run);
     live_stop(run);
+    run_close_samples(run);
     if (result < 0) {
         status = refuse(run);
     } else {

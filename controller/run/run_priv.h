@@ -90,6 +90,7 @@ struct probe_run {
 
 struct guard_run {
     const struct guard *guard;
+    double last;        /* as judged last; NaN before the first window */
     double worst;       /* in the signal's unit; NaN before the first window */
     double tripped_at;  /* the value */
     uint64_t next_ns;   /* when it is judged next */
@@ -124,6 +125,7 @@ struct hop_count {
 struct peak_watch {
     struct hop_count last;
     uint64_t last_ns;
+    double now;         /* of the last second, all proxies together; 0: none was measured */
     double worst[33];
     uint64_t worst_ns[33];
 };
@@ -185,6 +187,7 @@ struct run {
     struct proxy_status *proxies; /* last known, one a proxy of the playbook */
     struct hop_count hops[4];     /* at: baseline start, baseline end, release, end */
 
+    struct samples *samples; /* of live.jsonl; NULL when there are none */
     struct live *live; /* the view on a terminal; NULL when there is none */
     uint64_t zero_ns;                        /* the load's start */
     uint64_t baseline_start_ns, baseline_end_ns, method_ns, released_ns, end_ns;
@@ -344,6 +347,11 @@ cJSON *run_describe_evidence(const struct run *run);
 
 /* ---- evidence_diff.c ---- */
 cJSON *run_evidence_diff(const struct run *run, const struct evidence_run *after); /* since `before`; NULL where there is none */
+
+/* ---- samples.c: live.jsonl ---- */
+void run_open_samples(struct run *run);
+void run_sample(struct run *run, uint64_t now_ns);
+void run_close_samples(struct run *run); /* accepts a run without */
 
 /* ---- live.c ---- */
 void live_start(struct run *run);

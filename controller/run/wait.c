@@ -81,6 +81,7 @@ void run_tick(struct run *run)
     run_judge_guards(run, now_ns);
     run_watch_peak(run, now_ns);
     run_poll_evidence(run);
+    run_sample(run, now_ns);
     live_draw(run, now_ns);
 }
 
