@@ -1,0 +1,1 @@
+srcs-controller += $(wildcard controller/outlet/*.c)
