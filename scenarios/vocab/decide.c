@@ -11,10 +11,13 @@ bool glob_match(const char *pattern, const char *text)
     const char *star = NULL, *resume = NULL;
 
     while (*text) {
-        if (*pattern == '*') {
+        if (*pattern == *text && *pattern != '*' && *pattern != '\\') { /* first: it is on the path of calls that match nothing */
+            pattern++;
+            text++;
+        } else if (*pattern == '*') {
             star = ++pattern;
             resume = text;
-        } else if (*pattern == '?' || (*pattern == '\\' && pattern[1] == *text) || (*pattern == *text && *pattern != '\\')) {
+        } else if (*pattern == '?' || (*pattern == '\\' && pattern[1] == *text)) {
             pattern += *pattern == '\\' ? 2 : 1;
             text++;
         } else if (star) {

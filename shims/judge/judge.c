@@ -114,30 +114,33 @@ static const char *known_path(const struct judge_facts *facts, struct known *kno
     return known->path;
 }
 
-/* A rule asks for the caller's module or for its function. */
-static bool asks_symbol(const char *pattern)
+/* A rule asks for the caller's module or for its function. The pattern has at least RULE_CALLER_MAX bytes. */
+static bool asks_symbol(const char pattern[RULE_CALLER_MAX])
 {
     static const char prefix[] = "symbol:";
 
-    return !strncmp(pattern, prefix, sizeof(prefix) - 1);
+    return !memcmp(pattern, prefix, sizeof(prefix) - 1);
 }
 
-static const char *known_symbol(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
+static const char *known_symbol(const struct judge_facts *facts, struct known *known, const void *caller)
 {
     if (!known->has_symbol)
-        known->symbol = facts->symbol(occasion, known->symbol_room, sizeof(known->symbol_room));
+        known->symbol = facts->symbol(caller, known->symbol_room, sizeof(known->symbol_room));
     known->has_symbol = true;
     return known->symbol;
 }
 
-static const char *known_caller(const struct judge_facts *facts, struct known *known, const struct occasion *occasion, const char *pattern)
+static const char *known_module(const struct judge_facts *facts, struct known *known, const void *caller)
 {
-    if (asks_symbol(pattern))
-        return known_symbol(facts, known, occasion);
     if (!known->has_caller)
-        known->caller = facts->caller(occasion, known->caller_room, sizeof(known->caller_room));
+        known->caller = facts->caller(caller, known->caller_room, sizeof(known->caller_room));
     known->has_caller = true;
     return known->caller;
+}
+
+static const char *known_caller(const struct judge_facts *facts, struct known *known, const void *caller, const char *pattern)
+{
+    return asks_symbol(pattern) ? known_symbol(facts, known, caller) : known_module(facts, known, caller);
 }
 
 static const char *known_thread(const struct judge_facts *facts, struct known *known, const struct occasion *occasion)
@@ -161,11 +164,11 @@ static const struct sockaddr *known_peer(const struct judge_facts *facts, struct
 /* Most rules at a point are not about this call, so each is looked at where it lies first: a few words of it instead of the whole.
  * What passes is copied and judged whole. What does not would not have matched, unless the page changed under the look, and then
  * the call is one that came before the change was complete. */
-static inline bool numbers_match(const struct selector *selector, const struct occasion *occasion)
+static inline bool numbers_match(const struct selector *selector, int call_fd, uint64_t size)
 {
     int32_t fd = __atomic_load_n(&selector->fd, __ATOMIC_RELAXED);
 
-    return (fd < 0 || fd == occasion->fd) && occasion->size >= selector->size_min && occasion->size <= selector->size_max;
+    return (fd < 0 || fd == call_fd) && size >= selector->size_min && size <= selector->size_max;
 }
 
 /* As much of a text as there is, which is mostly one line of the cache, and an end in any case. */
@@ -184,50 +187,68 @@ static void text_copy(char *copy, const char *text, size_t size)
     copy[size - 1] = '\0';
 }
 
+/* Most texts part from a pattern before it says anything but letters: then they do not match, and it need not be copied. */
+static inline bool parts_early(const char *pattern, size_t size, const char *text)
+{
+    if (!text)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        char letter = __atomic_load_n(&pattern[i], __ATOMIC_RELAXED);
+
+        if (letter != text[i])
+            return letter && letter != '*' && letter != '?' && letter != '\\';
+        if (!letter || letter == '*' || letter == '\\')
+            return false;
+    }
+    return false;
+}
+
 _Static_assert(RULE_PATH_MAX % 8 == 0 && RULE_CALLER_MAX % 8 == 0 && RULE_LABEL_MAX % 8 == 0, "texts are copied by words");
 
-static bool path_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
-                           const struct occasion *occasion)
+static bool path_may_match(const struct selector *selector, const char *path)
 {
     char pattern[RULE_PATH_MAX];
 
+    if (parts_early(selector->path, sizeof(selector->path), path))
+        return selector->path_negate != 0;
     text_copy(pattern, selector->path, sizeof(pattern));
-    return text_matches(pattern, selector->path_negate, known_path(facts, known, occasion));
+    return text_matches(pattern, selector->path_negate, path);
 }
 
-static bool caller_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
-                             const struct occasion *occasion)
+static bool caller_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known, const void *caller)
 {
     char pattern[RULE_CALLER_MAX];
 
+    if (__atomic_load_n(selector->caller, __ATOMIC_RELAXED) != 's' &&
+        parts_early(selector->caller, sizeof(selector->caller), known_module(facts, known, caller)))
+        return selector->caller_negate != 0;
     text_copy(pattern, selector->caller, sizeof(pattern));
-    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, occasion, pattern));
+    return text_matches(pattern, selector->caller_negate, known_caller(facts, known, caller, pattern));
 }
 
-static bool label_may_match(const struct selector *selector, const struct occasion *occasion)
+static bool label_may_match(const struct selector *selector, const char *label)
 {
     char pattern[RULE_LABEL_MAX];
 
     text_copy(pattern, selector->label, sizeof(pattern));
-    return text_matches(pattern, selector->label_negate, occasion->label);
+    return text_matches(pattern, selector->label_negate, label);
 }
 
-static bool peer_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
-                           const struct occasion *occasion)
+static bool peer_may_match(const struct selector *selector, const struct sockaddr *peer)
 {
     struct address_match match = selector->peer;
 
-    return match.prefix_bits <= 128 && address_matches(&match, known_peer(facts, known, occasion));
+    return match.prefix_bits <= 128 && address_matches(&match, peer);
 }
 
 /* All that has a value of its own: in this order, because the last two may have to ask the kernel. */
 static bool texts_may_match(const struct judge_facts *facts, const struct selector *selector, struct known *known,
                             const struct occasion *occasion)
 {
-    return (!selector->label[0] || label_may_match(selector, occasion)) &&
-           (!selector->caller[0] || caller_may_match(facts, selector, known, occasion)) &&
-           (!selector->path[0] || !occasion->path || path_may_match(facts, selector, known, occasion)) &&
-           (!selector->peer.present || peer_may_match(facts, selector, known, occasion));
+    return (!selector->label[0] || label_may_match(selector, occasion->label)) &&
+           (!selector->caller[0] || caller_may_match(facts, selector, known, occasion->caller)) &&
+           (!selector->path[0] || !occasion->path || path_may_match(selector, known_path(facts, known, occasion))) &&
+           (!selector->peer.present || peer_may_match(selector, known_peer(facts, known, occasion)));
 }
 
 /* In lower case, without the root's dot. NULL when it is longer than a name may be. */
@@ -256,7 +277,7 @@ static bool selectors_match(struct view *view, const struct plan_rule *rule, con
     event->fd = occasion->fd;
     event->size = occasion->size;
     event->path = selector->path[0] ? known_path(facts, known, occasion) : NULL;
-    event->caller = selector->caller[0] ? known_caller(facts, known, occasion, selector->caller) : NULL;
+    event->caller = selector->caller[0] ? known_caller(facts, known, occasion->caller, selector->caller) : NULL;
     event->peer = selector->peer.present ? known_peer(facts, known, occasion) : NULL;
     event->thread = selector->thread[0] ? known_thread(facts, known, occasion) : NULL;
     event->label = occasion->label;
@@ -397,32 +418,33 @@ static bool is_whole(const struct sockaddr *address, socklen_t length)
     return length >= sizeof(struct sockaddr_in6) || (length >= sizeof(struct sockaddr_in) && address->sa_family != AF_INET6);
 }
 
-static __attribute__((noinline)) bool texts_may_concern(const struct judge *judge, const struct selector *selector,
-                                                        const struct occasion *occasion)
+static __attribute__((noinline)) bool caller_may_concern(const struct judge *judge, const struct selector *selector, const void *caller)
 {
     struct known known;
 
-    known.has_path = occasion->path && occasion->path[0] == '/';
-    known.path = occasion->path;
-    known.has_peer = occasion->address && is_whole(occasion->address, occasion->length);
-    known.peer = occasion->address;
     known.has_caller = known.has_symbol = false;
-    return (!selector->label[0] || label_may_match(selector, occasion)) &&
-           (!selector->path[0] || !known.has_path || path_may_match(judge->facts, selector, &known, occasion)) &&
-           (!selector->peer.present || !known.has_peer || peer_may_match(judge->facts, selector, &known, occasion)) &&
-           (!selector->caller[0] || caller_may_match(judge->facts, selector, &known, occasion));
+    return caller_may_match(judge->facts, selector, &known, caller);
 }
 
-bool judge_concerns(const struct judge *judge, const struct occasion *occasion)
+static bool texts_may_concern(const struct judge *judge, const struct selector *selector, const struct glance *glance)
+{
+    const struct sockaddr *peer = glance->address;
+
+    return (!selector->label[0] || label_may_match(selector, glance->label)) &&
+           (!selector->path[0] || !glance->path || glance->path[0] != '/' || path_may_match(selector, glance->path)) &&
+           (!selector->peer.present || !peer || !is_whole(peer, glance->length) || peer_may_match(selector, peer)) &&
+           (!selector->caller[0] || caller_may_concern(judge, selector, glance->caller));
+}
+
+bool judge_concerns(const struct judge *judge, const struct glance *glance)
 {
     const struct control_image *image = &judge->rules->image[__atomic_load_n(&judge->rules->generation, __ATOMIC_ACQUIRE) & 1];
 
     for (uint32_t i = 0, count = rules_of(image); i < count; i++) {
         const struct selector *selector = &image->rules[i].selector;
 
-        if (!(image->points[i] & occasion->points) || !numbers_match(selector, occasion))
-            continue;
-        if (!(selector->path[0] | selector->caller[0] | selector->label[0] | (selector->peer.present != 0)) || texts_may_concern(judge, selector, occasion))
+        if ((image->points[i] & glance->points) && numbers_match(selector, glance->fd, glance->size) &&
+            texts_may_concern(judge, selector, glance))
             return true;
     }
     return false;
@@ -443,7 +465,7 @@ void judge_call(const struct judge *judge, struct occasion *occasion, struct rul
     for (uint32_t i = 0, count = rules_of(view.image); i < count; i++) {
         const struct selector *selector = &view.image->rules[i].selector;
 
-        if (!(view.image->points[i] & occasion->points) || !numbers_match(selector, occasion) ||
+        if (!(view.image->points[i] & occasion->points) || !numbers_match(selector, occasion->fd, occasion->size) ||
             !texts_may_match(judge->facts, selector, &view.known, occasion))
             continue;
         if (!begin(&view, ret_ruling))

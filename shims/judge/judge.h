@@ -60,6 +60,25 @@ struct occasion {
     void *context;     /* the backend's own */
 };
 
+/* What of an occasion the first look at it needs: little, for it is made at every armed call. The whole occasion is only filled in
+ * for what that look lets by: the compiler leaves out what nobody reads. */
+struct glance {
+    uint32_t points;
+    int fd;
+    uint64_t size;
+    const char *path;
+    const struct sockaddr *address;
+    socklen_t length;
+    const char *label;
+    const void *caller;
+};
+
+static inline __attribute__((always_inline)) struct glance glance_of(const struct occasion *occasion)
+{
+    return (struct glance){ occasion->points,  occasion->fd,     occasion->size,  occasion->path,
+                            occasion->address, occasion->length, occasion->label, occasion->caller };
+}
+
 /* By the order of the words of clock's parameter `clock`. */
 enum { WAITS_REALTIME = 1, WAITS_MONOTONIC = 2 };
 /* An offset as `place`: -1 is the descriptor's own, to the calls that take it so. */
@@ -99,8 +118,8 @@ struct judge_site {
 struct judge_facts {
     enum fd_kind (*kind)(struct occasion *occasion);
     const char *(*path)(const struct occasion *occasion, char *room, size_t size);
-    const char *(*caller)(const struct occasion *occasion, char *room, size_t size);
-    const char *(*symbol)(const struct occasion *occasion, char *room, size_t size); /* "symbol:NAME" of the calling function */
+    const char *(*caller)(const void *address, char *room, size_t size); /* the file name of its module */
+    const char *(*symbol)(const void *address, char *room, size_t size); /* "symbol:NAME" of its function */
     bool (*site)(const struct occasion *occasion, struct judge_site *ret_site);      /* false: unknown */
     const char *(*thread)(const struct occasion *occasion, char room[RULE_THREAD_MAX]);
     const struct sockaddr *(*peer)(const struct occasion *occasion, struct sockaddr_storage *room);
@@ -120,7 +139,7 @@ struct judge {
 
 /* For backends inside the target, whose pointers it follows: could a rule be about this call, as far as that can be told without a
  * system call? False: judge_call would find nothing. */
-bool judge_concerns(const struct judge *judge, const struct occasion *occasion);
+bool judge_concerns(const struct judge *judge, const struct glance *glance);
 
 void judge_call(const struct judge *judge, struct occasion *occasion, struct ruling *ret_ruling);
 

@@ -75,27 +75,34 @@ static uint32_t enter(const struct perturb_point *point, const char *file)
     return 0;
 }
 
-static int come(struct perturb_point *point)
+/* Apart, for its room on the stack. */
+static __attribute__((noinline)) int come_ruled(const struct perturb_point *point, const void *caller)
 {
     struct occasion occasion = {
         .points = (uint32_t)POINT_BIT(code),
         .fd = -1,
         .label = point->text,
-        .caller = __builtin_return_address(0),
+        .caller = caller,
         .keeps_result = !point->gives_error,
     };
-    uint32_t place = __atomic_load_n(&point->place, __ATOMIC_RELAXED);
-    int saved = errno, error = 0;
     struct ruling ruling;
+
+    shim_rule(&occasion, &ruling);
+    return point->gives_error ? ruling.error : 0;
+}
+
+static int come(struct perturb_point *point)
+{
+    const void *caller = __builtin_return_address(0);
+    const struct glance glance = { .points = (uint32_t)POINT_BIT(code), .fd = -1, .label = point->text, .caller = caller };
+    uint32_t place = __atomic_load_n(&point->place, __ATOMIC_RELAXED);
+    int saved = errno, error;
 
     if (shim_self.depth || !shim_counters)
         return 0;
     if (place && place <= CONTROL_CODE_MAX)
         __atomic_fetch_add(&shim_counters->codes[place - 1].hits, 1, __ATOMIC_RELAXED);
-    if (shim_concerns(&occasion)) {
-        shim_rule(&occasion, &ruling);
-        error = point->gives_error ? ruling.error : 0;
-    }
+    error = shim_concerns(&glance) ? come_ruled(point, caller) : 0;
     errno = saved;
     return error;
 }

@@ -12,16 +12,6 @@ static enum fd_kind kind_of(struct occasion *occasion)
     return judge_fd_kind(occasion->fd);
 }
 
-static const char *caller_of(const struct occasion *occasion, char *room, size_t size)
-{
-    return shim_caller_of(occasion->caller, room, size);
-}
-
-static const char *symbol_of(const struct occasion *occasion, char *room, size_t size)
-{
-    return shim_symbol_of(occasion->caller, room, size);
-}
-
 static bool site_of(const struct occasion *occasion, struct judge_site *ret_site)
 {
     return shim_site_of(occasion->caller, ret_site);
@@ -47,8 +37,8 @@ static int own_fd(struct occasion *occasion)
 static const struct judge_facts facts = {
     .kind = kind_of,
     .path = shim_path_of,
-    .caller = caller_of,
-    .symbol = symbol_of,
+    .caller = shim_caller_of,
+    .symbol = shim_symbol_of,
     .site = site_of,
     .thread = thread_of,
     .peer = shim_peer_of,
@@ -97,17 +87,17 @@ static void drop_through(const struct occasion *occasion, struct ruling *ruling)
     judge_take_back(ruling);
 }
 
-bool shim_concerns(const struct occasion *occasion)
+bool shim_concerns(const struct glance *glance)
 {
     const struct judge judge = shim_judge();
     bool result;
 
     if (shim_self.depth || !shim_counters)
         return false;
-    if (SHIM_ARMED(occasion->points & (CONTROL_REDIRECT | CONTROL_LOCKS)))
+    if (SHIM_ARMED(glance->points & (CONTROL_REDIRECT | CONTROL_LOCKS)))
         return true;
     shim_self.depth++;
-    result = judge_concerns(&judge, occasion);
+    result = judge_concerns(&judge, glance);
     shim_self.depth--;
     return result;
 }

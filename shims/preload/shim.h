@@ -43,7 +43,7 @@ struct shim_self {
 extern __thread struct shim_self shim_self __attribute__((tls_model("initial-exec")));
 
 /* rule.c: evaluates the armed rules, counts, sleeps, resets. errno is as it was afterwards. */
-bool shim_concerns(const struct occasion *occasion); /* false: nothing armed could be about this call */
+bool shim_concerns(const struct glance *glance); /* false: nothing armed could be about this call */
 void shim_rule(struct occasion *occasion, struct ruling *ret_ruling);
 void shim_hold(const struct occasion *occasion, const struct ruling *ruling, bool succeeded); /* what it says of afterwards */
 struct judge shim_judge(void);

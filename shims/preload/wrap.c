@@ -379,9 +379,10 @@ static COLD ssize_t clipped_recvmsg(int fd, struct msghdr *message, int flags, u
         bool is_concerned;                                                                                                   \
                                                                                                                              \
         {                                                                                                                    \
-            struct occasion occasion = { .points = (uint32_t)(mask), .caller = caller, INSIDE roles };                       \
+            const struct occasion occasion = { .points = (uint32_t)(mask), .caller = caller, INSIDE roles };                 \
+            const struct glance glance = glance_of(&occasion);                                                               \
                                                                                                                              \
-            is_concerned = shim_concerns(&occasion);                                                                         \
+            is_concerned = shim_concerns(&glance);                                                                           \
         }                                                                                                                    \
         if (is_concerned)                                                                                                    \
             return ruled_##name(caller, INSIDE arguments);                                                                   \

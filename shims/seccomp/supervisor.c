@@ -38,9 +38,9 @@ static const char *path_of(const struct occasion *occasion, char *room, size_t s
     return remote_path(call_of(occasion)->thread->process->pid, occasion, room, size);
 }
 
-static const char *caller_of(const struct occasion *occasion, char *room, size_t size)
+static const char *caller_of(const void *address, char *room, size_t size)
 {
-    (void)occasion, (void)room, (void)size;
+    (void)address, (void)room, (void)size;
     return NULL;
 }
 

@@ -25,6 +25,7 @@ static const struct figure {
     { "armed", "armed, no match by size: read, over bare", "read", "fail@read:EIO,size>=1MiB", SHIM, BARE, 15, { FIU } },
     { "armed", "armed, no match by fd: read, over bare", "read", "fail@read:EIO,fd=77", SHIM, BARE, 15, { FIU } },
     { "armed", "armed, no match by caller: malloc+free, over bare", "pair", "alloc_fail:caller=libnowhere.so", SHIM, BARE, 15, { NOBODY } },
+    { "armed", "the same, by a name that begins like the caller's", "pair", "alloc_fail:caller=bench_shelf", SHIM, BARE, 0, { NOBODY } },
     { "armed", "armed, no match by path: open, over bare", "open", "fail@open:EIO,path=/somewhere/else/*", SHIM, BARE, 15, { FIU } },
     { "armed", "armed, no match by peer: connect, over bare", "connect", "fail@connect:ECONNREFUSED,peer=10.0.0.0/8", SHIM, BARE, 15, { NOBODY } },
     { "armed", "armed, no match by peer: send (asks the kernel), over bare", "send", "fail@send:EPIPE,peer=10.0.0.0/8", SHIM, BARE, 0, { NOBODY } },
