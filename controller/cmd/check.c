@@ -6,7 +6,7 @@
 
 static int check_file(const char *file, const struct run_options *options, struct errs *errs)
 {
-    const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
     struct playbook playbook;
     struct document document;
     int result;

@@ -75,7 +75,7 @@ static int test_one(const char *file, const struct playbook_options *playbook_op
 
 static int test_all(const char *file, const struct run_options *options, struct errs *errs)
 {
-    const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
     struct playbook playbook = { 0 };
     const struct guard *guards;
     int status = 0, result = playbook_read(&playbook, file, &playbook_options, errs);

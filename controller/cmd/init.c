@@ -285,7 +285,7 @@ static int watch_program(struct session *session, struct errs *errs)
 /* What we wrote has to be sound, whatever names and addresses went into it. */
 static int check_text(const struct session *session, const struct buf *text, struct errs *errs)
 {
-    const struct playbook_options options = { NULL, 0, options_free_port, NULL };
+    const struct playbook_options options = { NULL, 0, run_free_port, NULL };
     struct playbook playbook = { .version = 0 };
     int result = playbook_parse(&playbook, session->file, text->data, text->length, false, &options, errs);
 
@@ -335,7 +335,7 @@ static int write_playbook(struct session *session, struct errs *errs)
 
 static int verify(const struct session *session)
 {
-    const struct playbook_options options = { NULL, 0, options_free_port, NULL };
+    const struct playbook_options options = { NULL, 0, run_free_port, NULL };
     const struct run_request request = { .file = session->file, .options = &options };
     struct errs errs = { .count = 0 };
     int status = run_execute(&request, &errs);

@@ -26,7 +26,4 @@ struct run_options {
  * 0, or -EINVAL with errors of class usage. `allowed` is a getopt(3)-like string of long names, space-separated. */
 int options_parse(int argc, char **argv, const char *allowed, struct run_options *ret_options, int *ret_count, struct errs *errs);
 
-/* A free port of the loopback, outside the range that outgoing connections use. For playbook_options.free_port. */
-uint16_t options_free_port(void *context, const char *name);
-
 #endif

@@ -21,7 +21,7 @@ static int worse(int a, int b)
 
 static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_options *options)
 {
-    const struct playbook_options playbook_options = { options->overrides, options->override_count, options_free_port, NULL };
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
                                          .out_directory = options->out_directory, .id = options->id, .backend = options->backend,
                                          .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json };

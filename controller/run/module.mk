@@ -1,7 +1,7 @@
 srcs-controller += controller/run/journal.c controller/run/undo.c controller/run/guardian.c controller/run/guardian_targets.c \
                    controller/run/guardian_host.c controller/run/events.c controller/run/executor.c controller/run/arm.c \
                    controller/run/wait.c controller/run/prepare.c controller/run/ready.c controller/run/series.c controller/run/steady.c \
-                   controller/run/live.c controller/run/conduct.c controller/run/finish.c controller/run/expect.c controller/run/judge.c \
+                   controller/run/live.c controller/run/conduct.c controller/run/finish.c controller/run/free_port.c controller/run/expect.c controller/run/judge.c \
                    controller/run/document.c controller/run/run.c controller/run/recover.c controller/run/reports.c \
                    controller/run/guardian_setup.c controller/run/guardian_messages.c controller/run/rollback.c
 srcs-controller += controller/run/backend.c controller/run/attach.c controller/run/workload.c

@@ -41,6 +41,9 @@ struct run_request {
 /* Runs it; returns the exit status of DESIGN section 7. Errors are added to `errs` (not printed). */
 int run_execute(const struct run_request *request, struct errs *errs);
 
+/* A free port of the loopback, outside the range that outgoing connections use; 0 when none was found. For playbook_options.free_port. */
+uint16_t run_free_port(void *context, const char *name);
+
 /* Prints exact targets, the timeline and the undo plan; starts nothing. Returns 0 or the status of the errors. */
 int run_preview(const struct run_request *request, struct errs *errs);
 

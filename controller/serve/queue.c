@@ -1,7 +1,7 @@
 /* From the asking for a run to its start: what may start now, what waits, what is refused. */
 #include "controller/serve/service_priv.h"
 
-#include "controller/cmd/options.h"
+#include "controller/run/run.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ static int examine(struct service *service, const struct run_order *order, struc
 {
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     struct overrides overrides = { .count = 0 };
-    struct playbook_options options = { overrides.list, 0, options_free_port, NULL };
+    struct playbook_options options = { overrides.list, 0, run_free_port, NULL };
     char file[SERVICE_PATH_MAX * 2];
     int result = service_playbook_file(service, order->playbook, file, sizeof(file), errs);
 

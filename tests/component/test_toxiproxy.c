@@ -1,5 +1,5 @@
 /* Toxiproxy's API as clients see it: the table of its contract, HTTP at its edges, what -strict brings back, the token. */
-#include "controller/cmd/options.h"
+#include "controller/run/run.h"
 #include "tests/component/toxiproxy_fixture.h"
 #include "tests/component/toxiproxy_rows.h"
 
@@ -71,7 +71,7 @@ static void keeps_the_contract(void **state)
     uint16_t ports[PORTS] = { wire_server_port(fixture->server) };
 
     for (int i = 1; i < PORTS; i++)
-        ports[i] = options_free_port(NULL, "toxiproxy");
+        ports[i] = run_free_port(NULL, "toxiproxy");
     printf("# %zu rows\n", ARRAY_SIZE(rows));
     assert_true(ARRAY_SIZE(rows) >= 60);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
