@@ -1,7 +1,6 @@
 /* From the asking for a run to its start: what may start now, what waits, what is refused. */
 #include "controller/serve/service_priv.h"
 
-#include "controller/run/run.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -71,12 +70,22 @@ static void overrides_done(struct overrides *overrides)
         free(overrides->values[i]);
 }
 
+/* It is only read here: any number does that no playbook is likely to name. */
+static uint16_t stand_in_port(void *context, const char *name)
+{
+    uint16_t *next = context;
+
+    (void)name;
+    return (*next)--;
+}
+
 /* Reads and checks it as the run will; what it claims. */
 static int examine(struct service *service, const struct run_order *order, struct claims *ret_claims, struct errs *errs)
 {
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     struct overrides overrides = { .count = 0 };
-    struct playbook_options options = { overrides.list, 0, run_free_port, NULL };
+    uint16_t port = UINT16_MAX;
+    struct playbook_options options = { overrides.list, 0, stand_in_port, &port };
     char file[SERVICE_PATH_MAX * 2];
     int result = service_playbook_file(service, order->playbook, file, sizeof(file), errs);
 
