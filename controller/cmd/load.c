@@ -4,6 +4,7 @@
 
 #include "controller/load/arrival.h"
 #include "controller/load/load.h"
+#include "controller/load/outside.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/units.h"
@@ -37,7 +38,7 @@ static void on_signal(int number)
 }
 
 enum option_id { O_RATE = 1, O_DURATION, O_TIMEOUT, O_CONNECTIONS, O_SHAPE, O_TO, O_AT, O_FOR, O_FILE, O_POISSON, O_METHOD, O_HEADER, O_BODY,
-                 O_EXPECT, O_VERSION, O_CA, O_INSECURE, O_COMMAND, O_QUERY, O_VALUE, O_SEND, O_UNTIL, O_BYTES, O_SEED, O_FORMAT };
+                 O_EXPECT, O_VERSION, O_CA, O_INSECURE, O_COMMAND, O_QUERY, O_VALUE, O_SEND, O_UNTIL, O_BYTES, O_SEED, O_FORMAT, O_PARSE };
 
 static const struct option long_options[] = {
     { "rate", 1, NULL, O_RATE },       { "duration", 1, NULL, O_DURATION }, { "timeout", 1, NULL, O_TIMEOUT },
@@ -48,7 +49,7 @@ static const struct option long_options[] = {
     { "ca", 1, NULL, O_CA },           { "insecure", 0, NULL, O_INSECURE }, { "command", 1, NULL, O_COMMAND },
     { "query", 1, NULL, O_QUERY },     { "value", 1, NULL, O_VALUE },       { "send", 1, NULL, O_SEND },
     { "until", 1, NULL, O_UNTIL },     { "bytes", 1, NULL, O_BYTES },       { "seed", 1, NULL, O_SEED },
-    { "format", 1, NULL, O_FORMAT },   { NULL, 0, NULL, 0 },
+    { "format", 1, NULL, O_FORMAT },   { "parse", 1, NULL, O_PARSE },       { NULL, 0, NULL, 0 },
 };
 
 static int take_number(enum unit unit, const char *flag, const char *text, int64_t least, int64_t most, int64_t *ret_value, struct errs *errs)
@@ -139,6 +140,9 @@ static int take_text_option(struct options *options, int id, const char *text, s
     case O_CA: options->spec.ca_file = text; return 0;
     case O_INSECURE: options->spec.is_insecure = true; return 0;
     case O_COMMAND: return take_command(options, text, errs);
+    case O_PARSE:
+        options->spec.protocol = LOAD_COMMAND;
+        return load_format_parse(text, &options->spec.format) == 0 ? 0 : errs_add(errs, ERR_USAGE, "--parse", "found '%s', expected json, wrk or k6", text);
     case O_FORMAT:
         options->json = !strcmp(text, "json");
         return options->json || !strcmp(text, "text") ? 0 : errs_add(errs, ERR_USAGE, "--format", "found '%s', expected text or json", text);
@@ -163,11 +167,25 @@ static int take_url(struct options *options, const char *url, struct errs *errs)
     return errs_add(errs, ERR_USAGE, "URL", "found '%s', expected http://, https://, redis://, tcp://, udp:// or postgres://", url);
 }
 
+/* What follows is a program and its arguments, which knows itself how long and how much. */
+static void take_program(struct options *options, char *const *words, struct errs *errs)
+{
+    options->spec.run = (const char *const *)words;
+    options->spec.ends_itself = options->duration < 0;
+    if (options->rate >= 0 || options->file || options->shape)
+        errs_add(errs, ERR_USAGE, "--rate", "the program has a plan of its own: no --rate, --arrival and --file beside --parse");
+    if (options->duration < 0)
+        options->duration = 7 * INT64_C(86400000000000);
+    if (options->timeout < 0)
+        options->timeout = 0;
+    options->rate = 1000;
+}
+
 static int parse(int argc, char **argv, struct options *options, struct errs *errs)
 {
     int id, index;
 
-    *options = (struct options){ .rate = -1, .to = -1, .length = -1, .duration = -1, .timeout = 1000000000 };
+    *options = (struct options){ .rate = -1, .to = -1, .length = -1, .duration = -1, .timeout = -1 };
     optind = 0;
     opterr = 0;
     while ((id = getopt_long(argc, argv, "", long_options, &index)) != -1) {
@@ -175,14 +193,17 @@ static int parse(int argc, char **argv, struct options *options, struct errs *er
         if (rc > 0)
             (void)take_text_option(options, id, optarg, errs);
     }
-    if (optind != argc - 1)
-        return errs_add(errs, ERR_USAGE, NULL, "expected one URL; `perturb load --help` tells more");
-    (void)take_url(options, argv[optind], errs);
+    if (options->spec.protocol == LOAD_COMMAND && optind < argc)
+        take_program(options, argv + optind, errs);
+    else if (optind == argc - 1)
+        (void)take_url(options, argv[optind], errs);
+    else
+        return errs_add(errs, ERR_USAGE, NULL, "expected one URL, or --parse FORMAT -- PROGRAM; `perturb load --help` tells more");
     if (options->duration < 0)
         errs_add(errs, ERR_USAGE, "--duration", "is needed: how long requests are planned");
     if (options->rate < 0 && !options->file)
         errs_add(errs, ERR_USAGE, "--rate", "is needed, but for a recording (--file)");
-    options->spec.timeout_ns = (uint64_t)options->timeout;
+    options->spec.timeout_ns = options->timeout < 0 ? NS_PER_S : (uint64_t)options->timeout;
     options->spec.name = "load";
     options->spec.late_after_ns = BASE_BIN_MS * NS_PER_MS;
     return errs->count ? -EINVAL : 0;
@@ -229,7 +250,7 @@ static void follow(struct load *load, const struct options *options, uint64_t st
             stop_ns = now_ns;
             (void)load_stop_at(load, now_ns);
         }
-        if (now_ns > stop_ns && !counters.waiting && !counters.in_flight)
+        if (load_is_over(load))
             break;
         if (shows)
             fprintf(stderr, "\r%5.1f s  %llu planned  %llu ok  %llu failed  %llu on the way \033[K", now_ns < start_ns ? 0 : (double)(now_ns - start_ns) / 1e9,
@@ -262,7 +283,7 @@ static int run_options(struct options *options, struct arrival *arrival, struct 
     }
     follow(load, options, start_ns);
     (void)load_stop(load);
-    status = load_show(load, options->spec.url, options->json);
+    status = load_show(load, &options->spec, options->json);
     load_free(load);
     return interrupted ? 130 : status;
 }
@@ -288,7 +309,7 @@ static int load_run(int argc, char **argv)
 
 const struct command command_load = {
     .name = "load",
-    .synopsis = "URL --rate R --duration D [OPTION...]",
+    .synopsis = "URL --rate R --duration D [OPTION...] | --parse FORMAT [OPTION...] -- PROGRAM...",
     .summary = "plan requests open loop, say how they went",
     .help = "URL is http://, https://, redis://, tcp://, udp:// or postgres://. Latency counts from the planned instant.\n\n"
             "  --rate R, --duration D    requests planned per second, and for how long\n"
@@ -300,8 +321,11 @@ const struct command command_load = {
             "  --send TEXT, --until TEXT | --bytes N                                         tcp, udp\n"
             "  --query SQL, --value V                                                        postgres\n"
             "  --expect TEXT             what a good reply holds\n"
-            "  --format text|json        json is one object on one line\n\n"
+            "  --format text|json        json is one object on one line\n"
+            "  --parse json|wrk|k6       run another generator in place of a URL, and read what it prints: lines of JSON, wrk's text, k6's\n"
+            "                            summary as JSON. --duration ends it; without, it ends when it will\n\n"
             "Ends with 0 when every request went well, 1 when some failed, 2 when the generator itself was late (load_unfit).\n\n"
-            "  perturb load http://127.0.0.1:8080/ --rate 500/s --duration 10s\n",
+            "  perturb load http://127.0.0.1:8080/ --rate 500/s --duration 10s\n"
+            "  perturb load --parse wrk -- wrk -t1 -c32 -d10s --latency http://127.0.0.1:8080/\n",
     .run = load_run,
 };

@@ -1,6 +1,7 @@
 /* How a load went. */
 #include "controller/cmd/load.h"
 
+#include "controller/load/outside.h"
 #include "scenarios/base/cleanup.h"
 
 #include <cjson/cJSON.h>
@@ -20,6 +21,8 @@ struct summary {
     struct load_counters counters;
     uint64_t answered;
     double at_s[QUANTILES], most_s, mean_s; /* NaN when nothing was answered */
+    const struct load_totals *totals;       /* in place of these three; NULL without */
+    const char *trouble;
     bool fit;
 };
 
@@ -51,6 +54,8 @@ static void summarise(const struct load *load, struct summary *ret_summary)
     AUTO_FREE float *latencies = answered_latencies(load, &summary.answered);
     double sum = 0;
 
+    summary.totals = load_outside_totals(load);
+    summary.trouble = load_outside_trouble(load);
     load_counters(load, &summary.counters);
     summary.fit = load_is_fit(&summary.counters);
     if (!latencies)
@@ -76,12 +81,44 @@ static void put_number(cJSON *object, const char *name, double value)
         cJSON_AddNumberToObject(object, name, value);
 }
 
-static void show_json(const struct summary *summary, const char *url)
+/* A name is a quantile's: "p50", "p99.9". */
+static void put_latency(const struct summary *summary, cJSON *latency)
+{
+    const struct load_totals *totals = summary->totals;
+    char name[32];
+
+    put_number(latency, "mean", totals ? totals->mean_s : summary->mean_s);
+    for (size_t i = 0; !totals && i < QUANTILES; i++)
+        put_number(latency, quantiles[i].name, summary->at_s[i]);
+    for (size_t i = 0; totals && i < totals->quantile_count; i++) {
+        snprintf(name, sizeof(name), "p%.6g", totals->quantile[i].share * 100);
+        put_number(latency, name, totals->quantile[i].at_s);
+    }
+    put_number(latency, "max", totals ? totals->most_s : summary->most_s);
+}
+
+static void put_outside(const struct summary *summary, const struct load_spec *spec, cJSON *object)
+{
+    cJSON *words = cJSON_AddArrayToObject(object, "command");
+
+    for (const char *const *word = spec->run; *word; word++)
+        cJSON_AddItemToArray(words, cJSON_CreateString(*word));
+    cJSON_AddStringToObject(object, "parse", load_format_name(spec->format));
+    put_number(object, "unplanned", (double)summary->counters.unplanned);
+    put_number(object, "unread", (double)summary->counters.unread);
+    if (summary->trouble[0])
+        cJSON_AddStringToObject(object, "trouble", summary->trouble);
+}
+
+static void show_json(const struct summary *summary, const struct load_spec *spec)
 {
     const struct load_counters *counters = &summary->counters;
     cJSON *object = cJSON_CreateObject(), *outcomes, *latency;
 
-    cJSON_AddStringToObject(object, "url", url);
+    if (spec->run)
+        put_outside(summary, spec, object);
+    else
+        cJSON_AddStringToObject(object, "url", spec->url);
     put_number(object, "planned", (double)counters->planned);
     put_number(object, "sent", (double)counters->sent);
     put_number(object, "ok", (double)counters->ok);
@@ -91,11 +128,8 @@ static void show_json(const struct summary *summary, const char *url)
         if (counters->outcomes[i])
             put_number(outcomes, load_outcome_name((enum load_outcome)i), (double)counters->outcomes[i]);
     latency = cJSON_AddObjectToObject(object, "latency_s");
-    put_number(latency, "answered", (double)summary->answered);
-    put_number(latency, "mean", summary->mean_s);
-    for (size_t i = 0; i < QUANTILES; i++)
-        put_number(latency, quantiles[i].name, summary->at_s[i]);
-    put_number(latency, "max", summary->most_s);
+    put_number(latency, "answered", (double)(summary->totals ? summary->counters.sent : summary->answered));
+    put_latency(summary, latency);
     put_number(object, "connects", (double)counters->connects);
     put_number(object, "late", (double)counters->late);
     put_number(object, "lateness_max_s", (double)counters->lateness_max_ns / 1e9);
@@ -108,33 +142,69 @@ static void show_json(const struct summary *summary, const char *url)
     cJSON_Delete(object);
 }
 
-static void show_text(const struct summary *summary, const char *url)
+static void show_row(const char *name, double value_s)
+{
+    if (!isnan(value_s))
+        printf("           %-14s %.3f ms\n", name, value_s * 1e3);
+}
+
+static void show_latency(const struct summary *summary)
+{
+    const struct load_totals *totals = summary->totals;
+    char name[32];
+
+    printf("Latency    of %llu answered, from the %s\n", (unsigned long long)(totals ? summary->counters.sent : summary->answered),
+           summary->counters.unplanned ? "sending: what a stall kept from being sent is missing" : "planned instant");
+    for (size_t i = 0; !totals && i < QUANTILES; i++)
+        show_row(quantiles[i].name, summary->at_s[i]);
+    for (size_t i = 0; totals && i < totals->quantile_count; i++) {
+        snprintf(name, sizeof(name), "p%.6g", totals->quantile[i].share * 100);
+        show_row(name, totals->quantile[i].at_s);
+    }
+    show_row("mean", totals ? totals->mean_s : summary->mean_s);
+    show_row("max", totals ? totals->most_s : summary->most_s);
+}
+
+static void show_generator(const struct summary *summary, const struct load_spec *spec)
 {
     const struct load_counters *counters = &summary->counters;
 
-    printf("Load       %s\n", url);
-    printf("Requests   %llu planned, %llu sent, %llu ok, %llu failed, over %llu connections\n", (unsigned long long)counters->planned,
-           (unsigned long long)counters->sent, (unsigned long long)counters->ok, (unsigned long long)counters->failed,
-           (unsigned long long)counters->connects);
+    if (spec->run && summary->trouble[0])
+        printf("Generator  %s: %s\n", summary->fit ? "fit" : "not to be relied on", summary->trouble);
+    if (spec->run && counters->unread)
+        printf("           %llu lines were not understood\n", (unsigned long long)counters->unread);
+    if (!spec->run || counters->late)
+        printf("Generator  %s: %llu late by more than 20ms (%.3g %%), at most %.3f ms\n", summary->fit ? "fit" : "load_unfit, it missed its plan",
+               (unsigned long long)counters->late, counters->planned ? 100 * (double)counters->late / (double)counters->planned : 0,
+               (double)counters->lateness_max_ns / 1e6);
+}
+
+static void show_text(const struct summary *summary, const struct load_spec *spec)
+{
+    const struct load_counters *counters = &summary->counters;
+
+    printf("Load       %s", spec->run ? spec->run[0] : spec->url);
+    for (const char *const *word = spec->run; word && word[0] && word[1]; word++)
+        printf(" %s", word[1]);
+    putchar('\n');
+    printf("Requests   %llu planned, %llu sent, %llu ok, %llu failed", (unsigned long long)counters->planned,
+           (unsigned long long)counters->sent, (unsigned long long)counters->ok, (unsigned long long)counters->failed);
+    if (!spec->run)
+        printf(", over %llu connections", (unsigned long long)counters->connects);
+    putchar('\n');
     for (int i = 0; i < LOAD_OUTCOMES; i++)
         if (i != LOAD_OK && counters->outcomes[i])
             printf("           %-14s %llu\n", load_outcome_name((enum load_outcome)i), (unsigned long long)counters->outcomes[i]);
-    printf("Latency    of %llu answered, from the planned instant\n", (unsigned long long)summary->answered);
-    for (size_t i = 0; i < QUANTILES && summary->answered; i++)
-        printf("           %-14s %.3f ms\n", quantiles[i].name, summary->at_s[i] * 1e3);
-    if (summary->answered)
-        printf("           %-14s %.3f ms\n           %-14s %.3f ms\n", "mean", summary->mean_s * 1e3, "max", summary->most_s * 1e3);
-    printf("Generator  %s: %llu late by more than 20ms (%.3g %%), at most %.3f ms\n", summary->fit ? "fit" : "load_unfit, it missed its plan",
-           (unsigned long long)counters->late, counters->planned ? 100 * (double)counters->late / (double)counters->planned : 0,
-           (double)counters->lateness_max_ns / 1e6);
+    show_latency(summary);
+    show_generator(summary, spec);
 }
 
-int load_show(const struct load *load, const char *url, bool json)
+int load_show(const struct load *load, const struct load_spec *spec, bool json)
 {
     struct summary summary;
 
     summarise(load, &summary);
-    (json ? show_json : show_text)(&summary, url);
+    (json ? show_json : show_text)(&summary, spec);
     if (!summary.fit || !summary.counters.planned)
         return 2;
     return summary.counters.failed ? 1 : 0;

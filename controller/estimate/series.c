@@ -207,12 +207,12 @@ static int fill_quantiles(struct est_series *series)
     return 0;
 }
 
-/* A bin in which nothing was planned is unknown, not 0: the generator was silent, which says nothing of the service. */
-static void fill_rates(struct est_series *series)
+/* A bin in which nothing was planned is unknown, not 0, unless told otherwise: the generator was silent, which says nothing of the service. */
+static void fill_rates(struct est_series *series, bool silence_is_zero)
 {
     series->quantum = 1.0 / series->bin_s;
     for (size_t i = 0; i < series->bins; i++)
-        series->value[i] = series->planned[i] == 0 ? NAN : (double)series->good[i] / series->bin_s;
+        series->value[i] = series->planned[i] == 0 && !silence_is_zero ? NAN : (double)series->good[i] / series->bin_s;
     free(series->good);
     free(series->planned);
     series->good = series->planned = NULL;
@@ -236,7 +236,7 @@ static int fill_from_records(struct est_series *series, const struct records *re
     }
     if (records->build->measure == EST_GOODPUT_RATE) {
         series->events = 0;
-        fill_rates(series);
+        fill_rates(series, records->build->silence_is_zero);
         return 0;
     }
     rc = fill_events(series, records);

@@ -42,6 +42,7 @@ struct est_build {
     double start_s;  /* requests outside [start_s, end_s) are left out */
     double end_s;
     double bin_s; /* the base bin, > 0 */
+    bool silence_is_zero; /* of a rate: a bin without requests is 0, not unknown, as the sender waits for the service and for nothing else */
 };
 
 /* One request, kept so that instants can be told finer than a bin: four bytes, in order of planned instant. */

@@ -337,3 +337,27 @@ int arrival_read_instants(const char *path, struct errs *errs, struct arrival **
     *ret_arrival = arrival;
     return 0;
 }
+
+static uint64_t hash_double(double value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+uint64_t arrival_hash(const struct arrival *arrival)
+{
+    uint64_t hash = rng_mix(arrival->piece_count, arrival->poisson);
+
+    for (size_t i = 0; i < arrival->piece_count; i++) {
+        const struct arrival_segment *segment = &arrival->pieces[i].segment;
+
+        hash = rng_mix(hash, hash_double(segment->length_s));
+        hash = rng_mix(hash, hash_double(segment->from_per_s));
+        hash = rng_mix(hash, hash_double(segment->to_per_s));
+    }
+    for (size_t i = 0; i < arrival->instant_count; i++)
+        hash = rng_mix(hash, arrival->instants[i]);
+    return hash;
+}

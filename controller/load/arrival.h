@@ -44,6 +44,9 @@ struct arrival *arrival_free(struct arrival *arrival); /* accepts NULL, returns 
 /* A load_plan_function; `arrival` is a struct arrival. Not for two threads at once. */
 uint64_t arrival_at_ns(const void *arrival, uint64_t index);
 
+/* Of what the plan is made of: two that are equal plan the same instants for the same seed and name. */
+uint64_t arrival_hash(const struct arrival *arrival);
+
 double arrival_rate_max_per_s(const struct arrival *arrival); /* of a list: of the fullest second */
 
 #endif

@@ -17,7 +17,8 @@
 const char *load_outcome_name(enum load_outcome outcome)
 {
     static const char *const names[LOAD_OUTCOMES] = { "ok",    "http_status", "timeout",     "connect_failed",
-                                                      "reset", "refused",     "wrong_reply", "dropped" };
+                                                      "reset", "refused",     "wrong_reply", "dropped",
+                                                      "failed" };
 
     return names[outcome];
 }
@@ -32,7 +33,7 @@ void load_trace_id(uint64_t seed, const char *name, uint64_t index, char ret_tex
 
 static const struct load_backend *const backends[] = {
     [LOAD_HTTP] = &load_http_backend, [LOAD_RESP] = &load_resp_backend,         [LOAD_TCP] = &load_tcp_backend,
-    [LOAD_UDP] = &load_udp_backend,   [LOAD_POSTGRES] = &load_postgres_backend,
+    [LOAD_UDP] = &load_udp_backend,   [LOAD_POSTGRES] = &load_postgres_backend, [LOAD_COMMAND] = &load_command_backend,
 };
 
 static int open_mix(struct load *load)
@@ -107,6 +108,11 @@ int load_start(struct load *load, uint64_t start_ns)
     return -rc;
 }
 
+bool load_is_over(const struct load *load)
+{
+    return !load->started || atomic_load(&load->over);
+}
+
 int load_stop_at(struct load *load, uint64_t stop_ns)
 {
     const uint64_t one = 1;
@@ -166,6 +172,9 @@ void load_counters(const struct load *load, struct load_counters *ret_counters)
     }
     counters.ok = counters.outcomes[LOAD_OK];
     counters.unrecorded = atomic_load_explicit(&load->counts.unrecorded, memory_order_acquire);
+    counters.unplanned = atomic_load_explicit(&load->counts.unplanned, memory_order_acquire);
+    counters.unread = atomic_load_explicit(&load->counts.unread, memory_order_acquire);
+    counters.broke_off = atomic_load(&load->broke_off);
     counters.sent = atomic_load_explicit(&load->counts.sent, memory_order_acquire);
     counters.late = atomic_load_explicit(&load->counts.late, memory_order_acquire);
     counters.lateness_max_ns = atomic_load_explicit(&load->counts.lateness_max_ns, memory_order_acquire);
@@ -203,5 +212,5 @@ void load_records_rest(const struct load *load, uint64_t i)
 
 bool load_is_fit(const struct load_counters *counters)
 {
-    return counters->late * 100 <= counters->planned;
+    return !counters->broke_off && (counters->late + counters->unread) * 100 <= counters->planned;
 }

@@ -12,6 +12,9 @@
  * 6. A mixed request (`mix`) is chosen by the index alone, so that a run can be replayed.
  * 7. Host names are resolved once, in load_new: the generator measures the service, not the resolver.
  *
+ * 8. A load of another generator (LOAD_COMMAND, outside.h) is its records alone: what it plans, sends and waits for is its own. Rules 2
+ *    and 5 are not ours to keep then; load_outside says what it does not tell.
+ *
  * One thread a load (the loop); all other functions belong to one owner thread. Instants are CLOCK_MONOTONIC ns.
  * curl_global_init(3) is called by load_new and never undone. */
 #ifndef PERTURB_CONTROLLER_LOAD_LOAD_H
@@ -23,7 +26,10 @@
 
 #include "scenarios/base/err.h"
 
-enum load_protocol { LOAD_HTTP, LOAD_RESP, LOAD_TCP, LOAD_UDP, LOAD_POSTGRES };
+enum load_protocol { LOAD_HTTP, LOAD_RESP, LOAD_TCP, LOAD_UDP, LOAD_POSTGRES, LOAD_COMMAND };
+
+/* Of LOAD_COMMAND: how what it prints is read. The first tells each request; the others tell totals at their end. */
+enum load_format { LOAD_JSON_LINES, LOAD_WRK, LOAD_K6, LOAD_FORMATS };
 
 enum load_outcome {
     LOAD_OK,
@@ -34,6 +40,7 @@ enum load_outcome {
     LOAD_REFUSED,        /* ECONNREFUSED */
     LOAD_WRONG_REPLY,    /* complete but not what was expected: body, RESP error reply, bytes that are no HTTP or RESP */
     LOAD_DROPPED,        /* never sent: no connection became free by planned + timeout */
+    LOAD_FAILED,         /* by the word of another generator, which says no more */
     LOAD_OUTCOMES /* how many there are */
 };
 
@@ -89,6 +96,10 @@ struct load_spec {
     load_check_function *check;      /* of the whole body, of which at most LOAD_KEPT_MAX bytes are kept: more is a wrong reply */
     const void *check_context;       /* borrowed until load_free */
 
+    const char *const *run;  /* LOAD_COMMAND: program and arguments, NULL-terminated. It is asked to end (SIGTERM; wrk and k6 SIGINT) */
+    enum load_format format; /* when the plan does, and ended with its process group 10 s later; its errors go to spill_directory */
+    bool ends_itself;        /* its end is its own: an end before it was asked is none too early */
+
     const struct load_request *mix; /* default: one request, of the fields above */
     size_t mix_count;               /* 0..LOAD_MIX_MAX */
 
@@ -108,7 +119,7 @@ struct load_spec {
     double rate_per_s;              /* 0 < rate <= 1e6, fixed spacing; with a plan: its highest rate, for the default of connections */
     load_plan_function *plan;       /* instead of the rate */
     const void *plan_context;
-    uint64_t timeout_ns;            /* from the planned instant; default 1 s; at most 10 minutes */
+    uint64_t timeout_ns;            /* from the planned instant; default 1 s (LOAD_COMMAND: none); at most 10 minutes */
     uint32_t connections_max;       /* 1..16384; default: what rate x timeout can need, at least 16, at most 512 */
     uint64_t late_after_ns;         /* lateness of the loop (rule 3) above this, one bin, makes a request late; default 20 ms */
     uint64_t records_max;           /* default 20 million; further requests count but leave no record (`unrecorded`) */
@@ -140,6 +151,21 @@ struct load_counters {
     uint64_t late;            /* requests for which the loop was late by more than late_after_ns */
     uint64_t lateness_max_ns; /* of the loop, over all requests */
     uint64_t unrecorded;
+    uint64_t unplanned; /* requests of another generator that told no planned instant */
+    uint64_t unread;    /* lines of it that were not understood */
+    bool broke_off;     /* it ended before it was asked to, or could not be ended or read */
+};
+
+/* What another generator said of itself at its end. NaN: it does not say. */
+enum { LOAD_QUANTILES_MAX = 8 };
+struct load_quantile {
+    double share, at_s;
+};
+struct load_totals {
+    uint64_t requests, outcomes[LOAD_OUTCOMES];
+    double mean_s, most_s, length_s;
+    struct load_quantile quantile[LOAD_QUANTILES_MAX];
+    size_t quantile_count;
 };
 
 struct load;
@@ -159,9 +185,18 @@ int load_stop_at(struct load *load, uint64_t stop_ns);
 
 /* From `from_ns` (planned instants; in the future) on, only `keep_ppm` of each million planned requests exist: the others are never due,
  * never counted, never recorded. Which ones is a pure function of the index, spread evenly; the last instant given holds until the next.
- * Calls come in order of from_ns. 0; -EINVAL for an instant that has passed, is out of order or no share; -ENOSPC after LOAD_SHEDS_MAX. */
+ * Calls come in order of from_ns. 0; -EINVAL for an instant that has passed, is out of order or no share; -ENOSPC after LOAD_SHEDS_MAX;
+ * -EOPNOTSUPP for LOAD_COMMAND. */
 enum { LOAD_SHEDS_MAX = 512 };
 int load_shed(struct load *load, uint64_t from_ns, uint32_t keep_ppm);
+
+/* The loop has ended: nothing more is planned, everything planned has ended. True of a load that was never started. */
+bool load_is_over(const struct load *load);
+
+/* Of LOAD_COMMAND, once it is over: its totals, NULL where its format has none or it printed none; what is wrong with what it did,
+ * as one sentence, "" for nothing. Borrowed until load_free. */
+const struct load_totals *load_outside_totals(const struct load *load);
+const char *load_outside_trouble(const struct load *load);
 
 /* Stops if need be, frees; accepts NULL; returns NULL. */
 struct load *load_free(struct load *load);
@@ -174,9 +209,11 @@ void load_counters(const struct load *load, struct load_counters *ret_counters);
 enum { LOAD_BINS_KEPT = 1024 };
 uint32_t load_planned_in(const struct load *load, uint64_t bin);
 
-/* The records, in order of *ending*, may be read while the loop runs: record i never changes once i < load_records_count.
+/* The records, in order of *ending* (LOAD_COMMAND: within LOAD_DISORDER_NS of it), may be read while the loop runs: record i never
+ * changes once i < load_records_count.
  * load_snapshot calls `each` for records from, from + 1, ... up to the present count and returns that count, to be passed
  * next time. The pointer is valid until load_free. A non-zero return of `each` ends early: returns the index after it. */
+#define LOAD_DISORDER_NS UINT64_C(1000000000)
 typedef int load_record_function(void *context, const struct load_record *record);
 uint64_t load_records_count(const struct load *load);
 uint64_t load_snapshot(const struct load *load, uint64_t from, load_record_function *each, void *context);

@@ -31,7 +31,7 @@ struct load_slot {
 };
 
 struct load_counts { /* one writer: the loop */
-    atomic_uint_least64_t planned, sent, outcomes[LOAD_OUTCOMES], connects, late, lateness_max_ns, unrecorded;
+    atomic_uint_least64_t planned, sent, outcomes[LOAD_OUTCOMES], connects, late, lateness_max_ns, unrecorded, unplanned, unread;
 };
 
 /* Entry i is written whole before the count that covers it is stored (release); one writer, the owner. */
@@ -56,6 +56,7 @@ struct load_backend {
     uint64_t (*timer_ns)(const struct load *load); /* when on_timer is due; UINT64_MAX = never */
     void (*on_timer)(struct load *load);
     void (*close)(struct load *load); /* accepts a half-opened one */
+    void (*loop)(struct load *load);  /* in place of loop.c and the five before `close`; NULL: none */
 };
 
 struct load {
@@ -80,9 +81,10 @@ struct load {
     struct load_counts counts;
     struct load_shedding shedding;
     struct load_bins bins;
+    atomic_bool over, broke_off;
 };
 
-extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_backend, load_udp_backend, load_postgres_backend;
+extern const struct load_backend load_http_backend, load_resp_backend, load_tcp_backend, load_udp_backend, load_postgres_backend, load_command_backend;
 
 /* spec.c: checks, fills in defaults and copies; every finding goes to errs. 0, -EINVAL, -ENOMEM. */
 int load_spec_copy(const struct load_spec *spec, struct errs *errs, struct load_spec *ret_copy);
@@ -97,6 +99,8 @@ void load_bins_add(struct load_bins *bins, uint64_t offset_ns);
 /* loop.c */
 void *load_loop(void *load);
 void load_finish(struct load *load, uint32_t slot, enum load_outcome outcome, uint16_t http_code);
+void load_note_lateness(struct load *load, uint64_t lateness_ns);
+void load_record(struct load *load, const struct load_record *record); /* kept, or counted as unrecorded; its outcome is counted */
 void load_count(atomic_uint_least64_t *counter, uint64_t more); /* single writer */
 
 /* Which of the mix a slot's request is. */

@@ -78,7 +78,7 @@ static uint64_t planned_at_ns(const struct load *load, uint64_t index)
     return offset_ns > UINT64_MAX - load->start_ns ? UINT64_MAX : load->start_ns + offset_ns;
 }
 
-static void record(struct load *load, const struct load_record *record)
+void load_record(struct load *load, const struct load_record *record)
 {
     if (!records_append(&load->records, record))
         load_count(&load->counts.unrecorded, 1);
@@ -92,7 +92,7 @@ void load_finish(struct load *load, uint32_t slot_number, enum load_outcome outc
 
     if (now_ns > slot->planned_ns + load->spec.timeout_ns)
         outcome = LOAD_TIMEOUT;
-    record(load, &(struct load_record){ .planned_ns = slot->planned_ns,
+    load_record(load, &(struct load_record){ .planned_ns = slot->planned_ns,
                                         .sent_ns = slot->sent_ns,
                                         .done_ns = now_ns,
                                         .index = slot->index,
@@ -141,7 +141,7 @@ static void serve_waiting(struct load *load)
         if (load_is_shed(load, load->next_send, planned_ns)) {
             load->next_send++;
         } else if (now_ns > planned_ns + load->spec.timeout_ns) {
-            record(load, &(struct load_record){ .planned_ns = planned_ns, .done_ns = now_ns, .index = (uint32_t)load->next_send,
+            load_record(load, &(struct load_record){ .planned_ns = planned_ns, .done_ns = now_ns, .index = (uint32_t)load->next_send,
                                                 .outcome = LOAD_DROPPED });
             load->next_send++;
         } else if (load->free_first != LOAD_NO_SLOT) {
@@ -152,7 +152,7 @@ static void serve_waiting(struct load *load)
     }
 }
 
-static void note_lateness(struct load *load, uint64_t lateness_ns)
+void load_note_lateness(struct load *load, uint64_t lateness_ns)
 {
     if (lateness_ns > load->spec.late_after_ns)
         load_count(&load->counts.late, 1);
@@ -184,7 +184,7 @@ static uint64_t take_due(struct load *load)
             load_bins_add(&load->bins, planned_ns - load->start_ns);
         serve_waiting(load);
         if (!shed)
-            note_lateness(load, is_saturated(load, now_ns) ? now_ns - load->rested_ns : now_ns - planned_ns);
+            load_note_lateness(load, is_saturated(load, now_ns) ? now_ns - load->rested_ns : now_ns - planned_ns);
     }
 }
 
@@ -223,12 +223,8 @@ static uint64_t earliest(uint64_t a_ns, uint64_t b_ns)
     return a_ns < b_ns ? a_ns : b_ns;
 }
 
-void *load_loop(void *argument)
+static void own_loop(struct load *load)
 {
-    struct load *load = argument;
-
-    (void)prctl(PR_SET_NAME, "perturb-load");
-    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     load->rested_ns = clock_now_ns();
     for (;;) {
         expire(load);
@@ -240,7 +236,7 @@ void *load_loop(void *argument)
         }
         bool idle = load->flight_first == LOAD_NO_SLOT && load->next_send == load->next_plan;
         if (until_ns == UINT64_MAX && idle)
-            return NULL;
+            return;
         until_ns = earliest(until_ns, load->backend->timer_ns(load));
         if (load->flight_first != LOAD_NO_SLOT)
             until_ns = earliest(until_ns, load->slots[load->flight_first].planned_ns + load->spec.timeout_ns + 1);
@@ -248,4 +244,15 @@ void *load_loop(void *argument)
             until_ns = earliest(until_ns, planned_at_ns(load, load->next_send) + load->spec.timeout_ns + 1);
         wait_for_events(load, until_ns);
     }
+}
+
+void *load_loop(void *argument)
+{
+    struct load *load = argument;
+
+    (void)prctl(PR_SET_NAME, "perturb-load");
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    (load->backend->loop ? load->backend->loop : own_loop)(load);
+    atomic_store(&load->over, true);
+    return NULL;
 }

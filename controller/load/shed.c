@@ -26,6 +26,8 @@ int load_shed(struct load *load, uint64_t from_ns, uint32_t keep_ppm)
     struct load_shedding *shedding = &load->shedding;
     size_t count = atomic_load_explicit(&shedding->count, memory_order_relaxed);
 
+    if (load->backend->loop)
+        return -EOPNOTSUPP;
     if (count == LOAD_SHEDS_MAX)
         return -ENOSPC;
     if (keep_ppm > ALL_PPM || from_ns <= clock_now_ns() || (count && from_ns < shedding->entry[count - 1].from_ns))

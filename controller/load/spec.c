@@ -23,13 +23,14 @@ static uint64_t plan_constant(const void *context, uint64_t index)
 static const struct protocol {
     const char *schemes[2];
     const char *example;
-    bool has_http, has_command, has_body;
+    bool has_http, has_command, has_body, is_outside;
 } protocols[] = {
     [LOAD_HTTP] = { { "http://", "https://" }, "http://... or https://...", .has_http = true, .has_body = true },
     [LOAD_RESP] = { { "redis://", "redis://" }, "redis://HOST:PORT", .has_command = true },
     [LOAD_TCP] = { { "tcp://", "tcp://" }, "tcp://HOST:PORT", .has_body = true },
     [LOAD_UDP] = { { "udp://", "udp://" }, "udp://HOST:PORT", .has_body = true },
     [LOAD_POSTGRES] = { { "postgres://", "postgresql://" }, "postgres://USER@HOST:PORT/DATABASE", .has_body = true },
+    [LOAD_COMMAND] = { .is_outside = true },
 };
 
 static void check_url(const struct protocol *protocol, const char *url, struct errs *errs)
@@ -88,6 +89,10 @@ static void check_protocol(const struct load_spec *spec, struct errs *errs)
 {
     const struct protocol *protocol = &protocols[spec->protocol];
 
+    if (protocol->is_outside != (spec->run && *spec->run))
+        errs_add(errs, ERR_INPUT, "run", "a load of another generator, and no other, needs a command");
+    if (protocol->is_outside)
+        return;
     check_url(protocol, spec->url, errs);
     for (size_t i = 0; i < spec->mix_count; i++) {
         if (spec->mix[i].url != spec->url)
@@ -110,7 +115,7 @@ static void check_numbers(const struct load_spec *spec, struct errs *errs)
 {
     struct rlimit limit;
 
-    if (spec->plan == plan_constant && !(spec->rate_per_s > 0 && spec->rate_per_s <= 1e6))
+    if (spec->protocol != LOAD_COMMAND && spec->plan == plan_constant && !(spec->rate_per_s > 0 && spec->rate_per_s <= 1e6))
         errs_add(errs, ERR_INPUT, "rate", "found %g/s, expected above 0 and at most 1000000/s", spec->rate_per_s);
     if (spec->timeout_ns > TIMEOUT_MAX_NS)
         errs_add(errs, ERR_INPUT, "timeout", "expected at most 10 minutes");
@@ -137,7 +142,7 @@ static uint32_t connections_default(const struct load_spec *spec)
 static void set_defaults(struct load_spec *spec)
 {
     if (!spec->timeout_ns)
-        spec->timeout_ns = NS_PER_S;
+        spec->timeout_ns = spec->protocol == LOAD_COMMAND ? TIMEOUT_MAX_NS : NS_PER_S;
     if (!spec->late_after_ns)
         spec->late_after_ns = 20 * NS_PER_MS;
     if (!spec->records_max)
@@ -148,6 +153,8 @@ static void set_defaults(struct load_spec *spec)
     }
     if (!spec->plan)
         spec->plan = plan_constant;
+    if (spec->protocol == LOAD_COMMAND)
+        spec->connections_max = 1;
     if (!spec->connections_max)
         spec->connections_max = connections_default(spec);
 }
@@ -250,6 +257,7 @@ static int own_spec(const struct load_spec *spec, struct load_spec *copy)
     failed |= copy_text(spec->ca_file, &copy->ca_file);
     failed |= copy_text(spec->reply_until, &copy->reply_until);
     failed |= copy_text(spec->spill_directory, &copy->spill_directory);
+    failed |= copy_list(spec->run, &copy->run);
     return failed ? -ENOMEM : 0;
 }
 
@@ -288,7 +296,7 @@ int load_spec_copy(const struct load_spec *spec, struct errs *errs, struct load_
     }
     copy.name = copy.run_id = copy.url = copy.method = copy.body = copy.command_inline = copy.expect_text = copy.expect_value = NULL;
     copy.ca_file = copy.reply_until = copy.spill_directory = NULL;
-    copy.headers = copy.command = NULL;
+    copy.headers = copy.command = copy.run = NULL;
     for (size_t i = 0; i < copy.mix_count; i++)
         failed |= own_request(&mix[i]);
     failed |= own_spec(spec, &copy);
@@ -330,6 +338,7 @@ void load_spec_done(struct load_spec *copy)
         free_list(request->command);
     }
     free((void *)(uintptr_t)copy->mix);
+    free_list(copy->run);
     free_texts(texts, ARRAY_SIZE(texts));
     *copy = (struct load_spec){ 0 };
 }

@@ -48,7 +48,7 @@ static void stop_loads(struct run *run)
 
         if (!load->generator)
             continue;
-        for (load_counters(load->generator, &counters); counters.waiting + counters.in_flight; load_counters(load->generator, &counters))
+        while (!load_is_over(load->generator))
             if (!run_wait(run, clock_now_ns() + 20 * NS_PER_MS))
                 break;
         load_stop(load->generator);

@@ -3,6 +3,7 @@
 
 #include "controller/run/expect.h"
 #include "scenarios/base/clock.h"
+#include "scenarios/base/rng.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -298,6 +299,19 @@ static void put_arrival(cJSON *object, const struct arrival_plan *plan)
     put_text(object, "arrival", text);
 }
 
+/* What is pinned of a load and cannot be read off its description: its mix, its command, its recording. */
+static void put_plan_hash(cJSON *object, const struct load_run *load)
+{
+    uint64_t hash = load->workload->hash;
+    char text[20];
+
+    if (load->workload->arrival.file && load->arrival)
+        hash = rng_mix(hash, arrival_hash(load->arrival));
+    snprintf(text, sizeof(text), "%016" PRIx64, hash);
+    if (hash)
+        put_text(object, "plan_hash", text);
+}
+
 static cJSON *describe_loads(const struct run *run)
 {
     cJSON *array = cJSON_CreateArray();
@@ -308,9 +322,12 @@ static cJSON *describe_loads(const struct run *run)
         struct load_counters counters;
 
         put_text(object, "name", load->workload->name);
-        put_address(object, load->workload->url);
+        if (load->workload->url)
+            put_address(object, load->workload->url);
+        run_put_outside(load, object);
         put_number(object, "rate_per_s", load->workload->rate == ABSENT ? NAN : (double)load->workload->rate / 1000);
         put_arrival(object, &load->workload->arrival);
+        put_plan_hash(object, load);
         cJSON_AddItemToArray(array, object);
         if (!load->generator)
             continue;

@@ -39,9 +39,9 @@ static void set_context(const struct run *run, struct est_context *context)
 
 /* Requests count by their planned instant: one that was planned before the release, waited, and was answered within its deadline
  * after it is good. A return earlier than the release by no more than a deadline is therefore the release's own work. */
-static void credit_release(const struct workload *workload, struct est_result *result)
+static void credit_release(const struct load_run *load, struct est_result *result)
 {
-    double deadline_s = (double)workload->timeout / 1e9;
+    double deadline_s = run_deadline_s(load);
 
     if (result->verdict == EST_RECOVERED_UNDER_FAULT && result->convergence_from_release_s > -deadline_s - 2 * result->bin_s)
         result->verdict = EST_CONVERGED;
@@ -74,7 +74,8 @@ static void judge_signal(struct run *run, struct judged_signal *judged)
     if (run_series(run, &judged->signal, run_signal_bin_s(run, &judged->signal), &series) == 0 && est_judge(series, &pins, &instants, &context, &judged->result) == 0) {
         judged->judged = true;
         if (signal_is_of_load(&judged->signal))
-            credit_release((const struct workload *)run->playbook->loads.items + judged->signal.load, &judged->result);
+            credit_release(&run->loads[judged->signal.load], &judged->result);
+        run_withhold(run, &judged->signal, &judged->result);
     } else {
         snprintf(text, sizeof(text), "%s could not be judged: no data", judged->signal.name);
         cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
@@ -118,7 +119,7 @@ static void list_signals(struct run *run, struct judgement *judgement)
     for (size_t i = 0; i < run->playbook->signal_count; i++)
         add_signal(run, judgement, &run->playbook->signals[i], true);
     for (size_t i = 0; i < run->playbook->loads.count; i++)
-        for (size_t j = 0; j < ARRAY_SIZE(shown); j++) {
+        for (size_t j = 0; j < ARRAY_SIZE(shown) && workload_has_series(&workloads[i]); j++) {
             size_t size = strlen(workloads[i].name) + 16;
             char *name = document_alloc(&run->playbook->document, size);
             struct signal signal;
@@ -304,6 +305,11 @@ static void explain_unknown(const struct run *run, struct judgement *judgement)
     if (!isnan(result->resolvable_band) && result->resolvable_band * 1e6 > (double)run->playbook->expect.convergence.band)
         snprintf(judgement->why, sizeof(judgement->why), "%s; the smallest band this run could resolve is %.3g %%",
                  result->reason[0] ? result->reason : "the band is finer than the noise", result->resolvable_band * 100);
+    if (run_tells_no_plan(run, &judgement->signals[judgement->last].signal)) {
+        add_next(judgement, "Let the generator print `planned`, when each request was due, or judge by the rate of good replies in place of %s.",
+                 judgement->signals[judgement->last].signal.name);
+        return;
+    }
     add_next(judgement, "More load resolves a finer band in the same time; so does a wider pinned `band`%s.", "");
 }
 
@@ -321,17 +327,11 @@ static const char *idle_fault(const struct run *run)
 
 /* ---- the verdict ------------------------------------------------------------------------------------------------------------------- */
 
-static bool loads_fit(const struct run *run)
+static bool loads_fit(const struct run *run, char *why, size_t size)
 {
-    for (size_t i = 0; i < run->playbook->loads.count; i++) {
-        struct load_counters counters;
-
-        if (!run->loads[i].generator)
-            continue;
-        load_counters(run->loads[i].generator, &counters);
-        if (!load_is_fit(&counters))
+    for (size_t i = 0; i < run->playbook->loads.count; i++)
+        if (run->loads[i].generator && !run_load_is_fit(&run->loads[i], why, size))
             return false;
-    }
     return true;
 }
 
@@ -400,6 +400,7 @@ void run_judge(struct run *run, struct judgement *ret_judgement)
 {
     struct judgement *judgement = ret_judgement;
     bool injected = first_effect_ns(run) != 0;
+    char why[400];
 
     *judgement = (struct judgement){ .expect = cJSON_CreateArray(), .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };
     list_signals(run, judgement);
@@ -416,8 +417,8 @@ void run_judge(struct run *run, struct judgement *ret_judgement)
     } else if (run->refused_baseline) {
         decide(judgement, "baseline_unfit", 2, run->refusal);
         add_next(judgement, "Nothing was injected. Mend the service or the hypothesis, then run again%s.", "");
-    } else if (!loads_fit(run)) {
-        decide(judgement, "load_unfit", 2, "the load generator itself was late: this machine is too busy for the planned rate");
+    } else if (!loads_fit(run, why, sizeof(why))) {
+        decide(judgement, "load_unfit", 2, why);
         add_next(judgement, "Lower the rate or give the run a machine of its own%s.", "");
     } else if (run_is_ramp_only(run)) {
         run_judge_ramp(run, judgement);

@@ -75,6 +75,12 @@ int workload_new(struct run *run, struct load_run *load);
 int workload_spec(const struct run *run, struct load_run *load, struct load_spec *ret_spec); /* all of it but when requests are due; 0 or -ENOMEM */
 void workload_done(struct load_run *load); /* accepts one that was never made */
 
+/* ---- outside.c: loads of other generators ---- */
+/* The generator did what it was to do; else why not, in one sentence. */
+bool run_load_is_fit(const struct load_run *load, char *why, size_t size);
+double run_deadline_s(const struct load_run *load); /* of a request; where the generator does not say, the longest that one took */
+void run_put_outside(const struct load_run *load, cJSON *object); /* nothing of a load of ours */
+
 
 /* How a proxy of the playbook comes to its connections. */
 struct capture_run {
@@ -364,6 +370,10 @@ static inline enum layer run_executor_layer(enum layer layer)
 {
     return layer == LAYER_DATAGRAM ? LAYER_STREAM : layer;
 }
+
+/* ---- outside.c ---- */
+bool run_tells_no_plan(const struct run *run, const struct signal *signal); /* what counts requests by their plan, of a load that told none */
+void run_withhold(const struct run *run, const struct signal *signal, struct est_result *result);
 
 /* ---- judge.c ---- */
 struct judged_signal {

@@ -94,15 +94,17 @@ static double load_signal_over(const struct run *run, const struct signal *signa
     bool wants_latency = signal->kind == SIGNAL_QUANTILE;
     struct window window = { 0 };
     double value = NAN;
+    uint64_t disorder_ns;
 
     if (!generator)
         return NAN;
+    disorder_ns = run->loads[signal->load].workload->kind == WORKLOAD_COMMAND ? LOAD_DISORDER_NS : 0;
     /* Records are in order of ending, and none ends before its plan: older than the window is older for good. */
     for (uint64_t i = load_records_count(generator); i-- > 0;) {
         const struct load_record *record = load_record_at(generator, i);
         uint64_t ns = by == WINDOW_BY_PLAN ? record->planned_ns : record->done_ns;
 
-        if (record->done_ns < from_ns)
+        if (record->done_ns + disorder_ns < from_ns)
             break;
         if (ns >= from_ns && ns < until_ns)
             window_add(&window, record, wants_latency);
@@ -193,7 +195,12 @@ static int relative_series(const struct run *run, const struct signal *signal, s
 
 static struct est_build build_of(const struct run *run, const struct signal *signal, double bin_s)
 {
-    return (struct est_build){ .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0,
+    const struct load *generator = signal_is_of_load(signal) ? run->loads[signal->load].generator : NULL;
+    struct load_counters counters = { 0 };
+
+    if (generator)
+        load_counters(generator, &counters);
+    return (struct est_build){ .measure = measures[signal->kind], .quantile = signal->quantile, .start_s = 0, .silence_is_zero = counters.unplanned > 0,
                                .end_s = run_seconds(run, run->end_ns), .bin_s = bin_s };
 }
 

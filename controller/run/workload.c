@@ -96,6 +96,10 @@ static void fill_kind(const struct workload *workload, const char *datagram, str
     case WORKLOAD_UDP:
         fill_udp(&workload->udp, datagram, spec);
         break;
+    case WORKLOAD_COMMAND:
+        spec->run = (const char *const *)workload->command.run.items;
+        spec->format = (enum load_format)workload->command.format;
+        break;
     case WORKLOAD_POSTGRES:
     case WORKLOAD_KINDS:
         spec->body = workload->postgres.query;
@@ -161,7 +165,7 @@ int workload_spec(const struct run *run, struct load_run *load, struct load_spec
 {
     static const enum load_protocol protocols[WORKLOAD_KINDS] = {
         [WORKLOAD_HTTP] = LOAD_HTTP, [WORKLOAD_RESP] = LOAD_RESP, [WORKLOAD_TCP] = LOAD_TCP, [WORKLOAD_UDP] = LOAD_UDP,
-        [WORKLOAD_POSTGRES] = LOAD_POSTGRES,
+        [WORKLOAD_POSTGRES] = LOAD_POSTGRES, [WORKLOAD_COMMAND] = LOAD_COMMAND,
     };
     const struct workload *workload = load->workload;
     struct load_spec spec = {
@@ -188,7 +192,7 @@ int workload_new(struct run *run, struct load_run *load)
 
     if (rc == 0)
         rc = make_arrival(run, load);
-    spec.rate_per_s = load->arrival ? arrival_rate_max_per_s(load->arrival) : (double)workload->rate / 1000;
+    spec.rate_per_s = load->arrival ? arrival_rate_max_per_s(load->arrival) : workload->rate == ABSENT ? 0 : (double)workload->rate / 1000;
     spec.plan = load->arrival ? arrival_at_ns : NULL;
     spec.plan_context = load->arrival;
     if (rc == 0)

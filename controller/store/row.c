@@ -29,8 +29,9 @@ static int hash_pins(const cJSON *result, char **ret_hash)
     buf_printf(&pins, "rigour %s\nband %.9g\nhold %.9g\nbin %.9g\n", doc_text(doc_get(result, "run"), "rigour"),
                doc_number(convergence, "band"), doc_number(convergence, "hold_s"), doc_number(convergence, "base_bin_s"));
     cJSON_ArrayForEach(item, doc_list(result, "loads"))
-        buf_printf(&pins, "load %s %.9g%s%s\n", doc_text(item, "name"), doc_number(item, "rate_per_s"),
-                   doc_get(item, "arrival") ? " " : "", doc_get(item, "arrival") ? doc_text(item, "arrival") : "");
+        buf_printf(&pins, "load %s %.9g%s%s%s%s\n", doc_text(item, "name"), doc_number(item, "rate_per_s"),
+                   doc_get(item, "arrival") ? " " : "", doc_get(item, "arrival") ? doc_text(item, "arrival") : "",
+                   doc_get(item, "plan_hash") ? " " : "", doc_get(item, "plan_hash") ? doc_text(item, "plan_hash") : "");
     cJSON_ArrayForEach(item, doc_list(result, "signals"))
         if (doc_true(item, "deciding"))
             buf_printf(&pins, "signal %s\n", doc_text(item, "signal"));

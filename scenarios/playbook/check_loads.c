@@ -2,6 +2,7 @@
 #include "scenarios/playbook/check.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/rng.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ static const struct {
                        " send " },
     [WORKLOAD_POSTGRES] = { "postgres", { "postgres://", "postgresql://" }, "postgres://", offsetof(struct workload, postgres.url),
                             offsetof(struct workload, postgres.timeout), " query value " },
+    [WORKLOAD_COMMAND] = { "command", { "", "" }, "", SIZE_MAX, offsetof(struct workload, command.timeout), "" },
 };
 
 static void check_url(const struct checker *checker, const struct node *node, enum load_kind kind, const char *url)
@@ -54,7 +56,7 @@ static void check_arrival(const struct checker *checker, const struct workload *
     bool recorded = plan->shape == ARRIVAL_RATES || plan->shape == ARRIVAL_INSTANTS;
     bool lasts = plan->shape == ARRIVAL_RAMP || plan->shape == ARRIVAL_SPIKE;
 
-    if (!recorded && !load->control_of && !node_member(load->node, "rate"))
+    if (!recorded && !load->control_of && load->kind != WORKLOAD_COMMAND && !node_member(load->node, "rate"))
         check_refuse(checker, load->node, "load needs 'rate': requests planned per second%s%s", "", "");
     if (recorded && load->rate != ABSENT)
         check_refuse(checker, check_member(load->node, "rate"), "the recording has the rates: there is no `rate` beside it%s%s", "", "");
@@ -103,6 +105,21 @@ static void check_udp(const struct checker *checker, const struct workload *load
         check_refuse(checker, check_member(node, "hex"), "hex: '%s' is no even number of hex digits%s", udp->hex, "");
 }
 
+/* What it sends, and when, is its own. */
+static void check_command(const struct checker *checker, const struct workload *load)
+{
+    static const char *const ours[] = { "requests", "arrival", "connections", "control-of" };
+
+    if (load->kind != WORKLOAD_COMMAND)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+        if (node_member(load->node, ours[i]))
+            check_refuse(checker, check_member(load->node, ours[i]), "%s: not for a command: it sends what it sends%s", ours[i], "");
+    if (load->command.timeout && load->command.format)
+        check_refuse(checker, check_member(check_member(load->node, "command"), "timeout"), "timeout: %s tells totals, no single request%s",
+                     load->command.format == 1 ? "wrk" : "k6", "");
+}
+
 static void check_load(const struct checker *checker, struct workload *load)
 {
     const struct node *http = node_member(load->node, "http");
@@ -114,10 +131,10 @@ static void check_load(const struct checker *checker, struct workload *load)
             given++;
         }
     if (given != 1) {
-        check_refuse(checker, load->node, "load '%s' needs exactly one of %s", load->name, "http, resp, tcp, udp, postgres");
+        check_refuse(checker, load->node, "load '%s' needs exactly one of %s", load->name, "http, resp, tcp, udp, postgres, command");
         return;
     }
-    load->url = *(const char **)(void *)((char *)load + kinds[load->kind].url);
+    load->url = kinds[load->kind].url == SIZE_MAX ? NULL : *(const char **)(void *)((char *)load + kinds[load->kind].url);
     load->timeout = *(int64_t *)(void *)((char *)load + kinds[load->kind].timeout);
     load->status_min = 200;
     load->status_max = 299;
@@ -129,8 +146,40 @@ static void check_load(const struct checker *checker, struct workload *load)
     if (load->tcp.bytes && load->tcp.until)
         check_refuse(checker, check_member(load->node, "tcp"), "a reply ends by `bytes` or by `until`, not by both%s%s", "", "");
     check_udp(checker, load);
+    check_command(checker, load);
     check_arrival(checker, load);
     check_requests(checker, load);
+}
+
+/* A run has its ports for itself: they are no part of what is sent. */
+static uint16_t same_port(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return 1;
+}
+
+static uint64_t hash_node(struct variables *variables, const struct node *node, struct errs *errs)
+{
+    const char *text = node->text ? variables_expand(variables, node, node->text, errs) : "";
+    uint64_t hash = rng_mix(rng_mix(1, rng_hash(node->key ? node->key : "")), rng_hash(text ? text : ""));
+
+    for (const struct node *child = node->first; child; child = child->next)
+        hash = rng_mix(hash, hash_node(variables, child, errs));
+    return hash;
+}
+
+static void hash_load(const struct checker *checker, struct workload *load)
+{
+    static const char *const parts[] = { "requests", "command" };
+    struct variables variables = checker->playbook->variables;
+    struct errs ignored = { 0 }; /* whoever read the texts has told */
+
+    variables.port_count = 0;
+    variables.free_port = same_port;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        if (node_member(load->node, parts[i]))
+            load->hash = rng_mix(load->hash, hash_node(&variables, node_member(load->node, parts[i]), &ignored));
 }
 
 void check_loads(const struct checker *checker)
@@ -139,6 +188,8 @@ void check_loads(const struct checker *checker)
 
     if (!checker->playbook->loads.count)
         check_refuse(checker, checker->playbook->document.root, "load is empty: without load there is nothing to measure%s%s", "", "");
-    for (size_t i = 0; i < checker->playbook->loads.count; i++)
+    for (size_t i = 0; i < checker->playbook->loads.count; i++) {
         check_load(checker, &loads[i]);
+        hash_load(checker, &loads[i]);
+    }
 }

@@ -26,7 +26,9 @@ static void check_ramp_load(const struct checker *checker, const struct node *no
         check_refuse(checker, node, "ramp needs 'load': which of the loads is ramped%s%s", "", "");
     if (load)
         ramp->load = (size_t)(load - (const struct workload *)loads->items);
-    else
+    if (load && load->kind == WORKLOAD_COMMAND)
+        check_refuse(checker, node, "ramp: the load '%s' is a command: its rate is its own%s", load->name, "");
+    if (!load)
         check_refuse_name(checker, check_member(node, "load"), "load", ramp->load_name, loads, sizeof(struct workload), offsetof(struct workload, name));
 }
 
@@ -70,6 +72,16 @@ void check_ramp(const struct checker *checker)
         check_refuse(checker, check_member(knee, "under-fault"), "name under-fault in ramp.when%s%s", "", "");
 }
 
+static bool has_command(const struct playbook *playbook)
+{
+    const struct workload *loads = playbook->loads.items;
+    size_t i = 0;
+
+    while (i < playbook->loads.count && loads[i].kind != WORKLOAD_COMMAND)
+        i++;
+    return i < playbook->loads.count;
+}
+
 /* Shedding is judged by a hold, so it needs more than one; three are the default, as the search needs the fall as well. */
 void check_metastability(const struct checker *checker)
 {
@@ -78,7 +90,9 @@ void check_metastability(const struct checker *checker)
     const struct node *node = node_member(playbook->document.root, "metastability");
 
     if (phase->shed == ABSENT)
-        phase->shed = playbook->rigour ? 500000 : 0;
+        phase->shed = playbook->rigour && !has_command(playbook) ? 500000 : 0;
+    else if (phase->shed && has_command(playbook))
+        check_refuse(checker, check_member(node, "shed"), "shed: load cannot be taken away from a command%s%s", "", "");
     if (phase->duration == ABSENT)
         phase->duration = 3 * playbook->expect.convergence.hold;
     else if (phase->duration < playbook->expect.convergence.hold * 3 / 2)

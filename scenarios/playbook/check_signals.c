@@ -94,6 +94,9 @@ int playbook_signal(const struct playbook *playbook, const struct node *node, co
     }
     if (!load)
         return check_refuse_name(&checker, node, "load", name, &playbook->loads, sizeof(struct workload), offsetof(struct workload, name));
+    if (!workload_has_series(load))
+        return check_refuse(&checker, node, "'%s': %s tells totals at its end: there is no series of it to judge; format json has one", text,
+                            load->command.format == 1 ? "wrk" : "k6");
     signal.load = (size_t)(load - (const struct workload *)playbook->loads.items);
     if (!dot || parse_kind(dot + 1, &signal) < 0)
         return check_refuse(&checker, node, "'%s' is no signal of load '%s'; there are goodput, errors, rate and p50 to p99.9", text, name);

@@ -64,6 +64,15 @@ static const struct key_desc postgres_keys[] = {
 static const struct section_desc postgres_section = { "postgres", sizeof(struct postgres_load), KEYS(postgres_keys), NO_NODE, NO_NAME,
                                                       .help = "Queries to PostgreSQL." };
 
+static const struct key_desc command_keys[] = {
+    { "run", KEY_TEXTS, AT(command_load, run), .required = true, .help = "Program and arguments. It starts with the load and is asked to end with it: SIGTERM; wrk and k6 SIGINT." },
+    { "format", VALUE(UNIT_ENUM, 0, 2, 0), AT(command_load, format), .words = LOAD_FORMAT_WORDS,
+      .help = "What it prints. json: a line a request, {\"planned\": s, \"t\": s, \"latency_ms\": n, \"ok\": true}; wrk: its text; k6: its summary as JSON. The last two tell totals only." },
+    { "timeout", VALUE(UNIT_DURATION, 0, 600 * SECOND, 0), AT(command_load, timeout), .help = "json: slower requests have failed, counted from the planned instant. 0: as the command says." },
+};
+static const struct section_desc command_section = { "command", sizeof(struct command_load), KEYS(command_keys), NO_NODE, NO_NAME,
+                                                     .help = "Load by another generator, whose output is read." };
+
 static const struct key_desc request_keys[] = {
     { "weight", VALUE(UNIT_COUNT, 1, 1000000, 1), AT(request, weight), .help = "How often, beside the others' weights." },
     { "url", KEY_TEXT, AT(request, url), .help = "http." },
@@ -99,9 +108,10 @@ static const struct key_desc load_keys[] = {
     { "tcp", KEY_SECTION, AT(workload, tcp), .section = &tcp_section, .help = "Bytes over TCP." },
     { "udp", KEY_SECTION, AT(workload, udp), .section = &udp_section, .help = "Datagrams." },
     { "postgres", KEY_SECTION, AT(workload, postgres), .section = &postgres_section, .help = "SQL queries." },
+    { "command", KEY_SECTION, AT(workload, command), .section = &command_section, .help = "Another load generator." },
     { "requests", KEY_LIST, AT(workload, requests), .section = &request_section, .help = "A mix: each request is one of these, by weight and seed." },
     { "arrival", KEY_SECTION, AT(workload, arrival), .section = &arrival_section, .help = "When requests are due. Default: evenly, at `rate`." },
-    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .help = "Requests planned per second; needed but for recordings." },
+    { "rate", VALUE(UNIT_FREQUENCY, 1, 1000000000, ABSENT), AT(workload, rate), .help = "Requests planned per second; needed but for recordings and commands. Of a command: what it is told to plan; a plan that falls short of it makes the load unfit." },
     { "control-of", KEY_TEXT, AT(workload, control_of), .help = "A load whose undisturbed twin this one asks, at the same instants: that load is judged against it." },
     { "connections", VALUE(UNIT_COUNT, 1, 16384, 0), AT(workload, connections), .help = "At most so many connections (HTTP/2: requests on the way); 0 chooses." },
 };

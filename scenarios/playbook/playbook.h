@@ -66,7 +66,7 @@ struct proxy {
 
 /* ---- loads: a table of kinds in check_loads.c, their keys in keys_load.c ---- */
 
-enum load_kind { WORKLOAD_HTTP, WORKLOAD_RESP, WORKLOAD_TCP, WORKLOAD_UDP, WORKLOAD_POSTGRES, WORKLOAD_KINDS };
+enum load_kind { WORKLOAD_HTTP, WORKLOAD_RESP, WORKLOAD_TCP, WORKLOAD_UDP, WORKLOAD_POSTGRES, WORKLOAD_COMMAND, WORKLOAD_KINDS };
 
 struct http_load {
     const char *url, *method, *body;
@@ -102,6 +102,14 @@ struct postgres_load {
     int64_t timeout;
 };
 
+/* A load generator of others. */
+#define LOAD_FORMAT_WORDS "json wrk k6"
+struct command_load {
+    struct text_list run;
+    int64_t format; /* index into LOAD_FORMAT_WORDS */
+    int64_t timeout; /* ns; 0: as the generator judges */
+};
+
 /* One request of a mix: what it does not say is as in the load's section. */
 struct request {
     const struct node *node;
@@ -130,18 +138,26 @@ struct workload {
     struct tcp_load tcp;
     struct udp_load udp;
     struct postgres_load postgres;
+    struct command_load command;
     struct section_list requests; /* struct request */
     struct arrival_plan arrival;
-    int64_t rate, connections; /* rate: millihertz, ABSENT where a recording has it */
+    int64_t rate, connections; /* rate: millihertz, ABSENT where a recording has it, or a command says none */
 
     const char *control_of; /* the load whose undisturbed twin this is */
     size_t control;         /* of a load that has such a twin: the twin's index; else SIZE_MAX */
 
     enum load_kind kind; /* from here on found by check_loads */
-    const char *url;
+    const char *url; /* NULL: a command */
     int64_t timeout; /* ns */
     uint16_t status_min, status_max;
+    uint64_t hash; /* of its mix or its command, ports taken as equal; 0 without either */
 };
+
+/* It tells each request, so that there are series of it; else totals at its end. */
+static inline bool workload_has_series(const struct workload *load)
+{
+    return load->kind != WORKLOAD_COMMAND || load->command.format == 0;
+}
 
 enum signal_kind { SIGNAL_GOODPUT, SIGNAL_ERRORS, SIGNAL_RATE, SIGNAL_QUANTILE, SIGNAL_PROBE };
 

@@ -196,6 +196,30 @@ static void bad_plans_are_refused(void **state)
     unlink(write_file(""));
 }
 
+static uint64_t hash_of(const char *text, bool instants)
+{
+    struct arrival *arrival = NULL;
+    struct errs errs = { 0 };
+    int rc = instants ? arrival_read_instants(write_file(text), &errs, &arrival) : arrival_read_rates(write_file(text), false, 1, "a", &errs, &arrival);
+    uint64_t hash;
+
+    assert_int_equal(rc, 0);
+    hash = arrival_hash(arrival);
+    arrival_free(arrival);
+    return hash;
+}
+
+static void a_changed_recording_is_another_plan(void **state)
+{
+    (void)state;
+    assert_true(hash_of("10\n0\n20\n", false) == hash_of("# a day\n10\n0\n 20 # busy\n", false));
+    assert_true(hash_of("10\n0\n20\n", false) != hash_of("10\n0\n21\n", false));
+    assert_true(hash_of("10\n0\n20\n", false) != hash_of("10\n20\n0\n", false));
+    assert_true(hash_of("10\n0\n20\n", false) != hash_of("10\n0\n20\n20\n", false));
+    assert_true(hash_of("0\n0.5\n", true) == hash_of("0\n0.50\n", true));
+    assert_true(hash_of("0\n0.5\n", true) != hash_of("0\n0.51\n", true));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +231,7 @@ int main(void)
         cmocka_unit_test(poisson_is_a_function_of_the_index),
         cmocka_unit_test(recordings_are_read),
         cmocka_unit_test(bad_plans_are_refused),
+        cmocka_unit_test(a_changed_recording_is_another_plan),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

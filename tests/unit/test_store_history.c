@@ -407,6 +407,9 @@ static void pins_decide_what_may_be_compared(void **state)
         "{\"run\":{\"id\":\"c\",\"rigour\":\"full\"},\"convergence\":{\"signal\":\"g\",\"band\":0.06,\"hold_s\":5,\"base_bin_s\":"
         "0.1},"
         "\"loads\":[{\"name\":\"m\",\"rate_per_s\":200}],\"signals\":[{\"signal\":\"g\",\"deciding\":true}]}",
+        "{\"run\":{\"id\":\"d\",\"rigour\":\"full\"},\"convergence\":{\"signal\":\"g\",\"band\":0.05,\"hold_s\":5,\"base_bin_s\":"
+        "0.1},"
+        "\"loads\":[{\"name\":\"m\",\"rate_per_s\":200,\"plan_hash\":\"00ff\"}],\"signals\":[{\"signal\":\"g\",\"deciding\":true}]}",
     };
     struct store_run rows[ARRAY_SIZE(documents)];
     cJSON *parsed[ARRAY_SIZE(documents)];
@@ -419,6 +422,7 @@ static void pins_decide_what_may_be_compared(void **state)
     }
     assert_string_equal(rows[0].pins_hash, rows[1].pins_hash);
     assert_string_not_equal(rows[0].pins_hash, rows[2].pins_hash);
+    assert_string_not_equal(rows[0].pins_hash, rows[3].pins_hash); /* another mix, or another recording */
     assert_string_equal(rows[0].verdict, "converged");
     assert_string_equal(rows[0].directory, "/d");
     assert_int_equal(rows[0].status, 1);
