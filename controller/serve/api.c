@@ -1,6 +1,7 @@
 /* What handlers ask and answer with (api.h). */
 #include "controller/serve/call.h"
 #include "controller/serve/dispatch.h"
+#include "controller/serve/hub.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ void call_free(struct api_call *call)
     for (size_t i = 0; i < CALL_CURSOR_PARTS_MAX; i++)
         free(call->cursor[i]);
     free(call->answer.bytes);
+    watcher_close(call->answer.watcher);
     free(call);
 }
 
@@ -195,6 +197,15 @@ int call_reply_constant(struct api_call *call, const char *type, const char *byt
     call->answer.type = type;
     call->answer.constant = bytes;
     call->answer.length = length;
+    return 0;
+}
+
+int call_reply_stream(struct api_call *call, struct watcher *watcher)
+{
+    forget_answer(&call->answer);
+    call->answer.status = 200;
+    call->answer.type = "text/event-stream";
+    call->answer.watcher = watcher;
     return 0;
 }
 

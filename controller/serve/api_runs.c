@@ -214,7 +214,7 @@ int runs_show(struct api_call *call)
 
 /* ---- its documents ---- */
 
-/* Finds the run and its result; 0, or negative and the call is answered. */
+/* Finds the run and its result, which is there a moment before its row says so. 0, or negative and the call is answered. */
 static int find_result(struct api_call *call, char **ret_directory, cJSON **ret_result)
 {
     struct store_run run;
@@ -222,17 +222,15 @@ static int find_result(struct api_call *call, char **ret_directory, cJSON **ret_
 
     if (result < 0)
         return result;
-    if (is_live(&run)) {
-        api_fail(call, 409, "the run has not ended yet");
-        result = -EBUSY;
-    } else if (!run.directory || store_read_result(run.directory, ret_result, api_errs(call)) < 0) {
-        api_fail(call, 404, "the run left no result: it was %s", run.verdict ? run.verdict : "cut off");
-        result = -ENOENT;
-    } else {
+    *ret_result = read_result(&run);
+    if (*ret_result)
         *ret_directory = strdup(run.directory);
-    }
+    else if (is_live(&run))
+        api_fail(call, 409, "the run has not ended yet");
+    else
+        api_fail(call, 404, "the run left no result: it was %s", run.verdict ? run.verdict : "cut off");
     store_run_done(&run);
-    return result;
+    return *ret_result ? 0 : -ENOENT;
 }
 
 static int render(struct api_call *call, const char *format, const char *type)

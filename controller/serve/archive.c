@@ -40,6 +40,22 @@ void archive_close(struct archive *archive)
     free(archive);
 }
 
+bool archive_is_over(struct archive *archive, const char *id)
+{
+    struct errs *errs = calloc(1, sizeof(*errs));
+    struct store_run run;
+    bool lives = false;
+
+    pthread_mutex_lock(&archive->mutex);
+    if (errs && store_history_find(archive->history, id, &run, errs) == 0) {
+        lives = run.verdict && !strcmp(run.verdict, "running");
+        store_run_done(&run);
+    }
+    pthread_mutex_unlock(&archive->mutex);
+    free(errs);
+    return !lives;
+}
+
 struct store_history *api_history_lock(struct api_call *call)
 {
     struct archive *archive = call->server->archive;

@@ -11,6 +11,9 @@ struct archive;
 int archive_open(struct archive **ret_archive, struct errs *errs); /* 0, or negative with an error added */
 void archive_close(struct archive *archive);                      /* accepts NULL */
 
+/* Has this run ended, or lost its processes? Also when the history does not know it or cannot be read. */
+bool archive_is_over(struct archive *archive, const char *run);
+
 /* The history, this caller's alone until api_history_unlock(). */
 struct store_history *api_history_lock(struct api_call *call);
 void api_history_unlock(struct api_call *call);

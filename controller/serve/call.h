@@ -11,6 +11,7 @@
 enum { CALL_BODY_MAX = 1 << 20, CALL_HEADERS_MAX = 6, CALL_NAME_MAX = 64, CALL_ETAG_MAX = 80, CALL_CURSOR_PARTS_MAX = 4 };
 
 struct api_server;
+struct watcher;
 
 /* Headers that matter; NULL when absent. They are borrowed from the connection, which lives longer than its call. */
 struct call_headers {
@@ -29,6 +30,7 @@ struct call_answer {
     char *bytes;         /* owned, unless `constant` */
     const char *constant;
     size_t length;
+    struct watcher *watcher; /* a stream instead of bytes; owned until http.c has taken it */
     char etag[CALL_ETAG_MAX]; /* with its quotes; "" for none */
     struct call_header header[CALL_HEADERS_MAX];
     size_t header_count;
@@ -58,6 +60,9 @@ struct api_call *call_new(struct api_server *server, const char *target); /* NUL
 void call_free(struct api_call *call);                                    /* accepts NULL */
 
 bool call_is_unsafe(const struct api_call *call); /* not GET, HEAD, OPTIONS */
+
+/* Answers with a stream of events; takes `watcher`. */
+int call_reply_stream(struct api_call *call, struct watcher *watcher);
 
 /* Answers with constant bytes that outlive the server. */
 int call_reply_constant(struct api_call *call, const char *type, const char *bytes, size_t length);

@@ -5,11 +5,13 @@
 #include "controller/serve/call.h"
 
 struct archive;
+struct hub;
 
 /* What all calls share. */
 struct api_server {
     struct service *service;
     struct archive *archive;
+    struct hub *hub;
     cJSON *components; /* schemas.json */
     uint16_t port;
     bool loopback; /* nobody else can reach it */

@@ -10,6 +10,7 @@
 
 #include "controller/serve/archive.h"
 #include "controller/serve/dispatch.h"
+#include "controller/serve/hub.h"
 #include "controller/serve/listen.h"
 #include "controller/serve/page.h"
 #include "controller/serve/workers.h"
@@ -21,7 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKERS = 4, CONNECTIONS_MAX = 1024, CONNECTIONS_PER_ADDRESS_MAX = 512, IDLE_S = 60, CONNECTION_BYTES = 32 << 10 };
+enum { WORKERS = 4, CONNECTIONS_MAX = 1024, CONNECTIONS_PER_ADDRESS_MAX = 512, IDLE_S = 60, CONNECTION_BYTES = 32 << 10, STREAM_BLOCK_BYTES = 16 << 10 };
 
 struct http_server {
     struct api_server api;
@@ -89,12 +90,80 @@ static void add_headers(struct MHD_Response *response, const struct call_answer 
     MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
 }
 
+/* ---- streams ---- */
+
+struct stream {
+    struct watcher *watcher;
+    struct MHD_Connection *connection;
+};
+
+static ssize_t read_stream(void *context, uint64_t position, char *room, size_t size)
+{
+    struct stream *stream = context;
+    long used = watcher_read(stream->watcher, stream->connection, room, size);
+
+    (void)position;
+    return used < 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)used;
+}
+
+static void end_stream(void *context)
+{
+    struct stream *stream = context;
+
+    watcher_close(stream->watcher);
+    free(stream);
+}
+
+static struct MHD_Response *stream_response(struct MHD_Connection *connection, struct call_answer *answer)
+{
+    struct stream *stream = malloc(sizeof(*stream));
+    struct MHD_Response *response = NULL;
+
+    if (!stream)
+        return NULL;
+    *stream = (struct stream){ answer->watcher, connection };
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, end_stream);
+    if (response)
+        answer->watcher = NULL;
+    else
+        free(stream);
+    return response;
+}
+
+static void sleep_connection(void *connection)
+{
+    MHD_suspend_connection(connection);
+}
+
+static void wake_connection(void *connection)
+{
+    MHD_resume_connection(connection);
+}
+
+static bool run_is_over(void *context, const char *run)
+{
+    struct http_server *server = context;
+
+    return archive_is_over(server->api.archive, run);
+}
+
+static void on_change(void *context, const char *kind, const cJSON *data)
+{
+    struct http_server *server = context;
+
+    hub_post(server->api.hub, kind, data);
+}
+
+/* ---- answers ---- */
+
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct call_answer *answer)
 {
     struct MHD_Response *response;
     enum MHD_Result result;
 
-    if (answer->bytes) {
+    if (answer->watcher) {
+        response = stream_response(connection, answer);
+    } else if (answer->bytes) {
         response = MHD_create_response_from_buffer(answer->length, answer->bytes, MHD_RESPMEM_MUST_FREE);
         if (response)
             answer->bytes = NULL;
@@ -272,6 +341,10 @@ static int open_server(struct http_server *server, const struct http_options *op
     result = archive_open(&server->api.archive, errs);
     if (result < 0)
         return result;
+    result = hub_start(&(struct hub_options){ sleep_connection, wake_connection, run_is_over, server }, &server->api.hub);
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, NULL, "the live streams cannot be started: %s", strerror(-result));
+    service_observe(server->api.service, on_change, server);
     result = workers_start(WORKERS, perform, &server->workers);
     if (result < 0)
         return errs_add(errs, ERR_WORLD, NULL, "threads cannot be started: %s", strerror(-result));
@@ -307,10 +380,14 @@ void http_stop(struct http_server *server)
         return;
     if (server->daemon)
         MHD_quiesce_daemon(server->daemon);
+    if (server->api.hub)
+        service_observe(server->api.service, NULL, NULL);
+    hub_stop(server->api.hub);
     workers_stop(server->workers); /* resumes what it held: MHD may not be stopped with suspended connections */
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     workers_free(server->workers);
+    hub_free(server->api.hub);
     if (server->listening.fd >= 0)
         close(server->listening.fd);
     archive_close(server->api.archive);
