@@ -41,7 +41,8 @@ include $(wildcard scenarios/module.mk injector/module.mk shims/module.mk contro
 
 # ---- libraries of the system: each missing one is named with its package ----------------------------------------------
 packages := libcurl:libcurl4-openssl-dev libcjson:libcjson-dev liburing:liburing-dev sqlite3:libsqlite3-dev yaml-0.1:libyaml-dev \
-            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev libpq:libpq-dev
+            libnftables:libnftables-dev libpcre2-8:libpcre2-dev openssl:libssl-dev libdw:libdw-dev libpq:libpq-dev \
+            libmicrohttpd:libmicrohttpd-dev
 test_packages := cmocka:libcmocka-dev
 build_goals := $(filter-out deps demo clean help deps-list format install-deps test distclean,$(or $(MAKECMDGOALS),all))
 ifneq ($(build_goals),)

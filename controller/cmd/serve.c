@@ -1,55 +1,80 @@
-/* perturb serve: the service that supervises runs and keeps schedules. */
+/* perturb serve: the service with its API and its page. */
 #include "controller/cmd/cmd.h"
+#include "controller/serve/http.h"
 #include "controller/serve/service.h"
-
-#include "scenarios/base/cleanup.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
 
-static int parse_options(int argc, char **argv, struct service_options *ret_options, struct errs *errs)
+#define LISTEN_DEFAULT "127.0.0.1:8470"
+
+struct serve_options {
+    struct service_options service;
+    struct http_options http;
+};
+
+static void set(int option, const char *value, struct serve_options *options)
 {
-    static const struct option all[] = {
-        { "listen", required_argument, NULL, 'l' },
-        { "data", required_argument, NULL, 'd' },
-        { "playbooks", required_argument, NULL, 'p' },
-        { NULL, 0, NULL, 0 },
-    };
+    switch (option) {
+    case 'l':
+        options->http.listen = value;
+        return;
+    case 'd':
+        options->service.data = value;
+        return;
+    case 'p':
+        options->service.playbooks = value;
+        return;
+    case 'c':
+        options->http.tls_certificate = value;
+        return;
+    default:
+        options->http.tls_key = value;
+    }
+}
+
+static int parse(int argc, char **argv, struct serve_options *ret_options, struct errs *errs)
+{
+    static const struct option all[] = { { "listen", required_argument, NULL, 'l' },   { "data", required_argument, NULL, 'd' },
+                                         { "playbooks", required_argument, NULL, 'p' }, { "tls-cert", required_argument, NULL, 'c' },
+                                         { "tls-key", required_argument, NULL, 'k' },  { NULL, 0, NULL, 0 } };
     int option;
 
+    *ret_options = (struct serve_options){ .http.listen = LISTEN_DEFAULT };
     optind = 1;
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", all, NULL)) != -1) {
-        if (option == 'l')
-            ret_options->listen = optarg;
-        else if (option == 'd')
-            ret_options->data = optarg;
-        else if (option == 'p')
-            ret_options->playbooks = optarg;
-        else
+        if (option == ':' || option == '?')
             errs_add(errs, ERR_USAGE, argv[optind - 1], option == ':' ? "needs a value" : "no such option; `perturb serve --help` lists them");
+        else
+            set(option, optarg, ret_options);
     }
-    for (int i = optind; i < argc; i++)
-        errs_add(errs, ERR_USAGE, argv[i], "nothing is expected here");
+    if (optind < argc)
+        errs_add(errs, ERR_USAGE, argv[optind], "is no argument of `perturb serve`");
+    if (!ret_options->http.tls_certificate != !ret_options->http.tls_key)
+        errs_add(errs, ERR_USAGE, "serve", "--tls-cert and --tls-key go together");
+    ret_options->service.listen = ret_options->http.listen;
     return errs->count ? -EINVAL : 0;
 }
 
 static int serve_main(int argc, char **argv)
 {
     static struct errs errs;
-    struct service_options options = { .listen = "127.0.0.1:8470" };
+    struct serve_options options;
     struct service *service = NULL;
-    enum service_end end;
+    struct http_server *server = NULL;
+    enum service_end end = SERVICE_STOPPED;
 
-    if (parse_options(argc, argv, &options, &errs) < 0 || service_open(&options, &service, &errs) < 0)
+    if (parse(argc, argv, &options, &errs) < 0 || service_open(&options.service, &service, &errs) < 0)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
-    if (service_block_signals(service, &errs) < 0) {
-        service_close(service);
-        return command_fail(&errs);
+    if (service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0) {
+        printf("perturb serves at %s\n", http_address(server));
+        fflush(stdout);
+        end = service_loop(service);
     }
-    end = service_loop(service);
+    http_stop(server);
     if (end == SERVICE_RESTARTS) /* argv[-1] is the program: main() dispatched with argv + 1 */
         errs_add(&errs, ERR_WORLD, NULL, "the service cannot start itself again: %s", strerror(-service_restart(service, argv - 1)));
     service_close(service);
@@ -58,12 +83,14 @@ static int serve_main(int argc, char **argv)
 
 const struct command command_serve = {
     .name = "serve",
-    .synopsis = "[--listen ADDRESS:PORT] [--data DIR] [--playbooks DIR]",
-    .summary = "supervise runs and keep schedules, as a service",
-    .help = "  --listen ADDRESS:PORT   of its API and page; default 127.0.0.1:8470\n"
-            "  --data DIR              history, schedules, runs, serve.yaml; default the state directory\n"
-            "  --playbooks DIR         which playbooks it may run; default DIR/playbooks\n\n"
+    .synopsis = "[--listen ADDR] [--data DIR] [--playbooks DIR] [--tls-cert FILE --tls-key FILE]",
+    .summary = "the service: schedules, the API at /api/v1, a page to watch",
+    .help = "  --listen ADDR      where it answers (default " LISTEN_DEFAULT "): ADDRESS:PORT, [::1]:PORT or unix:PATH\n"
+            "  --data DIR         what it remembers (default: the state directory)\n"
+            "  --playbooks DIR    the stored playbooks (default: DATA/playbooks)\n"
+            "  --tls-cert, --tls-key FILE   serve HTTPS with these PEM files\n\n"
             "SIGTERM aborts every run, with undo, and ends. SIGHUP starts the program anew, runs go on.\n"
-            "Killed, it leaves runs to themselves; started again, it adopts them.\n",
+            "Killed, it leaves runs to themselves; started again, it adopts them.\n"
+            "Example: perturb serve --playbooks ./playbooks\n",
     .run = serve_main,
 };

@@ -425,6 +425,67 @@ int store_history_batch(struct store_history *history, const char *batch, struct
                        -1, ret_runs, ret_count, errs);
 }
 
+/* A run that was cut off is still "running" in its row, so the live ones are told apart only after reading (take_row). */
+static void filter_sql(const struct store_filter *filter, struct buf *sql)
+{
+    const struct {
+        const char *value, *condition;
+    } conditions[] = {
+        { filter->series ? filter->series : filter->playbook, filter->series ? "(series = ?1 OR playbook = ?2)" : "playbook = ?2" },
+        { filter->verdict, "verdict = ?3" },
+        { filter->service, "service = ?4" },
+        { filter->batch, "batch = ?5" },
+        { filter->since, "started >= ?6" },
+        { filter->before_started, "(started < ?7 OR (started = ?7 AND id < ?8))" },
+        { filter->live == STORE_LIVE ? "" : NULL, "verdict = 'running'" },
+    };
+
+    buf_puts(sql, "SELECT " COLUMNS ", runner FROM run WHERE 1");
+    for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
+        if (conditions[i].value)
+            buf_printf(sql, " AND %s", conditions[i].condition);
+    buf_puts(sql, " ORDER BY started DESC, id DESC LIMIT ?9");
+}
+
+/* Leaves out rows whose process says otherwise than was asked. */
+static size_t keep_live(struct store_run *runs, size_t count, bool live)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if ((runs[i].verdict && !strcmp(runs[i].verdict, "running")) == live)
+            runs[kept++] = runs[i];
+        else
+            store_run_done(&runs[i]);
+    }
+    return kept;
+}
+
+int store_history_page(struct store_history *history, const struct store_filter *filter, size_t limit, struct store_run **ret_runs,
+                       size_t *ret_count, struct errs *errs)
+{
+    const char *const values[] = { filter->series, filter->playbook, filter->verdict, filter->service, filter->batch, filter->since,
+                                   filter->before_started, filter->before_id };
+    sqlite3_stmt *statement;
+    struct buf sql;
+    int result;
+
+    buf_init(&sql, 4096);
+    filter_sql(filter, &sql);
+    result = sqlite3_prepare_v2(history->db, sql.data, -1, &statement, NULL);
+    buf_done(&sql);
+    if (result != SQLITE_OK)
+        return store_fail(history, "be read", errs);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        sqlite3_bind_text(statement, (int)i + 1, values[i], -1, SQLITE_TRANSIENT);
+    sqlite3_bind_int64(statement, 9, (int64_t)limit);
+    result = collect_rows(history, statement, ret_runs, ret_count, errs);
+    sqlite3_finalize(statement);
+    if (result == 0 && filter->live != STORE_ANY)
+        *ret_count = keep_live(*ret_runs, *ret_count, filter->live == STORE_LIVE);
+    return result;
+}
+
 struct store_run *store_runs_free(struct store_run *runs, size_t count)
 {
     for (size_t i = 0; runs && i < count; i++)

@@ -88,6 +88,19 @@ int store_history_list(struct store_history *history, size_t limit, struct store
                        struct errs *errs);
 struct store_run *store_runs_free(struct store_run *runs, size_t count); /* accepts NULL, returns NULL */
 
+/* Which runs a page of the history shows: members that are NULL choose nothing. */
+struct store_filter {
+    const char *playbook, *series; /* either of them, as the run has it */
+    const char *verdict, *service, *batch;
+    const char *since;                       /* started at or after: RFC 3339, UTC */
+    const char *before_started, *before_id;  /* both or none: what follows this run in the order of the list */
+    enum { STORE_ANY, STORE_LIVE, STORE_ENDED } live;
+};
+
+/* The newest `limit` runs of those, newest first, in an order that runs added later do not change. Free as above. */
+int store_history_page(struct store_history *history, const struct store_filter *filter, size_t limit, struct store_run **ret_runs,
+                       size_t *ret_count, struct errs *errs);
+
 /* All runs of one playbook (`series`), or of one batch, newest first; free as above. */
 int store_history_series(struct store_history *history, const char *series, struct store_run **ret_runs, size_t *ret_count,
                          struct errs *errs);

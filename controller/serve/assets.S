@@ -1,0 +1,19 @@
+/* Takes the page and the schemas into the program as they are on disk. */
+#define ASSET(name, file)          \
+    .global name;                  \
+    .hidden name;                  \
+    .global name##_end;            \
+    .hidden name##_end;            \
+    .balign 16;                    \
+name:                              \
+    .incbin file;                  \
+name##_end:                        \
+    .byte 0
+
+    .section .rodata
+ASSET(serve_schemas, "controller/serve/schemas.json")
+ASSET(serve_index_html, "controller/serve/page/index.html")
+ASSET(serve_page_css, "controller/serve/page/page.css")
+ASSET(serve_page_js, "controller/serve/page/page.js")
+
+    .section .note.GNU-stack, "", @progbits
