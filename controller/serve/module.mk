@@ -3,3 +3,4 @@ srcs-controller += controller/serve/db.c controller/serve/claims.c controller/se
 srcs-controller += controller/serve/supervisor.c controller/serve/queue.c controller/serve/service.c controller/serve/lever.c controller/serve/loop.c
 srcs-controller += controller/serve/status.c
 srcs-controller += controller/serve/feed.c
+srcs-controller += $(wildcard controller/serve/*.c)
