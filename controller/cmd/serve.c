@@ -75,8 +75,8 @@ static int serve_main(int argc, char **argv)
         end = service_loop(service);
     }
     http_stop(server);
-    if (end == SERVICE_RESTARTS) /* argv[-1] is the program: main() dispatched with argv + 1 */
-        errs_add(&errs, ERR_WORLD, NULL, "the service cannot start itself again: %s", strerror(-service_restart(service, argv - 1)));
+    if (end == SERVICE_RESTARTS)
+        errs_add(&errs, ERR_WORLD, NULL, "the service cannot start itself again: %s", strerror(-service_restart(service, argv)));
     service_close(service);
     return command_fail(&errs);
 }

@@ -125,10 +125,15 @@ int claims_of(const struct playbook *playbook, struct claims *ret_claims)
         claims_done(&claims);
         return result;
     }
-    if (claims.count)
-        qsort(claims.items, claims.count, sizeof(*claims.items), by_text);
+    claims_sort(&claims);
     *ret_claims = claims;
     return 0;
+}
+
+void claims_sort(struct claims *claims)
+{
+    if (claims->count)
+        qsort(claims->items, claims->count, sizeof(*claims->items), by_text);
 }
 
 void claims_done(struct claims *claims)

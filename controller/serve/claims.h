@@ -20,6 +20,7 @@ struct claims {
 };
 
 int claims_of(const struct playbook *playbook, struct claims *ret_claims); /* 0 or -ENOMEM */
+void claims_sort(struct claims *claims); /* after items were added by hand */
 void claims_done(struct claims *claims);                                   /* accepts a zeroed one */
 
 /* What both have: a claim, borrowed from `a`, or "the whole machine". NULL: nothing. */

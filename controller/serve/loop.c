@@ -1,5 +1,5 @@
 /* The loop: one thread that waits for signals, the clock, the lever, the ends of runs, and for being woken. */
-#include "controller/serve/service_priv.h"
+#include "controller/serve/timetable_priv.h"
 
 #include "scenarios/base/clock.h"
 
@@ -119,14 +119,18 @@ static bool go_on_stopping(struct service *service, uint64_t *stop_ns, bool *fen
 
 static int64_t work(struct service *service)
 {
-    int64_t now_s = service_now_s();
+    int64_t now_s = service_now_s(), schedules_s = 0, suites_s = 0;
 
     if (service->retry_s && now_s >= service->retry_s)
         service->retry_s = 0;
     supervisor_reap(service);
     lever_look(service);
+    if (!service->stopping) {
+        schedules_s = scheduler_tick(service, now_s);
+        suites_s = suites_tick(service, now_s);
+    }
     supervisor_dequeue(service);
-    return 0;
+    return !schedules_s || (suites_s && suites_s < schedules_s) ? suites_s : schedules_s;
 }
 
 enum service_end service_loop(struct service *service)

@@ -10,3 +10,4 @@ srcs-controller += controller/serve/api_playbooks.c controller/serve/api_runs.c 
 srcs-controller += controller/serve/hub.c controller/serve/api_events.c
 
 $(BUILD)/controller/serve/assets.o: $(wildcard controller/serve/page/*) controller/serve/schemas.json
+srcs-controller += $(wildcard controller/serve/*.c)

@@ -61,9 +61,14 @@ int order_insert(struct service *service, const struct run_order *order, const c
 int order_mark_running(struct service *service, const char *id, const struct process_id *process, struct errs *errs)
 {
     char text[PROCESS_TEXT_MAX];
+    int result = db_begin(&service->db, errs);
 
-    return db_run(&service->db, errs, "UPDATE run_order SET state = 'running', process = ?2, started_s = ?3 WHERE id = ?1", "tti", id,
-                  process_print(process, text, sizeof(text)), service_now_s());
+    if (result == 0)
+        result = db_run(&service->db, errs, "UPDATE run_order SET state = 'running', process = ?2, started_s = ?3 WHERE id = ?1", "tti", id,
+                        process_print(process, text, sizeof(text)), service_now_s());
+    if (result == 0)
+        result = db_run(&service->db, errs, "UPDATE occurrence SET state = 'started', reason = NULL WHERE run = ?1", "t", id);
+    return db_end(&service->db, result, errs);
 }
 
 int order_mark_ended(struct service *service, const char *id, int status, const char *outcome, const char *reason, struct errs *errs)

@@ -80,12 +80,13 @@ static uint16_t stand_in_port(void *context, const char *name)
 }
 
 /* Reads and checks it as the run will; what it claims. */
-static int examine(struct service *service, const struct run_order *order, struct claims *ret_claims, struct errs *errs)
+int queue_examine(struct service *service, const struct run_order *order, struct claims *ret_claims, struct errs *errs)
 {
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     struct overrides overrides = { .count = 0 };
     uint16_t port = UINT16_MAX;
     struct playbook_options options = { overrides.list, 0, stand_in_port, &port };
+    const struct protect protect = { &service->settings, service->listen, service->data, service->registry.path };
     char file[SERVICE_PATH_MAX * 2];
     int result = service_playbook_file(service, order->playbook, file, sizeof(file), errs);
 
@@ -96,8 +97,16 @@ static int examine(struct service *service, const struct run_order *order, struc
     options.override_count = overrides.count;
     if (result == 0)
         result = playbook_read(playbook, file, &options, errs);
+    if (result == 0)
+        result = protect_judge(&protect, order->playbook, playbook, errs);
     if (result == 0 && claims_of(playbook, ret_claims) < 0)
         result = errs_add(errs, ERR_INTERNAL, order->playbook, "out of memory");
+    if (result == 0 && ret_claims->faults > service->settings.max_faults) {
+        errs_add(errs, ERR_INPUT, order->playbook, "it has %lld faults at a time, serve.yaml (max_faults) allows %lld", (long long)ret_claims->faults,
+                 (long long)service->settings.max_faults);
+        claims_done(ret_claims);
+        result = -EPERM;
+    }
     playbook_done(playbook);
     free(playbook);
     overrides_done(&overrides);
@@ -126,13 +135,21 @@ static int check_room(struct service *service, const struct claims *claims, stru
 {
     const char *what = NULL;
     const struct service_child *other = supervisor_overlap(service, claims, &what);
+    int64_t faults = 0;
 
     if (other) {
         errs_add(errs, ERR_WORLD, other->id, "this run is live and has %s as well", what);
         return -EBUSY;
     }
-    if (service->child_count + 1 >= SERVICE_CHILDREN_MAX) {
-        errs_add(errs, ERR_WORLD, NULL, "%zu runs are live: no more at a time", supervisor_live(service));
+    if ((int64_t)supervisor_live(service) >= service->settings.max_runs) {
+        errs_add(errs, ERR_WORLD, NULL, "%zu runs are live: serve.yaml (max_runs) allows no more at a time", supervisor_live(service));
+        return -EBUSY;
+    }
+    for (size_t i = 0; i < service->child_count; i++)
+        faults += service->children[i].gone ? 0 : service->children[i].claims.faults;
+    if (faults + claims->faults > service->settings.max_faults) {
+        errs_add(errs, ERR_WORLD, NULL, "%lld faults may act and it has %lld: serve.yaml (max_faults) allows %lld at a time", (long long)faults,
+                 (long long)claims->faults, (long long)service->settings.max_faults);
         return -EBUSY;
     }
     return 0;
@@ -167,6 +184,17 @@ static int insert_with_new_id(struct service *service, const struct run_order *o
     return result == -EEXIST ? errs_add(errs, ERR_INTERNAL, id, "no free name for a run") : result;
 }
 
+int queue_add(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], struct errs *errs)
+{
+    struct claims claims = { 0 };
+    int result = queue_examine(service, order, &claims, errs);
+
+    if (result == 0)
+        result = insert_with_new_id(service, order, &claims, ret_id, errs);
+    claims_done(&claims);
+    return result;
+}
+
 static int start_locked(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], enum run_state *ret_state, struct errs *errs)
 {
     struct claims claims = { 0 };
@@ -179,7 +207,7 @@ static int start_locked(struct service *service, const struct run_order *order, 
         result = -EPERM;
     }
     if (result == 0)
-        result = examine(service, order, &claims, errs);
+        result = queue_examine(service, order, &claims, errs);
     if (result < 0)
         return result;
     waits = is_behind_another(service, &claims, errs) || check_room(service, &claims, &room) < 0;
@@ -240,6 +268,7 @@ struct waiting {
     char id[RUN_ID_MAX];
     struct claims claims;
     int64_t deadline_s;
+    bool scheduled;
 };
 
 static size_t read_queue(struct service *service, struct waiting *queue, size_t max, struct errs *errs)
@@ -247,11 +276,12 @@ static size_t read_queue(struct service *service, struct waiting *queue, size_t 
     sqlite3_stmt *row;
     size_t count = 0;
 
-    if (db_query(&service->db, errs, &row, "SELECT id, claims, coalesce(deadline_s, 0) FROM run_order WHERE state = 'queued' ORDER BY queued_s, rowid", "") < 0)
+    if (db_query(&service->db, errs, &row, "SELECT id, claims, coalesce(deadline_s, 0), schedule IS NOT NULL FROM run_order WHERE state = 'queued' ORDER BY queued_s, rowid", "") < 0)
         return 0;
     while (count < max && db_step(&service->db, row, errs) > 0) {
         snprintf(queue[count].id, sizeof(queue[count].id), "%s", db_text(row, 0));
         queue[count].deadline_s = sqlite3_column_int64(row, 2);
+        queue[count].scheduled = sqlite3_column_int(row, 3);
         count += claims_parse(db_text(row, 1), &queue[count].claims) == 0;
     }
     sqlite3_finalize(row);
@@ -266,8 +296,10 @@ static bool meets_earlier(const struct waiting *queue, const bool *waits, size_t
     return false;
 }
 
+/* What was due and never ran was skipped. */
 static void cancel(struct service *service, const char *id, const char *reason, struct errs *errs)
 {
+    (void)db_run(&service->db, errs, "UPDATE occurrence SET state = 'skipped', reason = ?2 WHERE run = ?1", "tt", id, reason);
     if (order_mark_ended(service, id, -1, "cancelled", reason, errs) == 0)
         service_tell(service, "run", order_describe(service, id, errs));
 }
@@ -275,9 +307,15 @@ static void cancel(struct service *service, const char *id, const char *reason, 
 /* True when it goes on waiting. */
 static bool try_start(struct service *service, const struct waiting *item, struct errs *errs)
 {
+    char freeze[ERR_WHERE_MAX], reason[SERVICE_REASON_MAX];
     struct errs room = { 0 };
     int result;
 
+    if (item->scheduled && scheduler_is_frozen(service, freeze, sizeof(freeze))) {
+        snprintf(reason, sizeof(reason), "the freeze '%.80s' began while it waited", freeze);
+        cancel(service, item->id, reason, errs);
+        return false;
+    }
     if (item->deadline_s && service_now_s() > item->deadline_s) {
         cancel(service, item->id, "it waited in the queue past its deadline", errs);
         return false;
@@ -311,17 +349,12 @@ void supervisor_dequeue(struct service *service)
     free(queue);
 }
 
-int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, struct errs *errs)
+int queue_abort(struct service *service, const char *id, const char *words, struct errs *errs)
 {
-    struct service_child *child;
-    char words[SERVICE_REASON_MAX];
-    cJSON *row;
+    struct service_child *child = supervisor_find(service, id);
+    cJSON *row = order_describe(service, id, errs);
     int result = 0;
 
-    snprintf(words, sizeof(words), "aborted by %s%s%s", by, reason && reason[0] ? ": " : "", reason ? reason : "");
-    service_lock(service);
-    child = supervisor_find(service, id);
-    row = order_describe(service, id, errs);
     if (!row) {
         result = errs->count ? -EIO : -ENOENT;
     } else if (!strcmp(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, "state")), "queued")) {
@@ -336,6 +369,17 @@ int service_abort_run(struct service *service, const char *id, const char *by, c
         result = result == -ESRCH ? -EALREADY : result;
     }
     cJSON_Delete(row);
+    return result;
+}
+
+int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, struct errs *errs)
+{
+    char words[SERVICE_REASON_MAX];
+    int result;
+
+    snprintf(words, sizeof(words), "aborted by %s%s%s", by, reason && reason[0] ? ": " : "", reason ? reason : "");
+    service_lock(service);
+    result = queue_abort(service, id, words, errs);
     service_unlock(service);
     if (result == -ENOENT)
         errs_add(errs, ERR_USAGE, id, "this service started no such run");

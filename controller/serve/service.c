@@ -1,5 +1,5 @@
 /* The service: opening, the loop, closing. */
-#include "controller/serve/service_priv.h"
+#include "controller/serve/timetable_priv.h"
 
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
@@ -208,7 +208,7 @@ static int find_program(struct service *service, const char *given, struct errs 
 static int prepare(struct service *service, const struct service_options *options, struct errs *errs)
 {
     const char *zone = getenv("TZ");
-    char path[SERVICE_PATH_MAX + 64];
+    char path[SERVICE_PATH_MAX + 64], settings[SERVICE_PATH_MAX + 64];
     int result = place_directories(service, options, errs);
 
     if (result == 0)
@@ -222,13 +222,20 @@ static int prepare(struct service *service, const struct service_options *option
     setenv("PERTURB_STATE", service->data, 1);
     snprintf(service->listen, sizeof(service->listen), "%s", options->listen ? options->listen : "");
     snprintf(path, sizeof(path), "%s/service.db", service->data);
+    snprintf(settings, sizeof(settings), "%s/serve.yaml", service->data);
     result = open_registry(service, errs);
+    if (result == 0)
+        result = settings_read(&service->settings, settings, errs);
     if (result == 0)
         result = service_db_open(path, &service->db, errs);
     if (result == 0)
         result = open_descriptors(service, errs);
     if (result == 0)
         result = lever_restore(service, errs);
+    if (result == 0)
+        result = scheduler_pause_restore(service, errs);
+    if (result == 0)
+        result = timetable_sync(service, errs);
     if (result == 0)
         result = supervisor_adopt(service, errs);
     return result;
@@ -262,7 +269,10 @@ void service_close(struct service *service)
             close(service->children[i].pid_fd);
         claims_done(&service->children[i].claims);
     }
+    for (size_t i = 0; i < service->zone_count; i++)
+        free(service->zones[i]);
     service_db_close(&service->db);
+    settings_done(&service->settings);
     registry_close(&service->registry);
     for (size_t i = 0; i < 5; i++) {
         int fd = (int[]){ service->signal_fd, service->timer_fd, service->wake_fd, service->watch_fd, service->lock_fd }[i];
@@ -277,8 +287,14 @@ void service_close(struct service *service)
 
 int service_restart(struct service *service, char *const argv[])
 {
+    char *list[64] = { (char[]){ "perturb" } };
     char number[16];
 
+    for (size_t i = 0; argv[i]; i++) {
+        if (i + 2 == ARRAY_SIZE(list))
+            return -E2BIG;
+        list[i + 1] = argv[i];
+    }
     snprintf(number, sizeof(number), "%d", service->lock_fd);
     if (setenv(LOCK_VARIABLE, number, 1) < 0 || fcntl(service->lock_fd, F_SETFD, 0) < 0)
         return -errno;
@@ -287,6 +303,6 @@ int service_restart(struct service *service, char *const argv[])
     else
         unsetenv("TZ");
     service_db_close(&service->db);
-    execv(service->program, argv);
+    execv(service->program, list);
     return -errno;
 }

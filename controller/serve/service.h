@@ -44,7 +44,8 @@ int service_block_signals(struct service *service, struct errs *errs);
 /* Supervises until it is told to end. Tells systemd READY, WATCHDOG, STOPPING, RELOADING where NOTIFY_SOCKET is set (sd_notify(3)). */
 enum service_end service_loop(struct service *service);
 
-/* Becomes the same program again with `argv`; the lock on DATA goes with it. Returns only on failure: a negative errno. */
+/* Becomes the same program again with the command's `argv` ("serve", ...); the lock on DATA goes with it. Returns only on failure: a
+ * negative errno. */
 int service_restart(struct service *service, char *const argv[]);
 
 const char *service_data(const struct service *service);      /* borrowed */

@@ -3,7 +3,9 @@
 #define PERTURB_SERVE_SERVICE_PRIV_H
 
 #include "controller/serve/claims.h"
+#include "controller/serve/protect.h"
 #include "controller/serve/service.h"
+#include "controller/serve/zone.h"
 #include "shims/host/process.h"
 #include "shims/host/registry.h"
 
@@ -14,6 +16,7 @@ enum {
     SERVICE_PATH_MAX = 1024,
     SERVICE_REASON_MAX = 400,
     SERVICE_PROBLEMS_MAX = 8,
+    SERVICE_ZONES_MAX = 64,
     SERVICE_STOP_MS = 60000, /* for runs to release, undo, observe and report; then they are told again, which fences */
     SERVICE_FENCE_MS = 15000,
 };
@@ -36,6 +39,10 @@ struct service {
     char data[SERVICE_PATH_MAX], playbooks[SERVICE_PATH_MAX];
     char program[SERVICE_PATH_MAX]; /* this one */
     char listen[ERR_WHERE_MAX];
+    struct settings settings;
+    struct zone *zones[SERVICE_ZONES_MAX]; /* owned */
+    size_t zone_count;
+    bool scheduler_paused;
     char *user_zone; /* TZ of whoever started us; NULL: it was not set */
     int lock_fd, signal_fd, timer_fd, wake_fd, watch_fd;
     struct registry registry;
@@ -80,6 +87,19 @@ int order_mark_running(struct service *service, const char *id, const struct pro
 int order_mark_ended(struct service *service, const char *id, int status, const char *outcome, const char *reason, struct errs *errs);
 int order_set_reason(struct service *service, const char *id, const char *reason, struct errs *errs);
 cJSON *order_describe(struct service *service, const char *id, struct errs *errs);
+
+/* ---- queue.c ---- */
+
+/* Examines the playbook of an order and inserts it as queued: supervisor_dequeue() starts it. 0; negative with errors added. */
+int queue_add(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], struct errs *errs);
+int queue_examine(struct service *service, const struct run_order *order, struct claims *ret_claims, struct errs *errs);
+int queue_abort(struct service *service, const char *id, const char *words, struct errs *errs); /* as service_abort_run */
+
+/* ---- scheduler.c ---- */
+int64_t scheduler_tick(struct service *service, int64_t now_s); /* acts on what is due; when it wants to be asked again, 0: never */
+int scheduler_pause_restore(struct service *service, struct errs *errs);
+bool scheduler_is_frozen(struct service *service, char *name, size_t size); /* a freeze holds now, or what holds cannot be told */
+void scheduler_describe(struct service *service, cJSON *status);
 
 /* ---- supervisor.c ---- */
 int supervisor_adopt(struct service *service, struct errs *errs);

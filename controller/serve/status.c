@@ -27,6 +27,7 @@ cJSON *service_status(struct service *service)
     cJSON_AddStringToObject(status, "lever_since", service_instant(service->lever_since_s, since, sizeof(since)));
     put_ids(service, status, "runs_live", "running");
     put_ids(service, status, "runs_queued", "queued");
+    scheduler_describe(service, status);
     problems = cJSON_AddArrayToObject(status, "problems");
     for (size_t i = 0; i < service->problem_count; i++)
         cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
