@@ -240,7 +240,7 @@ static void put_identity(struct buf *out, const cJSON *result)
 
 void html_tables(struct buf *out, const cJSON *result)
 {
-    static const struct table *const before_quality[] = { &table_expect, &table_steady, &table_health, &table_faults, &table_knees, &table_ramp,
+    static const struct table *const before_quality[] = { &table_expect, &table_timers, &table_holds, &table_marks, &table_steady, &table_health, &table_faults, &table_knees, &table_ramp,
                                                           &table_costs,  &table_backlogs, &table_controls, &table_hops };
     static const struct table *const after_quality[] = { &table_guards, &table_captures, &table_undo,      &table_verify, &table_loads,
                                                          &table_probes, &table_proxies,  &table_datagrams, &table_targets };

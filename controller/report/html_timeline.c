@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANE_PX = 26, BADGES_PX = 24, LANES_MAX = 6, INSTANTS = 9 };
+enum { LANE_PX = 26, BADGES_PX = 24, LANES_MAX = 6, INSTANTS = 12 };
 
 static const struct instant {
     const char *key, *name, *help;
@@ -21,6 +21,9 @@ static const struct instant {
     { "armed", "armed", "every executor acknowledged it" },
     { "injected", "injected", "it first acted" },
     { "deviated", "deviated", "a signal left its band" },
+    { "detected", "detected", "somebody noticed" },
+    { "acknowledged", "acknowledged", "somebody took it on" },
+    { "mitigated", "mitigated", "somebody mitigated it" },
     { "released", "released", "the last fault ended" },
     { "first_return", "first return", "first time back in band" },
     { "converged", "converged", "back in band for good" },

@@ -128,7 +128,7 @@ static void put_texts(struct buf *out, const char *title, const cJSON *list)
 
 int report_markdown(const cJSON *result, struct buf *ret_text)
 {
-    static const struct table *const tables[] = { &table_expect, &table_steady,   &table_health, &table_faults, &table_knees, &table_ramp, &table_costs, &table_backlogs, &table_controls, &table_hops,  &table_guards, &table_captures,
+    static const struct table *const tables[] = { &table_expect, &table_timers, &table_holds, &table_marks, &table_steady,   &table_health, &table_faults, &table_knees, &table_ramp, &table_costs, &table_backlogs, &table_controls, &table_hops,  &table_guards, &table_captures,
                                                   &table_undo,   &table_verify,   &table_loads,  &table_probes, &table_proxies, &table_history };
     const cJSON *run = doc_get(result, "run");
 

@@ -50,6 +50,7 @@ struct table {
 };
 
 extern const struct table table_history; /* controller/report/table_more.c */
+extern const struct table table_timers, table_marks, table_holds; /* controller/report/table_more.c */
 extern const struct table table_locks;              /* of one target: its rows lie in targets[].locks */
 
 extern const struct table table_expect, table_steady, table_faults, table_loads, table_proxies, table_datagrams, table_targets, table_guards, table_probes,

@@ -38,6 +38,48 @@ const struct table table_locks = {
     },
 };
 
+const struct table table_timers = {
+    .title = "People",
+    .key = "timers",
+    .note = "Detection counts from the deviation, the rest from the detection. What nobody pressed took longer than to the end.",
+    .columns = {
+        { "time", "timer", CELL_TEXT },
+        { "outcome", "outcome", CELL_OUTCOME },
+        { "took", "value_s", CELL_SECONDS },
+        { "longer than", "at_least_s", CELL_SECONDS },
+        { "goal", "target_s", CELL_SECONDS },
+        { "since the injection", "from_injection_s", CELL_SECONDS },
+        { 0 },
+    },
+};
+
+const struct table table_marks = {
+    .title = "Marks",
+    .key = "marks",
+    .note = "At the instant the key was pressed.",
+    .columns = {
+        { "mark", "mark", CELL_TEXT },
+        { "at", "at_s", CELL_INSTANT },
+        { "by", "by", CELL_TEXT },
+        { "text", "text", CELL_TEXT },
+        { 0 },
+    },
+};
+
+const struct table table_holds = {
+    .title = "Holds",
+    .key = "holds",
+    .note = "Nothing further begins until somebody says go; what acts is released in its time.",
+    .columns = {
+        { "hold", "hold", CELL_TEXT },
+        { "outcome", "outcome", CELL_OUTCOME },
+        { "at", "at_s", CELL_INSTANT },
+        { "waited", "waited_s", CELL_SECONDS },
+        { "at most", "bound_s", CELL_SECONDS },
+        { 0 },
+    },
+};
+
 enum gauge table_gauge(const struct table *table, const struct column *column)
 {
     static const struct {

@@ -86,6 +86,30 @@ static void tell_locks(const cJSON *result, text_line *line, void *context)
     }
 }
 
+/* What people did, and how fast. */
+static void tell_timers(const cJSON *result, text_line *line, void *context)
+{
+    const cJSON *timer;
+    size_t row = 0;
+    struct buf text;
+
+    cJSON_ArrayForEach(timer, doc_list(result, "timers")) {
+        if (row == ROWS_MAX)
+            return;
+        buf_init(&text, LINE_BYTES_MAX);
+        buf_printf(&text, "%.60s: ", doc_text(timer, "timer"));
+        if (isfinite(doc_number(timer, "value_s")))
+            buf_puts(&text, fmt_seconds(doc_number(timer, "value_s")).text);
+        else if (isfinite(doc_number(timer, "at_least_s")))
+            buf_printf(&text, "nobody, longer than %s", fmt_seconds(doc_number(timer, "at_least_s")).text);
+        else
+            buf_puts(&text, "not known");
+        if (isfinite(doc_number(timer, "target_s")))
+            buf_printf(&text, ", goal %s: %.20s", fmt_seconds(doc_number(timer, "target_s")).text, doc_text(timer, "outcome"));
+        tell(line, context, "People", row++, &text);
+    }
+}
+
 /* Newest first: "410 ms, 390 ms, metastable". */
 static void tell_history(const cJSON *result, text_line *line, void *context)
 {
@@ -113,6 +137,7 @@ static void tell_history(const cJSON *result, text_line *line, void *context)
 
 void text_more(const cJSON *result, text_line *line, void *context)
 {
+    tell_timers(result, line, context);
     tell_guards(result, line, context);
     tell_captures(result, line, context);
     tell_locks(result, line, context);

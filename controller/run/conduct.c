@@ -118,33 +118,45 @@ static bool baseline(struct run *run)
 
 /* ---- method ------------------------------------------------------------------------------------------------------------------ */
 
-/* The next instant at which a step begins or ends; UINT64_MAX when none is left. */
-static uint64_t next_change_ns(const struct run *run)
+static uint64_t start_of(const struct run *run, const struct step_run *step)
+{
+    return run->method_ns + (uint64_t)step->step->at + run->people.held_ns;
+}
+
+uint64_t run_next_end_ns(const struct run *run)
 {
     uint64_t next_ns = UINT64_MAX;
 
-    for (size_t i = 0; i < run->playbook->method.count; i++) {
-        const struct step_run *step = &run->steps[i];
-        uint64_t start_ns = run->method_ns + (uint64_t)step->step->at;
-
-        if (step->state == STEP_PENDING)
-            next_ns = MIN(next_ns, start_ns);
-        else if (step->state == STEP_ACTIVE && step->step->duration != ABSENT)
-            next_ns = MIN(next_ns, start_ns + (uint64_t)step->step->duration);
-    }
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].state == STEP_ACTIVE && run->steps[i].step->duration != ABSENT)
+            next_ns = MIN(next_ns, run->steps[i].begun_ns + (uint64_t)run->steps[i].step->duration);
     return next_ns;
 }
 
-static void apply_changes(struct run *run, uint64_t now_ns)
+/* The next instant at which a step begins or ends; UINT64_MAX when none is left. */
+static uint64_t next_change_ns(const struct run *run)
+{
+    uint64_t next_ns = MIN(run_next_end_ns(run), run_next_hold_ns(run));
+
+    for (size_t i = 0; i < run->playbook->method.count; i++)
+        if (run->steps[i].state == STEP_PENDING)
+            next_ns = MIN(next_ns, start_of(run, &run->steps[i]));
+    return next_ns;
+}
+
+/* A step at the instant of a hold begins after it, one that ends with it ends before. */
+void run_apply_changes(struct run *run, uint64_t now_ns, bool begins)
 {
     for (size_t i = 0; i < run->playbook->method.count; i++) {
         struct step_run *step = &run->steps[i];
-        uint64_t start_ns = run->method_ns + (uint64_t)step->step->at;
+        uint64_t start_ns = start_of(run, step);
 
-        if (step->state == STEP_ACTIVE && step->step->duration != ABSENT && now_ns >= start_ns + (uint64_t)step->step->duration)
+        if (step->state == STEP_ACTIVE && step->step->duration != ABSENT && now_ns >= step->begun_ns + (uint64_t)step->step->duration) {
             run_release_step(run, step);
-        else if (step->state == STEP_PENDING && now_ns >= start_ns && !run_is_aborted(run))
+        } else if (step->state == STEP_PENDING && begins && now_ns >= start_ns && start_ns < run_next_hold_ns(run) && !run_is_aborted(run)) {
+            step->begun_ns = start_ns;
             run_arm_step(run, step);
+        }
     }
 }
 
@@ -158,8 +170,10 @@ static void inject(struct run *run)
 
         if (next_ns == UINT64_MAX || !run_wait(run, next_ns))
             break;
-        if (!run_is_cut_short(run))
-            apply_changes(run, clock_now_ns());
+        if (run_is_cut_short(run))
+            break;
+        run_apply_changes(run, clock_now_ns(), true);
+        run_hold(run);
     }
 }
 

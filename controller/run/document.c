@@ -570,6 +570,7 @@ cJSON *run_document(struct run *run, struct judgement *judgement)
     cJSON_AddItemToObject(document, "run", describe_run(run));
     cJSON_AddItemToObject(document, "verdict", describe_verdict(judgement));
     cJSON_AddItemToObject(document, "instants_s", describe_instants(run, judgement));
+    run_put_people(run, document);
     cJSON_AddItemToObject(document, "convergence", describe_convergence(run, judgement));
     cJSON_AddItemToObject(document, "signals", describe_signals(run, judgement));
     cJSON_AddItemToObject(document, "loads", describe_loads(run));

@@ -10,5 +10,6 @@ srcs-controller += controller/run/host_place.c controller/run/host_memory.c cont
                    controller/run/host_preview.c
 srcs-controller += controller/run/locks.c controller/run/locks_document.c controller/run/locks_run.c
 srcs-controller += controller/run/samples.c controller/run/samples_print.c
+srcs-controller += controller/run/marks.c controller/run/people.c controller/run/holds.c controller/run/plan_file.c
 srcs-controller += controller/run/shed.c controller/run/effects.c controller/run/ramp.c controller/run/ramp_describe.c
 srcs-controller += controller/run/probes.c controller/run/counters.c controller/run/health.c controller/run/outside.c controller/run/evidence_diff.c controller/run/guards.c controller/run/evidence.c

@@ -274,6 +274,45 @@ int panic_all(size_t *ret_pages, size_t *ret_runs)
     return first < 0 ? first : result;
 }
 
+/* ---- live ones ------------------------------------------------------------------------------------------------------------------------ */
+
+struct live_context {
+    struct live_run *runs;
+    size_t count, max;
+};
+
+/* In order of the id; the oldest goes when there is no room. */
+static void note_live(const struct registration *registration, void *context)
+{
+    struct live_context *state = context;
+    const char *slash = strrchr(registration->journal, '/');
+    size_t place = state->count;
+
+    if (!slash || !process_is_alive(&registration->guardian))
+        return;
+    while (place > 0 && strcmp(state->runs[place - 1].id, registration->run_id) > 0)
+        place--;
+    if (state->count == state->max) {
+        if (place == 0)
+            return;
+        memmove(state->runs, state->runs + 1, --place * sizeof(*state->runs));
+    } else {
+        memmove(state->runs + place + 1, state->runs + place, (state->count++ - place) * sizeof(*state->runs));
+    }
+    state->runs[place] = (struct live_run){ .guardian = registration->guardian };
+    memcpy(state->runs[place].id, registration->run_id, LIVE_RUN_ID_MAX);
+    snprintf(state->runs[place].directory, LIVE_RUN_PATH_MAX, "%.*s", (int)(slash - registration->journal), registration->journal);
+}
+
+int find_live_runs(struct live_run *runs, size_t max, size_t *ret_count)
+{
+    struct live_context state = { runs, 0, max };
+    int result = each_registration(note_live, NULL, &state);
+
+    *ret_count = state.count;
+    return result;
+}
+
 /* ---- list ----------------------------------------------------------------------------------------------------------------------- */
 
 struct list_context {

@@ -3,6 +3,7 @@
 #define PERTURB_RUN_RECOVER_H
 
 #include "scenarios/base/err.h"
+#include "shims/host/process.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -25,6 +26,15 @@ int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *e
 /* Releases by force, waiting for nobody: wire executors drain, stopped processes go on, control pages are inert, the lever is
  * set. `ret_pages` and `ret_runs` count what was found. 0 or the first negative errno. */
 int panic_all(size_t *ret_pages, size_t *ret_runs);
+
+/* The runs of the registry whose guardian lives, by id, which is by age; the newest `max` of them. 0 or -errno. */
+enum { LIVE_RUN_ID_MAX = 64, LIVE_RUN_PATH_MAX = 512, LIVE_RUNS_MAX = 64 };
+struct live_run {
+    char id[LIVE_RUN_ID_MAX];
+    char directory[LIVE_RUN_PATH_MAX];
+    struct process_id guardian;
+};
+int find_live_runs(struct live_run *runs, size_t max, size_t *ret_count);
 
 /* The runs of the registry and the captures in force by their journals, a line each. `ret_runs` counts the runs. 0 or -errno. */
 int list_runs(FILE *out, size_t *ret_runs);

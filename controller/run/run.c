@@ -135,6 +135,9 @@ static void release_memory(struct run *run)
         prober_free(run->probes[i].prober);
     run_free_ramps(run);
     event_log_close(&run->log);
+    free(run->people.marks);
+    if (run->people.lock_fd >= 0)
+        close(run->people.lock_fd);
     cJSON_Delete(run->undo);
     cJSON_Delete(run->verify);
     cJSON_Delete(run->notes);
@@ -224,8 +227,10 @@ static void tell_result(const struct run *run, const cJSON *document)
 
 static int leave_result(struct run *run, struct judgement *judgement)
 {
-    cJSON *document = run_document(run, judgement);
+    cJSON *document;
 
+    run_end_marks(run);
+    document = run_document(run, judgement);
     run_add_history(run, document);
     run_write_reports(run, document);
     run_write_wanted_reports(run->request, run, document, run->errs);
@@ -250,6 +255,7 @@ static int refuse(struct run *run)
     if (!run->errs->count || run->guardian_gone)
         judgement.status = run->unproven ? 4 : 3;
     run->end_ns = clock_now_ns();
+    run_end_marks(run);
     run->request = NULL;
     cJSON *document = run_document(run, &judgement);
     store_write_json(run->directory, "result.json", document, run->errs);
@@ -356,7 +362,7 @@ static int set_up(struct run *run, struct errs *errs)
         return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
     if (allocate(run) < 0)
         return errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
-    if (store_run_create(run->request->out_directory, run->id, &run->directory, errs) < 0 || copy_playbook(run, errs) < 0)
+    if (store_run_create(run->request->out_directory, run->id, &run->directory, errs) < 0 || copy_playbook(run, errs) < 0 || run_write_plan(run, errs) < 0)
         return -EIO;
     begin_history(run, errs);
     return errs->count ? -EIO : 0;
@@ -378,6 +384,7 @@ int run_execute(const struct run_request *request, struct errs *errs)
     run->playbook = playbook;
     run->errs = errs;
     run->wire.fd = run->guardian.fd = -1;
+    run->people.lock_fd = -1;
     run->registry.fd = -1;
     if (playbook_read(playbook, request->file, request->options, errs) == 0 && set_up(run, errs) == 0) {
         const struct guardian_spec spec = { .run_id = run->id, .directory = run->directory, .lease_ns = (uint64_t)playbook->lease,

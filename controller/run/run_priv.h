@@ -15,6 +15,7 @@
 #include "controller/probe/probe.h"
 #include "controller/run/events.h"
 #include "controller/run/executor.h"
+#include "controller/run/marks.h"
 #include "controller/run/run.h"
 #include "shims/host/page.h"
 
@@ -35,6 +36,7 @@ struct step_run {
     const struct step *step;
     enum step_state state;
     uint64_t requested_ns, armed_ns, injected_ns, released_ns;
+    uint64_t begun_ns; /* its planned begin, holds counted; what has a `for` ends so long after */
     struct rule_counts counts; /* summed over the epochs it was armed in */
     struct effect effects[RUN_EFFECTS_MAX];
     size_t effect_count;
@@ -159,6 +161,22 @@ struct ramp_run {
     char note[160]; /* why it ended before its end; "" */
 };
 
+/* What people did. */
+struct hold_run {
+    uint64_t begun_ns, ended_ns; /* 0: it did not come to it */
+    const char *outcome;         /* "go", "bound" (nobody said go in time), "cut short"; NULL before its end */
+};
+
+struct people {
+    struct mark *marks; /* owned */
+    size_t count, capacity;
+    off_t read; /* of marks.jsonl */
+    int lock_fd; /* no mark is taken any more; -1 before */
+    struct hold_run holds[HOLDS_MAX];
+    size_t holds_done;
+    uint64_t held_ns; /* what all holds together took: steps that had not begun come so much later */
+};
+
 struct judgement;
 
 struct run {
@@ -194,6 +212,7 @@ struct run {
     struct hop_count hops[4];     /* at: baseline start, baseline end, release, end */
 
     struct samples *samples; /* of live.jsonl; NULL when there are none */
+    struct people people;
     struct live *live; /* the view on a terminal; NULL when there is none */
     uint64_t zero_ns;                        /* the load's start */
     uint64_t baseline_start_ns, baseline_end_ns, method_ns, released_ns, end_ns;
@@ -213,6 +232,8 @@ struct run {
 /* ---- conduct.c ---- */
 int run_conduct(struct run *run);
 void run_phase(struct run *run, const char *phase);
+void run_apply_changes(struct run *run, uint64_t now_ns, bool begins); /* of the method: what is due ends, and begins */
+uint64_t run_next_end_ns(const struct run *run);                       /* of a step that acts; UINT64_MAX */
 
 
 /* ---- shed.c ---- */
@@ -358,6 +379,20 @@ cJSON *run_evidence_diff(const struct run *run, const struct evidence_run *after
 void run_open_samples(struct run *run);
 void run_sample(struct run *run, uint64_t now_ns);
 void run_close_samples(struct run *run); /* accepts a run without */
+
+/* ---- plan_file.c: plan.json, for the view. 0, or negative with an error added. */
+int run_write_plan(const struct run *run, struct errs *errs);
+
+/* ---- people.c ---- */
+void run_take_marks(struct run *run); /* those that came since */
+void run_end_marks(struct run *run);  /* the last ones: none is taken any more */
+bool run_was_told_go(const struct run *run, uint64_t since_ns);
+void run_put_people(struct run *run, cJSON *document); /* after the instants */
+
+/* ---- holds.c ---- */
+uint64_t run_next_hold_ns(const struct run *run); /* UINT64_MAX: none is to come */
+void run_hold(struct run *run);                   /* waits, where one is due */
+cJSON *run_describe_holds(const struct run *run); /* NULL without any */
 
 /* ---- live.c ---- */
 void live_start(struct run *run);

@@ -205,6 +205,7 @@ char *samples_line(const struct run *run, struct samples *samples, uint64_t bin,
 
     cJSON_AddNumberToObject(line, "seq", (double)++samples->seq);
     put_count(line, "ns", now_ns);
+    put_count(line, "zero_ns", run->zero_ns);
     cJSON_AddNumberToObject(line, "t_s", (double)bin / 10);
     cJSON_AddStringToObject(line, "phase", run->phase ? run->phase : "");
     put_number(line, "bin_s", LOAD_BIN_NS / 1e9);

@@ -228,6 +228,54 @@ static void repeat_steps(const struct checker *checker)
     *method = grown;
 }
 
+#define HOLD_BOUND_NS (INT64_C(600) * 1000000000)
+
+static void check_hold(const struct checker *checker, const struct step *step)
+{
+    static const char own[] = "hold at for otherwise";
+
+    for (const struct node *item = step->node->first; item; item = item->next)
+        if (words_index(own, item->key) < 0)
+            check_refuse(checker, item, "a hold has no key '%s'; it has: %s", item->key, own);
+    if (!step->hold[0])
+        check_refuse(checker, check_member(step->node, "hold"), "hold: found no words, expected what the room is asked%s%s", "", "");
+}
+
+static int compare_holds(const void *a, const void *b)
+{
+    const struct hold *left = a, *right = b;
+
+    return (left->at > right->at) - (left->at < right->at);
+}
+
+/* Holds leave the list of faults. */
+static void take_holds(const struct checker *checker)
+{
+    struct playbook *playbook = checker->playbook;
+    struct step *steps = playbook->method.items;
+    struct hold *holds = document_alloc(&playbook->document, (playbook->method.count + 1) * sizeof(*holds));
+    size_t kept = 0;
+
+    playbook->holds.items = holds;
+    for (size_t i = 0; i < playbook->method.count; i++) {
+        if (!steps[i].hold) {
+            if (!steps[i].fault && !node_member(steps[i].node, "fault") && steps[i].node->kind == NODE_MAP)
+                check_refuse(checker, steps[i].node, "step needs 'fault': %s%s", "which fault; `perturb faults` lists them", "");
+            if (!steps[i].fault && node_member(steps[i].node, "otherwise"))
+                check_refuse(checker, check_member(steps[i].node, "otherwise"), "otherwise belongs to a hold%s%s", "", "");
+            steps[kept++] = steps[i];
+            continue;
+        }
+        check_hold(checker, &steps[i]);
+        holds[playbook->holds.count++] = (struct hold){ steps[i].hold, steps[i].at, steps[i].duration == ABSENT ? HOLD_BOUND_NS : steps[i].duration,
+                                                        steps[i].otherwise };
+    }
+    playbook->method.count = kept;
+    if (playbook->holds.count > HOLDS_MAX)
+        check_refuse(checker, check_member(playbook->document.root, "method"), "the method has more than 64 holds%s%s", "", "");
+    qsort(holds, playbook->holds.count, sizeof(*holds), compare_holds);
+}
+
 static int check_number(const struct checker *checker)
 {
     const struct section_list *method = &checker->playbook->method;
@@ -246,6 +294,7 @@ void check_method(const struct checker *checker)
     struct step *steps = checker->playbook->method.items;
     size_t errors_before = checker->errs->count;
 
+    take_holds(checker);
     for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_repeat(checker, &steps[i]);
     if (checker->errs->count == errors_before)

@@ -74,7 +74,8 @@ static const struct section_desc bound_section = { "hypothesis", sizeof(struct b
                                                    NO_NAME, .help = "What holds while nothing is disturbed." };
 
 static const struct key_desc step_keys[] = {
-    { "fault", KEY_TEXT, AT(step, fault), .required = true, .help = "Which fault; `perturb faults` lists them." },
+    { "fault", KEY_TEXT, AT(step, fault), .help = "Which fault; `perturb faults` lists them." },
+    { "hold", KEY_TEXT, AT(step, hold), .help = "In place of a fault: nothing further begins until somebody says go; a question to the room." },
     { "point", KEY_TEXT, AT(step, point), .help = "Call faults: where in the program." },
     { "proxy", KEY_TEXT, AT(step, proxy), .help = "Stream and datagram faults: on which proxy." },
     { "target", KEY_TEXT, AT(step, target), .help = "Call and host faults: in which target." },
@@ -82,9 +83,10 @@ static const struct key_desc step_keys[] = {
     { "for", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, duration), .help = "How long; without it, to the end of the run." },
     { "repeat", VALUE(UNIT_COUNT, 1, 100, 1), AT(step, repeat), .help = "How many times it acts, each for as long." },
     { "every", VALUE(UNIT_DURATION, MILLISECOND, DAY, ABSENT), AT(step, every), .help = "Time from one repetition's start to the next." },
+    { "otherwise", VALUE(UNIT_ENUM, 0, 1, HOLD_ABORTS), AT(step, otherwise), .words = "abort go", .help = "Of a hold: what follows when nobody says go within `for` (default 10m)." },
 };
 static const struct section_desc step_section = { "step", sizeof(struct step), KEYS(step_keys), offsetof(struct step, node), NO_NAME,
-                                                  .open = true, .help = "One fault, with its parameters and selectors as keys." };
+                                                  .open = true, .help = "One fault, with its parameters and selectors as keys; or a hold." };
 
 static const struct key_desc guard_keys[] = {
     { "signal", KEY_TEXT, AT(guard, signal_text), .required = true, .help = "As in the hypothesis." },
@@ -191,6 +193,7 @@ static const struct key_desc playbook_keys[] = {
     { "expect", KEY_SECTION, AT(playbook, expect), .section = &expect_section, .help = "The bounds that decide pass or fail." },
     { "guards", KEY_LIST, AT(playbook, guards), .section = &guard_section, .help = "What ends the run early." },
     { "rollback", KEY_LIST, AT(playbook, rollbacks), .section = &rollback_section, .help = "Commands that always run once faults are gone." },
+    { "gameday", KEY_SECTION, AT(playbook, gameday), .section = &gameday_section, .help = "A guided run with people (`perturb gameday`)." },
     { "lease", VALUE(UNIT_DURATION, SECOND, 60 * SECOND, 5 * SECOND), AT(playbook, lease), .help = "Faults end by themselves so long after the run engine falls silent." },
 };
 const struct section_desc playbook_section = { "playbook", sizeof(struct playbook), KEYS(playbook_keys), NO_NODE, NO_NAME,

@@ -19,6 +19,7 @@
 
 extern const struct section_desc probe_section; /* keys_probe.c */
 extern const struct section_desc slo_section, metastability_section, ramp_section, knee_section; /* keys_ramp.c */
+extern const struct section_desc gameday_section; /* keys_gameday.c */
 extern const struct section_desc load_section;  /* keys_load.c */
 
 #endif

@@ -5,5 +5,6 @@ srcs-scenarios += scenarios/playbook/spec_print.c scenarios/playbook/spec_errors
 srcs-scenarios += scenarios/playbook/check_capture.c
 srcs-scenarios += scenarios/playbook/check_host.c
 srcs-scenarios += scenarios/playbook/keys_probe.c scenarios/playbook/check_probes.c
+srcs-scenarios += scenarios/playbook/keys_gameday.c
 srcs-scenarios += scenarios/playbook/keys_ramp.c scenarios/playbook/check_ramp.c
 srcs-scenarios += scenarios/playbook/keys_load.c scenarios/playbook/check_loads.c

@@ -219,11 +219,22 @@ struct evidence {
 struct step {
     const struct node *node;
     const char *fault, *point, *proxy, *target;
+    const char *hold;  /* in place of a fault; by the time it is checked it is in playbook.holds instead */
+    int64_t otherwise; /* of a hold */
     int64_t at, duration; /* duration: "for"; ABSENT = until the end of the run */
     int64_t repeat, every; /* as written; by the time it is checked each repetition is a step of its own */
     int64_t repetition;    /* 0 is the first */
     struct fault_spec spec;
     enum layer layer;
+};
+
+/* A point of the method at which nothing further begins until somebody says go. What acts goes on, and is released in its time. */
+enum { HOLD_ABORTS, HOLD_GOES_ON }; /* in the order of the key's words */
+enum { HOLDS_MAX = 64 };
+struct hold {
+    const char *text;
+    int64_t at, bound; /* ns; `at` as of a step, the holds before it not counted */
+    int64_t otherwise;
 };
 
 struct rollback {
@@ -281,6 +292,30 @@ struct ramp {
     size_t water_count;
 };
 
+/* ---- a game day ---- */
+
+struct gameday_roles {
+    const char *commander, *driver, *observer, *abort_owner;
+};
+
+struct gameday_goals {
+    int64_t detect, acknowledge, mitigate;
+};
+
+struct gameday_findings {
+    const char *owner;
+    int64_t due;
+};
+
+struct gameday_section {
+    const struct node *node; /* NULL: there is none */
+    int64_t scenario;        /* 1: secret */
+    struct gameday_roles roles;
+    struct text_list checklist;
+    struct gameday_goals goals;
+    struct gameday_findings findings;
+};
+
 struct wire_options {
     int64_t precise;
 };
@@ -306,6 +341,7 @@ struct playbook {
     struct section_list evidence;  /* struct evidence: the key is `captures` */
     struct section_list hypothesis; /* struct bound */
     struct section_list method;    /* struct step */
+    struct section_list holds;     /* struct hold, by `at` */
     struct section_list guards;    /* struct guard */
     struct section_list rollbacks; /* struct rollback */
     struct expectation expect;
@@ -313,6 +349,7 @@ struct playbook {
     struct service_level slo;
     struct metastability metastability;
     struct ramp ramp;
+    struct gameday_section gameday;
     struct signal *signals; /* the deciding ones: expect.convergence.signals, else shares and rates of the hypothesis */
     size_t signal_count;
 };

@@ -1,0 +1,1 @@
+srcs-controller += controller/watch/state.c controller/watch/screen.c controller/watch/veil.c
