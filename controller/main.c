@@ -10,7 +10,7 @@ static const struct command *const commands[] = {
     &command_run,  &command_check, &command_faults, &command_exec,   &command_ps,    &command_arm,  &command_disarm,
     &command_doctor, &command_halt,  &command_resume, &command_panic,  &command_recover, &command_runs, &command_report,
     &command_proxy,  &command_estimate, &command_guard, &command_load, &command_compare, &command_trend, &command_findings,
-    &command_init,   &command_attach, &command_detach, &command_diagnose, &command_serve,
+    &command_init,   &command_attach, &command_detach, &command_outlets, &command_diagnose, &command_serve,
 };
 
 static int print_overview(FILE *out)
