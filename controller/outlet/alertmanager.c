@@ -1,7 +1,7 @@
 /* Alertmanager, API v2: a silence that lives as long as the run and a little longer than whoever renews it; alerts of failed runs.
  *
- * 1. A silence ends `silence-for` after its last renewal, whoever died. Renewing is a POST with its id and the same matchers: other
- *    matchers would end it and open another.
+ * 1. A silence ends `silence-for` after its last renewal, whoever died. Renewing is a POST with its id, the same matchers and, to the
+ *    second, the same start: anything else would end it and open another (silence.go, canUpdate).
  * 2. An alert is told apart by its labels alone, so they hold nothing that differs from run to run: a passing run of the same
  *    playbook ends it. A run that was not decided says nothing. */
 #include "controller/outlet/delivery.h"
@@ -19,7 +19,7 @@ static void put_instant(cJSON *object, const char *key, uint64_t wall_ns)
     cJSON_AddStringToObject(object, key, story_time(&at_wall, wall_ns, text, sizeof(text)));
 }
 
-char *alertmanager_silence(const struct outlet *outlet, const struct story *story, const char *id, uint64_t wall_ns)
+char *alertmanager_silence(const struct outlet *outlet, const struct story *story, const char *id, uint64_t from_ns, uint64_t now_ns)
 {
     cJSON *body, *matchers;
     char text[3 * STORY_TEXT_MAX], *printed;
@@ -42,8 +42,8 @@ char *alertmanager_silence(const struct outlet *outlet, const struct story *stor
         }
         cJSON_AddItemToArray(matchers, object);
     }
-    put_instant(body, "startsAt", wall_ns);
-    put_instant(body, "endsAt", wall_ns + (uint64_t)outlet->silence_for);
+    put_instant(body, "startsAt", from_ns);
+    put_instant(body, "endsAt", now_ns + (uint64_t)outlet->silence_for);
     cJSON_AddStringToObject(body, "createdBy", "perturb");
     snprintf(text, sizeof(text), "%s (run %s); ends by itself when the run does", story->title, story->run);
     cJSON_AddStringToObject(body, "comment", text);

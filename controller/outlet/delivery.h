@@ -49,8 +49,9 @@ void telling_put_json(const struct telling *telling, const char *method, const c
 bool telling_is_wanted(const struct telling *telling);
 const char *moment_name(enum outlet_moment moment);
 
-/* alertmanager.c: a silence from now on, to be POSTed to /api/v2/silences; `id` extends that one. NULL where none is wanted. */
-char *alertmanager_silence(const struct outlet *outlet, const struct story *story, const char *id, uint64_t wall_ns);
+/* alertmanager.c: a silence from `from_ns` until a while after `now_ns`, wall time, to be POSTed to /api/v2/silences; `id` extends that
+ * one. NULL where none is wanted. */
+char *alertmanager_silence(const struct outlet *outlet, const struct story *story, const char *id, uint64_t from_ns, uint64_t now_ns);
 
 /* otlp.c: the run as it goes on, to be POSTed to /v1/metrics; `sample` is the last line of its live.jsonl, or NULL. */
 char *otlp_live_metrics(const struct story *story, const cJSON *sample, uint64_t wall_ns);

@@ -134,7 +134,7 @@ static uint64_t send_next(const struct worker *worker, bool *ret_none)
 /* ---- heartbeats ----------------------------------------------------------------------------------------------------------------------- */
 
 /* What is to be sent, and how often; NULL for no heartbeat. Under the lock. */
-static char *beat_body(const struct worker *worker, const char *id, uint64_t *ret_every_ns)
+static char *beat_body(const struct worker *worker, const char *id, uint64_t from_ns, uint64_t *ret_every_ns)
 {
     const struct desk *desk = worker->desk;
 
@@ -144,22 +144,35 @@ static char *beat_body(const struct worker *worker, const char *id, uint64_t *re
     if (worker->outlet->kind == OUTLET_OTLP)
         return otlp_live_metrics(&desk->story, desk->sample, clock_wall_ns());
     *ret_every_ns = (uint64_t)worker->outlet->silence_for / 3;
-    return worker->outlet->kind == OUTLET_ALERTMANAGER ? alertmanager_silence(worker->outlet, &desk->story, id, clock_wall_ns()) : NULL;
+    return worker->outlet->kind == OUTLET_ALERTMANAGER ? alertmanager_silence(worker->outlet, &desk->story, id, from_ns, clock_wall_ns()) : NULL;
+}
+
+/* The silence as it is now: where the answer names another than the one that was asked for, that began just now. */
+static void keep_silence(const struct worker *worker, const char *answer, const char *asked, uint64_t now_ns)
+{
+    char id[DELIVERY_KEY_MAX], start[24];
+
+    if (!id_in(answer, id, sizeof(id)) || !strcmp(id, asked))
+        return;
+    snprintf(start, sizeof(start), "%" PRIu64, now_ns);
+    outbox_keep_id(worker->desk->path, worker->outlet->name, "silence-start", start);
+    outbox_keep_id(worker->desk->path, worker->outlet->name, "silence", id);
 }
 
 static void beat(struct worker *worker)
 {
     struct desk *desk = worker->desk;
     struct delivery delivery = { .event = "beat" };
-    uint64_t now_ns = clock_now_ns(), every_ns;
-    char id[DELIVERY_KEY_MAX] = "";
+    uint64_t now_ns = clock_now_ns(), wall_ns = clock_wall_ns(), every_ns;
+    char id[DELIVERY_KEY_MAX] = "", start[24] = "";
     struct send_answer answer;
 
     if (now_ns < worker->beat_due_ns)
         return;
     outbox_id(desk->path, worker->outlet->name, "silence", id, sizeof(id));
+    outbox_id(desk->path, worker->outlet->name, "silence-start", start, sizeof(start));
     pthread_mutex_lock(&desk->lock);
-    delivery.body = beat_body(worker, id, &every_ns);
+    delivery.body = beat_body(worker, id, id[0] && start[0] ? strtoull(start, NULL, 10) : wall_ns, &every_ns);
     pthread_mutex_unlock(&desk->lock);
     if (!delivery.body)
         return;
@@ -168,8 +181,8 @@ static void beat(struct worker *worker)
                     &desk->stop, &answer) != SEND_DONE) {
         worker->beat_due_ns = now_ns + every_ns / 3;
         count(worker, 0, 1, 0, answer.why);
-    } else if (worker->outlet->kind == OUTLET_ALERTMANAGER && id_in(answer.body.data, id, sizeof(id))) {
-        outbox_keep_id(desk->path, worker->outlet->name, "silence", id);
+    } else if (worker->outlet->kind == OUTLET_ALERTMANAGER) {
+        keep_silence(worker, answer.body.data, id, wall_ns);
     }
     send_answer_done(&answer);
     delivery_done(&delivery);
