@@ -2,6 +2,7 @@
 #ifndef PERTURB_CMD_OPTIONS_H
 #define PERTURB_CMD_OPTIONS_H
 
+#include "controller/outlet/config.h"
 #include "controller/run/run.h"
 #include "injector/injector.h"
 #include "scenarios/playbook/playbook.h"
@@ -20,6 +21,8 @@ struct run_options {
     enum wire_backend backend;
     struct wanted_report reports[OPTION_REPORTS_MAX];
     size_t report_count;
+    const char *outlets_file; /* --outlets */
+    const struct outlet_config *outlets; /* of it; borrowed */
 };
 
 /* Parses the options out of argv; the rest (playbooks) is moved to the front, *ret_count of them from argv[1].

@@ -2,6 +2,7 @@
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/experiment.h"
 #include "controller/cmd/options.h"
+#include "controller/cmd/outlets.h"
 #include "controller/run/run.h"
 
 #include "scenarios/base/cleanup.h"
@@ -21,10 +22,13 @@ static int worse(int a, int b)
 
 static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_options *options)
 {
+    struct outlet_watch watch = { .file = options->outlets_file, .config = options->outlets, .pidfd = -1 };
     const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
                                          .out_directory = options->out_directory, .id = options->id, .backend = options->backend,
-                                         .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json };
+                                         .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json,
+                                         .begun = options->outlets ? outlets_begin : NULL, .begun_context = &watch,
+                                         .egress = options->outlets ? &options->outlets->captures_egress : NULL };
     struct errs errs = { .count = 0 };
     struct document document;
     int status;
@@ -35,6 +39,8 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
         return status;
     }
     status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
+    if (options->outlets)
+        outlets_end(&watch);
 
     errs_print_warnings(&errs, stderr);
     errs_print(&errs, stderr);
@@ -52,9 +58,10 @@ static int run_main(int argc, char **argv)
     static struct errs errs;
     struct run_options options;
     AUTO_FREE char (*batches)[RUN_ID_MAX] = NULL; /* of each playbook, so that its runs can be compared as a group */
+    struct outlet_config *outlets = NULL;
     int count, status = 0;
 
-    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate report id batch", &options, &count, &errs) < 0)
+    if (options_parse(argc, argv, "var seed out repeat dry-run format backend journal rollbacks delegate load rate report id batch outlets", &options, &count, &errs) < 0)
         return command_fail(&errs);
     if (!count)
         errs_add(&errs, ERR_USAGE, "run", "name a playbook; playbooks/quickstart.yaml is a good first one");
@@ -66,6 +73,9 @@ static int run_main(int argc, char **argv)
         errs_add(&errs, ERR_USAGE, "--batch", "expected the name of a run");
     if (options.report_count && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--report", "names one file, but there is more than one run");
+    if (options.outlets_file && !errs.count)
+        outlet_config_read(options.outlets_file, &errs, &outlets);
+    options.outlets = outlets;
     if (errs.count)
         return command_fail(&errs);
     batches = calloc((size_t)count, sizeof(*batches));
@@ -78,12 +88,13 @@ static int run_main(int argc, char **argv)
     for (int64_t repeat = 0; repeat < options.repeat; repeat++)
         for (int i = 1; i <= count; i++)
             status = worse(status, run_one(argv[i], batches[i - 1], &options));
+    outlet_config_free(outlets);
     return status;
 }
 
 const struct command command_run = {
     .name = "run",
-    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--backend B] [--report FORMAT=FILE]... [--format text|json]",
+    .synopsis = "PLAYBOOK... [--seed N] [--var NAME=VALUE]... [--out DIR] [--repeat N] [--dry-run] [--backend B] [--report FORMAT=FILE]... [--outlets FILE] [--format text|json]",
     .summary = "disturb, measure when it came back, undo, report",
     .help = "  --seed N             draws of the run; printed and stored, so that a run can be replayed\n"
             "  --var NAME=VALUE     override a variable of the playbook\n"
@@ -92,7 +103,8 @@ const struct command command_run = {
             "  --dry-run            print exact targets and the undo plan; start nothing\n"
             "  --backend B          what moves the proxies' bytes: io_uring, or epoll where that is refused; B forces one\n"
             "  --format text|json   text for people; json is one event a line\n"
-            "  --report FORMAT=FILE write a report there too: text, json, html, markdown, junit, github, journal; may be given again\n\n"
+            "  --report FORMAT=FILE write a report there too: text, json, html, markdown, junit, github, journal; may be given again\n"
+            "  --outlets FILE       tell the outlets of FILE: webhooks, Grafana, Alertmanager, OpenTelemetry (docs/ecosystem.md)\n\n"
             "An experiment of the Chaos Toolkit runs too (docs/chaostoolkit.md), with these:\n"
             "  --load URL, --rate R request this beside it and measure its convergence (default 50/s)\n"
             "  --journal FILE       default journal.json\n"

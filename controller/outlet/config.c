@@ -242,8 +242,7 @@ static int take(struct outlet_config *config, struct errs *errs)
     if (!egress && !node_member(config->document.root, "outlets"))
         return errs_add(errs, ERR_INPUT, node_where(&config->document, config->document.root, where, sizeof(where)), "there is no section 'outlets'");
     result = section_read(&reader, &file_section, config->document.root, config);
-    if (check_egress(config, &reader, egress) < 0 || result < 0)
-        return -EINVAL;
+    result |= check_egress(config, &reader, egress);
     if (config->outlets.count > OUTLETS_MAX)
         return errs_add(errs, ERR_INPUT, config->document.file, "%zu outlets are more than %d", config->outlets.count, OUTLETS_MAX);
     for (size_t i = 0; i < config->outlets.count; i++)

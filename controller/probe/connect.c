@@ -24,10 +24,14 @@ int reading_wait(struct reading *reading, int fd, short events)
 
 static int try_address(struct reading *reading, const struct addrinfo *info, int *ret_fd)
 {
+    const struct egress *egress = reading->world ? reading->world->egress : NULL;
+    const char *refusal = egress ? egress_refusal(egress, info->ai_addr) : NULL;
     AUTO_CLOSE int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     socklen_t length = sizeof(int);
     int error = 0;
 
+    if (refusal)
+        return reading_fail(reading, "that is %s: `egress` does not allow it", refusal);
     if (fd < 0)
         return reading_fail(reading, "no socket: %s", strerror(errno));
     (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &(uint32_t){ CAPTURE_MARK }, sizeof(uint32_t));

@@ -20,6 +20,21 @@ static int mark_socket(void *context, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
+struct way {
+    const struct egress *egress;
+    const char *refusal; /* of the last address; NULL */
+};
+
+/* What is judged is the address that the name has now. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct way *way = context;
+
+    (void)purpose;
+    way->refusal = egress_refusal(way->egress, &address->addr);
+    return way->refusal ? CURL_SOCKET_BAD : socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static int go_on(void *context, curl_off_t download_total, curl_off_t download, curl_off_t upload_total, curl_off_t upload)
 {
     (void)download_total;
@@ -32,6 +47,7 @@ static int go_on(void *context, curl_off_t download_total, curl_off_t download, 
 int reading_request(struct reading *reading, const char *url, const struct text_list *headers, struct buf *body, long *ret_status)
 {
     uint64_t now_ns = clock_now_ns();
+    struct way way = { .egress = reading->world ? reading->world->egress : NULL };
     CURL *curl = curl_easy_init();
     struct curl_slist *lines = NULL;
     CURLcode code;
@@ -45,6 +61,10 @@ int reading_request(struct reading *reading, const char *url, const struct text_
     }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
     curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, mark_socket);
+    if (way.egress) {
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &way);
+    }
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -59,6 +79,8 @@ int reading_request(struct reading *reading, const char *url, const struct text_
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
     curl_easy_cleanup(curl);
     curl_slist_free_all(lines);
+    if (way.refusal)
+        return reading_fail(reading, "%s is %s: `egress` does not allow it", url, way.refusal);
     if (body && body->failed)
         return reading_fail(reading, "%s: the answer is longer than %zu bytes", url, body->length_max);
     return code == CURLE_OK ? 0 : reading_fail(reading, "%s: %s", url, curl_easy_strerror(code));

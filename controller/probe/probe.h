@@ -12,6 +12,7 @@
 #ifndef PERTURB_PROBE_PROBE_H
 #define PERTURB_PROBE_PROBE_H
 
+#include "scenarios/base/egress.h"
 #include "scenarios/base/err.h"
 #include "scenarios/playbook/playbook.h"
 
@@ -30,6 +31,7 @@ struct probe_world {
     void *context;
     unsigned (*target_starts)(void *context, const char *target); /* how often the run has started it */
     int (*target_log)(void *context, const char *target, char *path, size_t size); /* its output's file; 0 or -ENAMETOOLONG */
+    const struct egress *egress; /* where requests may go; NULL: anywhere */
 };
 
 struct prober_counts {

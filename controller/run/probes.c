@@ -40,7 +40,7 @@ static int target_log(void *context, const char *name, char *path, size_t size)
 
 int run_start_probes(struct run *run, uint64_t from_ns)
 {
-    run->world = (struct probe_world){ target_pid, run, target_starts, target_log };
+    run->world = (struct probe_world){ target_pid, run, target_starts, target_log, run->request->egress };
     for (size_t i = 0; i < run->playbook->probes.count; i++) {
         struct probe_run *probe = &run->probes[i];
 

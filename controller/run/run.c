@@ -397,6 +397,8 @@ int run_execute(const struct run_request *request, struct errs *errs)
         if (!request->json && !request->quiet)
             printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, playbook->title);
         fflush(stdout);
+        if (request->begun)
+            request->begun(request->begun_context, run->id, run->directory, playbook);
         status = guardian_run(&spec, errs);
     } else {
         status = errs_status(errs);

@@ -6,6 +6,7 @@
 #define PERTURB_RUN_RUN_H
 
 #include "injector/injector.h"
+#include "scenarios/base/egress.h"
 #include "scenarios/playbook/playbook.h"
 
 #include <stdbool.h>
@@ -36,6 +37,10 @@ struct run_request {
     const struct wanted_report *reports;
     size_t report_count;
     bool json;                  /* events as JSON lines on standard output instead of the view for people */
+    /* Called once the run has its id and its directory, before anything of it is started; NULL: nobody asks. */
+    void (*begun)(void *context, const char *id, const char *directory, const struct playbook *playbook);
+    void *begun_context;
+    const struct egress *egress; /* where its probes and captures may go; NULL: anywhere */
 };
 
 /* Runs it; returns the exit status of DESIGN section 7. Errors are added to `errs` (not printed). */
