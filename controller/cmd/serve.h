@@ -1,4 +1,4 @@
-/* Inside `perturb serve`: its two errands beside the service. argv[0] is "token" or "audit". */
+/* Inside `perturb serve`: its errands beside the service. argv[0] is "token", "audit" or "openapi". */
 #ifndef PERTURB_CMD_SERVE_H
 #define PERTURB_CMD_SERVE_H
 
@@ -6,5 +6,6 @@
 
 int serve_token_main(int argc, char **argv);
 int serve_audit_main(int argc, char **argv);
+int serve_openapi_main(int argc, char **argv);
 
 #endif

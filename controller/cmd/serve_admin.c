@@ -1,7 +1,9 @@
-/* perturb serve token, perturb serve audit: what an administrator does beside the service, which need not run. */
+/* perturb serve token, audit, openapi: what an administrator does beside the service, which need not run. */
 #include "controller/cmd/serve.h"
 
 #include "controller/serve/audit.h"
+#include "controller/serve/openapi.h"
+#include "controller/serve/page.h"
 #include "controller/serve/tokens.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
@@ -142,5 +144,29 @@ int serve_audit_main(int argc, char **argv)
     else if (audit_verify(path, &facts, &errs) == 0)
         printf("sound: %" PRIu64 " lines, the last has hash %s\n", facts.lines, facts.hash);
     free(options.state);
+    return command_fail(&errs);
+}
+
+/* ---- openapi ---- */
+
+int serve_openapi_main(int argc, char **argv)
+{
+    static struct errs errs;
+    cJSON *components, *document = NULL;
+    char *text = NULL;
+
+    if (argc > 1)
+        errs_add(&errs, ERR_USAGE, argv[1], "nothing is expected here");
+    components = cJSON_Parse(page_schemas());
+    if (!errs.count && components)
+        document = openapi_document(components);
+    text = document ? cJSON_Print(document) : NULL;
+    if (text)
+        puts(text);
+    else if (!errs.count)
+        errs_add(&errs, ERR_INTERNAL, NULL, "out of memory");
+    cJSON_free(text);
+    cJSON_Delete(document);
+    cJSON_Delete(components);
     return command_fail(&errs);
 }

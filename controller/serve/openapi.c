@@ -65,12 +65,18 @@ static void put_success(cJSON *responses, const struct route *route)
     }
 }
 
+static void put_failure(cJSON *responses, const char *status, const char *description)
+{
+    cJSON *response = cJSON_AddObjectToObject(responses, status);
+
+    cJSON_AddStringToObject(response, "description", description);
+    put_content(response, "application/problem+json", reference("schemas", "Problem", 7));
+}
+
 static void put_failures(cJSON *responses)
 {
-    cJSON *response = cJSON_AddObjectToObject(responses, "default");
-
-    cJSON_AddStringToObject(response, "description", "What is wrong, as a problem.");
-    put_content(response, "application/problem+json", reference("schemas", "Problem", 7));
+    put_failure(responses, "4XX", "It is refused: the problem says why.");
+    put_failure(responses, "5XX", "It could not be done: the problem says why.");
 }
 
 static void put_path_parameters(cJSON *list, const char *path)
