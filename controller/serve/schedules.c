@@ -374,14 +374,14 @@ static int write_row(struct service *service, int64_t id, const cJSON *body, con
                         "UPDATE schedule SET considered_s = CASE WHEN cron = ?5 AND zone = ?6 THEN considered_s ELSE ?15 END, skip_s = CASE WHEN cron = ?5"
                         " AND zone = ?6 THEN skip_s ELSE 0 END, name = ?2, playbook = ?3, suite = ?4, cron = ?5, zone = ?6, jitter_s = ?7, deadline_s = ?8,"
                         " catch_up = ?9, overlap = ?10, enabled = ?11, vars = ?12, windows = ?13, source = ?14, revision = revision + 1 WHERE id = ?1",
-                        "itttttiiititttii", id, checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
+                        "itttttiiitittti", id, checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
                         checked->deadline_s, checked->catch_up, checked->overlap, (int64_t)checked->enabled, vars_text, windows_text ? windows_text : "[]",
                         source, service_now_s());
     else
         result = db_run(&service->db, errs,
                         "INSERT INTO schedule (name, playbook, suite, cron, zone, jitter_s, deadline_s, catch_up, overlap, enabled, vars, windows, source,"
                         " considered_s, skip_s, revision) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,0,1)",
-                        "tttttiiititttii", checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
+                        "tttttiiitittti", checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
                         checked->deadline_s, checked->catch_up, checked->overlap, (int64_t)checked->enabled, vars_text, windows_text ? windows_text : "[]",
                         source, service_now_s());
     cJSON_free(vars_text);
