@@ -522,7 +522,7 @@ int timetable_skip_next(struct service *service, int64_t id, const char *by, cJS
 
 /* ---- occurrences ------------------------------------------------------------------------------------------------------------------ */
 
-cJSON *timetable_occurrences(struct service *service, int64_t schedule, int64_t before_s, size_t limit, struct errs *errs)
+cJSON *timetable_occurrences(struct service *service, int64_t schedule, const char *due, const char *id, size_t limit, struct errs *errs)
 {
     cJSON *list = cJSON_CreateArray();
     sqlite3_stmt *row = NULL;
@@ -531,8 +531,9 @@ cJSON *timetable_occurrences(struct service *service, int64_t schedule, int64_t 
     service_lock(service);
     result = db_query(&service->db, errs, &row,
                       "SELECT o.schedule, s.name, o.due_s, o.state, o.reason, o.run FROM occurrence o LEFT JOIN schedule s ON s.id = o.schedule"
-                      " WHERE (?1 = 0 OR o.schedule = ?1) AND (?2 = 0 OR o.due_s < ?2) ORDER BY o.due_s DESC, o.schedule LIMIT ?3",
-                      "iii", schedule, before_s, (int64_t)limit);
+                      " WHERE (?1 = 0 OR o.schedule = ?1) AND (?2 IS NULL OR o.due_s < unixepoch(?2) OR (o.due_s = unixepoch(?2) AND"
+                      " o.schedule > CAST(?3 AS INTEGER))) ORDER BY o.due_s DESC, o.schedule LIMIT ?4",
+                      "itti", schedule, due, id, (int64_t)limit);
     while (result >= 0 && (result = db_step(&service->db, row, errs)) > 0) {
         cJSON *item = cJSON_CreateObject();
         char text[24];
