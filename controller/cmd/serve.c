@@ -70,6 +70,7 @@ static int serve_main(int argc, char **argv)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
     if (service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0) {
+        service_listens_at(service, http_address(server));
         printf("perturb serves at %s\n", http_address(server));
         fflush(stdout);
         end = service_loop(service);

@@ -46,6 +46,13 @@ const char *service_playbooks(const struct service *service)
     return service->playbooks;
 }
 
+void service_listens_at(struct service *service, const char *address)
+{
+    service_lock(service);
+    snprintf(service->listen, sizeof(service->listen), "%s", address);
+    service_unlock(service);
+}
+
 void service_observe(struct service *service, service_observer *observer, void *context)
 {
     service_lock(service);

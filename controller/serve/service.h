@@ -38,6 +38,9 @@ enum service_end {
     SERVICE_RESTARTS,    /* SIGHUP: runs go on; the caller ends its threads and calls service_restart() */
 };
 
+/* Where the API really listens, an address or a URL, which no playbook may be aimed at. */
+void service_listens_at(struct service *service, const char *address);
+
 /* Blocks the signals that it takes; to be called before other threads start, so that they inherit the mask. */
 int service_block_signals(struct service *service, struct errs *errs);
 
