@@ -111,13 +111,23 @@ static void put_vars(struct arguments *arguments, const char *text)
     cJSON_Delete(vars);
 }
 
+/* What stands in the file now is what runs, so that is what is judged now. */
+static int examine_again(struct service *service, sqlite3_stmt *row, struct claims *ret_claims, struct errs *errs)
+{
+    cJSON *vars = db_text(row, 1) ? cJSON_Parse(db_text(row, 1)) : NULL;
+    const struct run_order order = { .playbook = db_text(row, 0), .vars = vars };
+    int result = queue_examine(service, &order, ret_claims, errs);
+
+    cJSON_Delete(vars);
+    return result;
+}
+
 /* "perturb run FILE --id ID ..." of a queued row. */
 static int read_arguments(struct service *service, const char *id, struct arguments *ret_arguments, struct claims *ret_claims, struct errs *errs)
 {
     sqlite3_stmt *row;
     char file[SERVICE_PATH_MAX * 2];
-    int result = db_query(&service->db, errs, &row, "SELECT playbook, vars, seed, batch, directory, claims FROM run_order WHERE id = ?1 AND state = 'queued'",
-                          "t", id);
+    int result = db_query(&service->db, errs, &row, "SELECT playbook, vars, seed, batch, directory FROM run_order WHERE id = ?1 AND state = 'queued'", "t", id);
 
     if (result < 0)
         return result;
@@ -126,6 +136,8 @@ static int read_arguments(struct service *service, const char *id, struct argume
         result = errs_add(errs, ERR_INTERNAL, id, "is not queued any more");
     else if (result > 0)
         result = service_playbook_file(service, db_text(row, 0), file, sizeof(file), errs);
+    if (result == 0)
+        result = examine_again(service, row, ret_claims, errs);
     if (result == 0) {
         put_argument(ret_arguments, "perturb");
         put_argument(ret_arguments, "run");
@@ -137,7 +149,7 @@ static int read_arguments(struct service *service, const char *id, struct argume
         put_vars(ret_arguments, db_text(row, 1));
         put_argument(ret_arguments, "--");
         put_argument(ret_arguments, file);
-        if (ret_arguments->failed || claims_parse(db_text(row, 5), ret_claims) < 0)
+        if (ret_arguments->failed)
             result = errs_add(errs, ERR_INTERNAL, id, "out of memory");
     }
     sqlite3_finalize(row);

@@ -112,10 +112,16 @@ def lives():
     guardian = service.running(second)
     point("what waited runs then", guardian)
     service.armed(second)
+    service.write("playbooks/changed.yaml", QUICK)
+    changed = service.ask("POST", "/runs", {"playbook": "changed.yaml"})[1]
+    service.write("playbooks/changed.yaml", QUICK.replace('upstream: "127.0.0.1:${port.store}"', f'upstream: "{service.url[7:]}"'))
     status, answer = service.ask("POST", f"/runs/{second}/abort", {"reason": "enough"})
     row = service.ended(second)
     point("an aborted run says by whom and why", status == 202 and row["outcome"] == "aborted" and row["status"] == 3 and row["reason"] == "aborted by local: enough", row)
     point("one that has ended is not aborted again", service.ask("POST", f"/runs/{second}/abort", {})[0] == 409)
+    row = service.ended(changed["id"])
+    point("a playbook that was changed while it waited is judged anew", changed["state"] == "queued" and row["outcome"] == "refused" and
+          "controller's own address" in row["reason"], row)
     third = service.ask("POST", "/runs", {"playbook": "quick.yaml", "vars": {"length": "20s"}})[1]["id"]
     guardian = service.running(third)
     service.armed(third)
