@@ -1,6 +1,7 @@
 /* Runs as processes: started after their row is committed, ended by themselves, adopted after we were killed.
  *
  *   queued --supervisor_launch--> running --supervisor_reap, settle--> ended
+ *      ^---------- requeue (it never began) --------'
  *
  * 1. A child stays in the table until the row of its end is committed: a full disk delays that, it does not lose it.
  * 2. Where a run's guardian was killed, `perturb recover` is run: it undoes what is left and proves it. */
@@ -295,11 +296,32 @@ static int settle_recovery(struct service *service, const struct service_child *
     return 0;
 }
 
+/* The service was killed between the commit of the row and its word to the process, which then left. Or the run had not even made its
+ * directory: either way it has done nothing, and comes to its turn again. */
+static bool never_began(const struct service *service, const struct service_child *child)
+{
+    char directory[SERVICE_PATH_MAX + 64];
+
+    snprintf(directory, sizeof(directory), "%s/runs/%s", service->data, child->id);
+    return child->gone && !child->status_known && !child->aborted && access(directory, F_OK) < 0 && errno == ENOENT;
+}
+
+static int requeue(struct service *service, const struct service_child *child, struct errs *errs)
+{
+    int result = db_run(&service->db, errs, "UPDATE run_order SET state = 'queued', process = NULL, started_s = NULL WHERE id = ?1", "t", child->id);
+
+    if (result == 0)
+        service_tell(service, "run", order_describe(service, child->id, errs));
+    return result;
+}
+
 static int settle_run(struct service *service, const struct service_child *child, struct errs *errs)
 {
     struct ending ending;
     int result;
 
+    if (never_began(service, child))
+        return requeue(service, child, errs);
     read_ending(service, child, &ending);
     result = order_mark_ended(service, child->id, ending.status, ending.outcome, ending.reason, errs);
     if (result < 0)

@@ -63,7 +63,7 @@ class Ordeal:
         self.service.write("playbooks/kills.yaml", PLAYBOOK)
         self.echo = Echo()
         self.victim = subprocess.Popen(["sleep", "100000"])
-        self.promised, self.struck, self.ports, self.found = {}, set(), {}, []
+        self.promised, self.struck, self.blamed, self.found = {}, set(), set(), []
 
     def blame(self, what):
         self.found.append(what)
@@ -144,7 +144,8 @@ class Ordeal:
             left = until(lambda: not marked(run), 10) or marked(run)
             if left is not True:
                 self.blame(f"kill {number}: processes of {run} are left: {left}")
-            if run not in self.struck and (outcome != "ended" or status not in (0, 1, 2)):
+            if run not in self.struck | self.blamed and (outcome != "ended" or status not in (0, 1, 2)):
+                self.blamed.add(run)
                 self.blame(f"kill {number}: {run} was not struck, but: {outcome} {status} {reason}")
             if not outcome or (outcome == "interrupted" and not until(lambda: service.order(run)["undo"], 15)):
                 self.blame(f"kill {number}: {run} is not accounted for: {outcome} {undo}")
