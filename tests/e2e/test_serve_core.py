@@ -197,6 +197,10 @@ def schedules():
     runs = until(lambda: [row for row in service.query("SELECT outcome, run, by_kind FROM suite_run WHERE state = 'ended'")], 30)
     count = service.query("SELECT count(*) FROM run_order WHERE by_kind = 'suite'")[0][0]
     point("a suite stops at its first failure", runs and runs[0][0] == "failed" and runs[0][2] == "schedule" and count == 1, f"{runs} {count}")
+    service.kill()
+    service.change("UPDATE schedule SET considered_s = considered_s + 400000") # the clock had been days ahead
+    service.start()
+    point("after a clock was set back, what lies ahead is ahead", until(lambda: service.query("SELECT max(considered_s) FROM schedule")[0][0] <= time.time()))
     page = service.ask("GET", f"/schedules/{late['id']}/occurrences?limit=5")[1]
     again = service.ask("GET", f"/schedules/{late['id']}/occurrences?limit=5&cursor={page['next']}")[1]
     dues = [item["due"] for item in page["items"] + again["items"]]

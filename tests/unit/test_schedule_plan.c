@@ -90,10 +90,10 @@ static void list_occurrences(struct life *life)
     }
 }
 
-/* What the scheduler asks its store for: those that have run and lie ahead of the cursor or of the clock. */
-static void find_done(struct life *life, int64_t now_s)
+/* What the scheduler asks its store for: those that have run and lie ahead of the cursor. */
+static void find_done(struct life *life)
 {
-    int64_t after_s = life->schedule.considered_s < now_s ? life->schedule.considered_s : now_s;
+    int64_t after_s = life->schedule.considered_s;
 
     life->schedule.done_count = 0;
     life->schedule.done_s = life->done;
@@ -109,10 +109,12 @@ static int64_t settle(struct life *life, int64_t now_s)
     struct plan_decision decisions[7];
     int64_t next_s = now_s;
 
+    if (life->schedule.considered_s > now_s)
+        life->schedule.considered_s = now_s;
     while (next_s && next_s <= now_s) {
         size_t count;
 
-        find_done(life, now_s);
+        find_done(life);
         count = schedule_plan(&state, decisions, 7, &next_s);
         for (size_t i = 0; i < count; i++) {
             size_t index = index_of(life, decisions[i].due_s);
@@ -396,6 +398,31 @@ static void missed_ones(void **state)
     }
 }
 
+/* A clock that was a month ahead for a moment: the month's occurrences were missed then, and run when their time really comes. */
+static void a_clock_that_was_wrong(void **state)
+{
+    struct fixture fixture;
+    struct plan_decision many[64];
+    size_t count;
+
+    (void)state;
+    set_up(&fixture);
+    fixture.state.now_s = NINE + 30 * DAY_S + 7200;
+    count = schedule_plan(&fixture.state, many, 64, &fixture.next_s);
+    assert_int_equal(count, 31);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(many[i].action, PLAN_SKIP);
+    fixture.schedule.considered_s = NINE + 5; /* set back, and the cursor with it */
+    for (int day = 1; day <= 30; day++) {
+        fixture.state.now_s = NINE + day * DAY_S + 1;
+        assert_int_equal(schedule_plan(&fixture.state, many, 64, &fixture.next_s), 1);
+        assert_int_equal(many[0].due_s, NINE + day * DAY_S);
+        assert_int_equal(many[0].action, PLAN_START);
+        fixture.schedule.considered_s = many[0].due_s;
+    }
+    free(fixture.zone);
+}
+
 static void jitter_is_drawn_once(void **state)
 {
     struct fixture fixture;
@@ -414,6 +441,12 @@ static void jitter_is_drawn_once(void **state)
         differs |= (first_s - START) % DAY_S != (NINE - START) % DAY_S;
     }
     assert_true(differs);
+    fixture.cron = parse("* * * * *");
+    for (int minute = 0; minute < 60; minute++) {
+        fixture.schedule.considered_s = START + minute * 60;
+        assert_in_range(schedule_next(&fixture.schedule, START + minute * 60, &first_s), START + minute * 60 + 60, START + minute * 60 + 60);
+        assert_in_range(first_s - START - minute * 60 - 60, 0, 59); /* below the gap to the next */
+    }
     free(fixture.zone);
 }
 
@@ -447,7 +480,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts),   cmocka_unit_test(it_is_skipped),        cmocka_unit_test(beside_what_runs), cmocka_unit_test(together),
-        cmocka_unit_test(missed_ones), cmocka_unit_test(jitter_is_drawn_once), cmocka_unit_test(claims_meet),      cmocka_unit_test(nothing_is_lost_or_doubled),
+        cmocka_unit_test(missed_ones), cmocka_unit_test(jitter_is_drawn_once), cmocka_unit_test(claims_meet),      cmocka_unit_test(a_clock_that_was_wrong), cmocka_unit_test(nothing_is_lost_or_doubled),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
