@@ -251,7 +251,7 @@ def stores():
 
 def full_disk():
     if os.geteuid() != 0:
-        skip("a full disk", "only root can make a small one")
+        skip("a_full_disk", "only root can make a small one")
         return
     service = Service("full")
     shutil.rmtree(service.data)
