@@ -199,6 +199,18 @@ int queue_add(struct service *service, const struct run_order *order, char ret_i
     return result;
 }
 
+/* It came to its turn and could not become a run: the last of the errors says why. */
+static void refuse(struct service *service, const char *id, struct errs *errs)
+{
+    char reason[ERR_TEXT_MAX];
+    int status = errs_status(errs);
+
+    snprintf(reason, sizeof(reason), "%s", errs->list[errs->count - 1].text);
+    (void)db_run(&service->db, errs, "UPDATE occurrence SET state = 'skipped', reason = ?2 WHERE run = ?1", "tt", id, reason);
+    if (order_mark_ended(service, id, status, "refused", reason, errs) == 0)
+        service_tell(service, "run", order_describe(service, id, errs));
+}
+
 static int start_locked(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], enum run_state *ret_state, struct errs *errs)
 {
     struct claims claims = { 0 };
@@ -227,7 +239,7 @@ static int start_locked(struct service *service, const struct run_order *order, 
     }
     result = supervisor_launch(service, ret_id, errs);
     if (result < 0 && errs->count)
-        order_mark_ended(service, ret_id, errs_status(errs), "refused", errs->list[errs->count - 1].text, errs);
+        refuse(service, ret_id, errs);
     service_wake(service); /* the loop is to watch a new process */
     return result;
 }
@@ -343,7 +355,7 @@ static bool try_start(struct service *service, const struct waiting *item, struc
         return true;
     result = supervisor_launch(service, item->id, errs);
     if (result < 0 && errs->count)
-        order_mark_ended(service, item->id, errs_status(errs), "refused", errs->list[errs->count - 1].text, errs);
+        refuse(service, item->id, errs);
     return false;
 }
 

@@ -25,6 +25,7 @@ struct service_options {
     const char *data;      /* NULL: the state directory (store.h) */
     const char *playbooks; /* NULL: DATA/playbooks */
     const char *program;   /* what runs are started with: NULL: this program */
+    void (*problem)(const char *text); /* told of what a person should look at, once; under the lock. NULL: nobody is */
     const char *listen;    /* "ADDRESS:PORT" of the API, to be protected; NULL: none */
 };
 

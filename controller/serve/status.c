@@ -40,7 +40,8 @@ cJSON *service_status(struct service *service)
     put_limits(&service->settings, status);
     problems = cJSON_AddArrayToObject(status, "problems");
     for (size_t i = 0; i < service->problem_count; i++)
-        cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
+        if (service_now_s() - service->problem_told_s[i] < SERVICE_PROBLEM_S)
+            cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
     service_unlock(service);
     return status;
 }

@@ -205,7 +205,9 @@ static void start_recovery(struct service *service)
     char output[SERVICE_PATH_MAX + 64];
     int gate;
 
-    if (!service->recovery_wanted || service->recovery_runs || service->child_count == SERVICE_CHILDREN_MAX)
+    bool again = service->recovery_again_s && service_now_s() >= service->recovery_again_s;
+
+    if ((!service->recovery_wanted && !again) || service->recovery_runs || service->child_count == SERVICE_CHILDREN_MAX)
         return;
     snprintf(output, sizeof(output), "%s/output/recover.log", service->data);
     if (spawn_held(service, argv, output, &child.process, &child.pid_fd, &gate) < 0) {
@@ -214,6 +216,7 @@ static void start_recovery(struct service *service)
     }
     spawn_release(gate, true);
     service->recovery_wanted = false;
+    service->recovery_again_s = 0;
     service->recovery_runs = true;
     service->children[service->child_count++] = child;
 }
@@ -291,6 +294,7 @@ static int settle_recovery(struct service *service, const struct service_child *
         problem.count = 0;
         errs_add(&problem, ERR_WORLD, "recover", "%s", words[0] ? words : "did not end well");
         service_problem(service, &problem);
+        service->recovery_again_s = service_now_s() + SERVICE_RECOVER_S;
     }
     service->recovery_runs = false;
     return 0;

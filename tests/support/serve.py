@@ -196,8 +196,10 @@ class Service:
         return self.process.wait(timeout=120 * SCALE)
 
     def remove(self):
-        if self.process and self.process.poll() is None:
-            self.stop()
+        if self.process and self.process.poll() is None and (status := self.stop()) != 0:
+            point("the service ends well", False, status)
+        if re.search(r"Sanitizer|runtime error", self.said()):
+            point("no sanitizer found anything", False, self.said()[-3000:])
         if all(points):
             shutil.rmtree(self.base, ignore_errors=True)
         else:
