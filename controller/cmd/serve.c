@@ -34,6 +34,11 @@ static void set(int option, const char *value, struct serve_options *options)
     }
 }
 
+static void tell_problem(const char *text)
+{
+    fprintf(stderr, "perturb serve: %s\n", text);
+}
+
 static int parse(int argc, char **argv, struct serve_options *ret_options, struct errs *errs)
 {
     static const struct option all[] = { { "listen", required_argument, NULL, 'l' },   { "data", required_argument, NULL, 'd' },
@@ -55,6 +60,7 @@ static int parse(int argc, char **argv, struct serve_options *ret_options, struc
     if (!ret_options->http.tls_certificate != !ret_options->http.tls_key)
         errs_add(errs, ERR_USAGE, "serve", "--tls-cert and --tls-key go together");
     ret_options->service.listen = ret_options->http.listen;
+    ret_options->service.problem = tell_problem;
     return errs->count ? -EINVAL : 0;
 }
 
@@ -76,6 +82,7 @@ static int serve_main(int argc, char **argv)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
     if (service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0) {
+        service_listens_at(service, http_address(server));
         printf("perturb serves at %s\n", http_address(server));
         fflush(stdout);
         end = service_loop(service);

@@ -38,7 +38,7 @@ static int by_text(const void *a, const void *b)
 
 static int add_target(struct claims *claims, const char *service, const struct target *target)
 {
-    int result = add(claims, "%s/target:%s", service, target->name);
+    int result = add(claims, "%s%starget:%s", service, service[0] ? "/" : "", target->name);
 
     if (!result && target->pid != ABSENT)
         result = add(claims, "pid:%lld", (long long)target->pid);
@@ -65,7 +65,7 @@ static bool is_lasting(const struct playbook *playbook, const char *address)
 
 static int add_proxy(struct claims *claims, const struct playbook *playbook, const char *service, const struct proxy *proxy)
 {
-    int result = add(claims, "%s/proxy:%s", service, proxy->name);
+    int result = add(claims, "%s%sproxy:%s", service, service[0] ? "/" : "", proxy->name);
 
     if (!result && is_lasting(playbook, proxy->listen))
         result = add(claims, "address:%s", proxy->listen);

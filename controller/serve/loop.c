@@ -39,6 +39,8 @@ static void set_timer(struct service *service, int64_t next_s)
         until_s = MAX(next_s, now_s + 1);
     if (service->retry_s && service->retry_s < until_s)
         until_s = MAX(service->retry_s, now_s + 1);
+    if (service->recovery_again_s && service->recovery_again_s < until_s)
+        until_s = MAX(service->recovery_again_s, now_s + 1);
     when.it_value.tv_sec = (time_t)until_s;
     timerfd_settime(service->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, NULL);
 }

@@ -10,4 +10,6 @@ srcs-controller += controller/serve/api_playbooks.c controller/serve/api_runs.c 
 srcs-controller += controller/serve/hub.c controller/serve/api_events.c
 
 $(BUILD)/controller/serve/assets.o: $(wildcard controller/serve/page/*) controller/serve/schemas.json
-srcs-controller += $(wildcard controller/serve/*.c)
+srcs-controller += controller/serve/schedule_plan.c controller/serve/scheduler.c controller/serve/schedules.c controller/serve/windows.c \
+                   controller/serve/suites.c controller/serve/suite_runs.c controller/serve/sync.c controller/serve/body.c controller/serve/settings.c \
+                   controller/serve/protect.c controller/serve/api_orders.c controller/serve/api_schedules.c controller/serve/api_suites.c

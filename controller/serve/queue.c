@@ -124,6 +124,10 @@ static int check_lever(struct service *service, struct errs *errs)
         errs_add(errs, ERR_WORLD, "lever", "the safety lever cannot be read: %s", strerror(-result));
         return result;
     }
+    if (service->stopping) {
+        errs_add(errs, ERR_WORLD, NULL, "the service was told to end");
+        return -EPERM;
+    }
     if (!engaged)
         return 0;
     errs_add(errs, ERR_WORLD, "lever", "the safety lever is engaged: no run starts until `perturb resume`");
@@ -195,6 +199,18 @@ int queue_add(struct service *service, const struct run_order *order, char ret_i
     return result;
 }
 
+/* It came to its turn and could not become a run: the last of the errors says why. */
+static void refuse(struct service *service, const char *id, struct errs *errs)
+{
+    char reason[ERR_TEXT_MAX];
+    int status = errs_status(errs);
+
+    snprintf(reason, sizeof(reason), "%s", errs->list[errs->count - 1].text);
+    (void)db_run(&service->db, errs, "UPDATE occurrence SET state = 'skipped', reason = ?2 WHERE run = ?1", "tt", id, reason);
+    if (order_mark_ended(service, id, status, "refused", reason, errs) == 0)
+        service_tell(service, "run", order_describe(service, id, errs));
+}
+
 static int start_locked(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], enum run_state *ret_state, struct errs *errs)
 {
     struct claims claims = { 0 };
@@ -202,10 +218,6 @@ static int start_locked(struct service *service, const struct run_order *order, 
     bool waits;
     int result = check_lever(service, errs);
 
-    if (result == 0 && service->stopping) {
-        errs_add(errs, ERR_WORLD, NULL, "the service is ending");
-        result = -EPERM;
-    }
     if (result == 0)
         result = queue_examine(service, order, &claims, errs);
     if (result < 0)
@@ -227,7 +239,7 @@ static int start_locked(struct service *service, const struct run_order *order, 
     }
     result = supervisor_launch(service, ret_id, errs);
     if (result < 0 && errs->count)
-        order_mark_ended(service, ret_id, errs_status(errs), "refused", errs->list[errs->count - 1].text, errs);
+        refuse(service, ret_id, errs);
     service_wake(service); /* the loop is to watch a new process */
     return result;
 }
@@ -242,20 +254,39 @@ int service_start_run(struct service *service, const struct run_order *order, ch
     return result;
 }
 
-int service_start_runs(struct service *service, const struct run_order *order, int64_t repeat, char ret_id[RUN_ID_MAX], enum run_state *ret_state,
-                       struct errs *errs)
+/* All of them or none; then what may start does. */
+static int start_several(struct service *service, const struct run_order *order, int64_t count, char ret_id[RUN_ID_MAX], struct errs *errs)
 {
     struct run_order further = *order;
     char id[RUN_ID_MAX];
-    enum run_state state;
+    int result = check_lever(service, errs);
+
+    if (result == 0)
+        result = db_begin(&service->db, errs);
+    if (result < 0)
+        return result;
+    result = queue_add(service, order, ret_id, errs);
+    further.batch = order->batch ? order->batch : ret_id;
+    for (int64_t i = 1; result == 0 && i < count; i++)
+        result = queue_add(service, &further, id, errs);
+    result = db_end(&service->db, result, errs);
+    if (result == 0)
+        supervisor_dequeue(service);
+    service_wake(service);
+    return result;
+}
+
+int service_start_runs(struct service *service, const struct run_order *order, int64_t repeat, char ret_id[RUN_ID_MAX], enum run_state *ret_state,
+                       struct errs *errs)
+{
     int result;
 
+    if (repeat < 2)
+        return service_start_run(service, order, ret_id, ret_state, errs);
     service_lock(service);
-    result = start_locked(service, order, ret_id, ret_state, errs);
-    further.batch = order->batch ? order->batch : ret_id;
-    further.waits = true;
-    for (int64_t i = 1; result == 0 && i < repeat; i++)
-        result = start_locked(service, &further, id, &state, errs);
+    result = start_several(service, order, repeat, ret_id, errs);
+    if (result == 0)
+        *ret_state = supervisor_find(service, ret_id) ? RUN_RUNNING : RUN_QUEUED;
     service_unlock(service);
     return result;
 }
@@ -324,7 +355,7 @@ static bool try_start(struct service *service, const struct waiting *item, struc
         return true;
     result = supervisor_launch(service, item->id, errs);
     if (result < 0 && errs->count)
-        order_mark_ended(service, item->id, errs_status(errs), "refused", errs->list[errs->count - 1].text, errs);
+        refuse(service, item->id, errs);
     return false;
 }
 

@@ -59,7 +59,7 @@ static int64_t next_due(const struct plan_schedule *schedule, int64_t after_s)
 
 int64_t schedule_next(const struct plan_schedule *schedule, int64_t now_s, int64_t *ret_start_s)
 {
-    int64_t due_s = next_due(schedule, schedule->considered_s < now_s ? schedule->considered_s : now_s);
+    int64_t due_s = next_due(schedule, schedule->considered_s < now_s ? schedule->considered_s : now_s); /* shown before a clock that was set back is noticed */
 
     *ret_start_s = due_s ? start_of(schedule, due_s) : 0;
     return due_s;

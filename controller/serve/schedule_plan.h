@@ -6,7 +6,7 @@
  * 3. One that could not be decided within PLAN_GRACE_S of its start was missed: `catch_up` says how many of the newest missed ones
  *    are made up for, within `deadline_s`. For faults the right default is none (a backlog comes at the worst time).
  * 4. A clock that was set ahead makes occurrences missed, each of which is recorded. One that was set back brings them again, but for
- *    those that have run: `done_s` has them. */
+ *    those that have run: whoever keeps the rows sets a `considered_s` that lies ahead back to now, and gives what has run in `done_s`. */
 #ifndef PERTURB_SERVE_SCHEDULE_PLAN_H
 #define PERTURB_SERVE_SCHEDULE_PLAN_H
 
@@ -35,7 +35,7 @@ struct plan_schedule {
     enum plan_overlap overlap;
     bool enabled;
     int64_t considered_s;
-    const int64_t *done_s; /* after considered_s or now_s, whichever is less: those that have run; a clock was set back */
+    const int64_t *done_s; /* those after considered_s that have run: a clock was set back */
     size_t done_count;
     int64_t skip_s;      /* this occurrence was asked to be skipped; 0: none */
     const char *skip_by; /* by whom */

@@ -89,6 +89,19 @@ static int find_done(struct service *service, struct scene *scene, size_t index,
     return result < 0 ? result : 0;
 }
 
+/* The clock was set back: what was decided in a future that is none any more comes again. */
+static int rewind_cursors(struct service *service, int64_t now_s, struct errs *errs)
+{
+    sqlite3_stmt *row;
+    int result = db_query(&service->db, errs, &row, "SELECT 1 FROM schedule WHERE considered_s > ?1 LIMIT 1", "i", now_s);
+
+    if (result < 0)
+        return result;
+    result = db_step(&service->db, row, errs);
+    sqlite3_finalize(row);
+    return result > 0 ? db_run(&service->db, errs, "UPDATE schedule SET considered_s = ?1 WHERE considered_s > ?1", "i", now_s) : result;
+}
+
 static int set_scene(struct service *service, struct scene *scene, int64_t now_s, struct errs *errs)
 {
     int result = schedules_load(service, &scene->schedules, errs);
@@ -256,9 +269,11 @@ static bool round_of(struct service *service, int64_t now_s, int64_t *ret_next_s
     struct scene scene = { .live = NULL };
     struct plan_state state = { .now_s = now_s, .lever_engaged = service->lever_engaged, .paused = service->scheduler_paused,
                                 .limits = { service->settings.max_faults, service->settings.max_runs } };
-    int result = decisions ? set_scene(service, &scene, now_s, errs) : errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
+    int result = decisions ? rewind_cursors(service, now_s, errs) : errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
     size_t count = 0, acted = 0;
 
+    if (result == 0)
+        result = set_scene(service, &scene, now_s, errs);
     *ret_next_s = now_s + FAILED_AGAIN_S;
     state.schedules = scene.plan_schedules;
     state.schedule_count = result == 0 ? scene.schedules.count : 0;

@@ -374,14 +374,14 @@ static int write_row(struct service *service, int64_t id, const cJSON *body, con
                         "UPDATE schedule SET considered_s = CASE WHEN cron = ?5 AND zone = ?6 THEN considered_s ELSE ?15 END, skip_s = CASE WHEN cron = ?5"
                         " AND zone = ?6 THEN skip_s ELSE 0 END, name = ?2, playbook = ?3, suite = ?4, cron = ?5, zone = ?6, jitter_s = ?7, deadline_s = ?8,"
                         " catch_up = ?9, overlap = ?10, enabled = ?11, vars = ?12, windows = ?13, source = ?14, revision = revision + 1 WHERE id = ?1",
-                        "itttttiiititttii", id, checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
+                        "itttttiiitittti", id, checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
                         checked->deadline_s, checked->catch_up, checked->overlap, (int64_t)checked->enabled, vars_text, windows_text ? windows_text : "[]",
                         source, service_now_s());
     else
         result = db_run(&service->db, errs,
                         "INSERT INTO schedule (name, playbook, suite, cron, zone, jitter_s, deadline_s, catch_up, overlap, enabled, vars, windows, source,"
                         " considered_s, skip_s, revision) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,0,1)",
-                        "tttttiiititttii", checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
+                        "tttttiiitittti", checked->name, checked->playbook, checked->suite, checked->cron_text, checked->zone, checked->jitter_s,
                         checked->deadline_s, checked->catch_up, checked->overlap, (int64_t)checked->enabled, vars_text, windows_text ? windows_text : "[]",
                         source, service_now_s());
     cJSON_free(vars_text);
@@ -522,7 +522,7 @@ int timetable_skip_next(struct service *service, int64_t id, const char *by, cJS
 
 /* ---- occurrences ------------------------------------------------------------------------------------------------------------------ */
 
-cJSON *timetable_occurrences(struct service *service, int64_t schedule, int64_t before_s, size_t limit, struct errs *errs)
+cJSON *timetable_occurrences(struct service *service, int64_t schedule, const char *due, const char *id, size_t limit, struct errs *errs)
 {
     cJSON *list = cJSON_CreateArray();
     sqlite3_stmt *row = NULL;
@@ -531,8 +531,9 @@ cJSON *timetable_occurrences(struct service *service, int64_t schedule, int64_t 
     service_lock(service);
     result = db_query(&service->db, errs, &row,
                       "SELECT o.schedule, s.name, o.due_s, o.state, o.reason, o.run FROM occurrence o LEFT JOIN schedule s ON s.id = o.schedule"
-                      " WHERE (?1 = 0 OR o.schedule = ?1) AND (?2 = 0 OR o.due_s < ?2) ORDER BY o.due_s DESC, o.schedule LIMIT ?3",
-                      "iii", schedule, before_s, (int64_t)limit);
+                      " WHERE (?1 = 0 OR o.schedule = ?1) AND (?2 IS NULL OR o.due_s < unixepoch(?2) OR (o.due_s = unixepoch(?2) AND"
+                      " o.schedule > CAST(?3 AS INTEGER))) ORDER BY o.due_s DESC, o.schedule LIMIT ?4",
+                      "itti", schedule, due, id, (int64_t)limit);
     while (result >= 0 && (result = db_step(&service->db, row, errs)) > 0) {
         cJSON *item = cJSON_CreateObject();
         char text[24];

@@ -46,6 +46,13 @@ const char *service_playbooks(const struct service *service)
     return service->playbooks;
 }
 
+void service_listens_at(struct service *service, const char *address)
+{
+    service_lock(service);
+    snprintf(service->listen, sizeof(service->listen), "%s", address);
+    service_unlock(service);
+}
+
 void service_observe(struct service *service, service_observer *observer, void *context)
 {
     service_lock(service);
@@ -77,13 +84,18 @@ void service_problem(struct service *service, const struct errs *errs)
         snprintf(text, sizeof(text), "%s%s%s", errs->list[i].where, errs->list[i].where[0] ? ": " : "", errs->list[i].text);
         while (at < service->problem_count && strcmp(service->problems[at], text) != 0)
             at++;
-        if (at < service->problem_count)
+        if (at < service->problem_count) {
+            service->problem_told_s[at] = service_now_s();
             continue;
-        fprintf(stderr, "perturb serve: %s\n", text);
+        }
+        if (service->problem)
+            service->problem(text);
         if (service->problem_count == SERVICE_PROBLEMS_MAX) {
             memmove(service->problems[0], service->problems[1], sizeof(service->problems) - sizeof(service->problems[0]));
+            memmove(service->problem_told_s, service->problem_told_s + 1, sizeof(service->problem_told_s) - sizeof(service->problem_told_s[0]));
             service->problem_count--;
         }
+        service->problem_told_s[service->problem_count] = service_now_s();
         memcpy(service->problems[service->problem_count++], text, sizeof(text));
         service_tell(service, "problem", cJSON_CreateString(text));
     }
@@ -251,6 +263,7 @@ int service_open(const struct service_options *options, struct service **ret_ser
     pthread_mutex_init(&service->mutex, NULL);
     service->lock_fd = service->signal_fd = service->timer_fd = service->wake_fd = service->watch_fd = -1;
     service->registry.fd = -1;
+    service->problem = options->problem;
     result = prepare(service, options, errs);
     if (result < 0) {
         service_close(service);

@@ -25,6 +25,7 @@ struct service_options {
     const char *data;      /* NULL: the state directory (store.h) */
     const char *playbooks; /* NULL: DATA/playbooks */
     const char *program;   /* what runs are started with: NULL: this program */
+    void (*problem)(const char *text); /* told of what a person should look at, once; under the lock. NULL: nobody is */
     const char *listen;    /* "ADDRESS:PORT" of the API, to be protected; NULL: none */
 };
 
@@ -37,6 +38,9 @@ enum service_end {
     SERVICE_STOPPED = 0, /* SIGTERM, SIGINT: every run was aborted and has ended, or the time for it is up */
     SERVICE_RESTARTS,    /* SIGHUP: runs go on; the caller ends its threads and calls service_restart() */
 };
+
+/* Where the API really listens, an address or a URL, which no playbook may be aimed at. */
+void service_listens_at(struct service *service, const char *address);
 
 /* Blocks the signals that it takes; to be called before other threads start, so that they inherit the mask. */
 int service_block_signals(struct service *service, struct errs *errs);

@@ -17,6 +17,8 @@ enum {
     SERVICE_REASON_MAX = 400,
     SERVICE_PROBLEMS_MAX = 8,
     SERVICE_ZONES_MAX = 64,
+    SERVICE_PROBLEM_S = 600, /* one that was not told again for so long is over */
+    SERVICE_RECOVER_S = 300,
     SERVICE_STOP_MS = 60000, /* for runs to release, undo, observe and report; then they are told again, which fences */
     SERVICE_FENCE_MS = 15000,
 };
@@ -49,11 +51,14 @@ struct service {
     struct service_child children[SERVICE_CHILDREN_MAX];
     size_t child_count;
     bool recovery_wanted, recovery_runs;
+    int64_t recovery_again_s; /* the last one was not proven: when it is tried again; 0: it was */
     bool stopping, lever_engaged;
     int64_t lever_since_s;
     int64_t retry_s; /* something could not be written: when it is tried again; 0: nothing */
     char problems[SERVICE_PROBLEMS_MAX][SERVICE_REASON_MAX];
+    int64_t problem_told_s[SERVICE_PROBLEMS_MAX]; /* last */
     size_t problem_count;
+    void (*problem)(const char *text);
     service_observer *observer;
     void *observer_context;
     uint64_t ids_given;
@@ -63,7 +68,7 @@ struct service {
 int64_t service_now_s(void);
 void service_tell(struct service *service, const char *kind, cJSON *data_taken);
 void service_wake(struct service *service);                                        /* the loop looks at everything; any thread */
-void service_problem(struct service *service, const struct errs *errs);            /* remembered for the status, told on stderr once */
+void service_problem(struct service *service, const struct errs *errs); /* remembered for the status while it is told again and again */
 
 /* ---- lever.c ---- */
 int lever_restore(struct service *service, struct errs *errs);

@@ -1,6 +1,7 @@
 /* serve.yaml. */
 #include "controller/serve/settings.h"
 
+#include "scenarios/base/buf.h"
 #include "scenarios/playbook/section.h"
 
 #include <errno.h>
@@ -49,6 +50,24 @@ static const struct key_desc keys[] = {
 static const struct section_desc section = { .name = "serve.yaml", .size = sizeof(struct settings), KEYS(keys), .node_offset = SIZE_MAX,
                                              .name_offset = SIZE_MAX };
 
+/* Nothing but blanks and comments says nothing. One that cannot be read is told by who reads it. */
+static bool says_nothing(const char *path)
+{
+    struct buf text;
+    bool nothing = true;
+
+    buf_init(&text, DOCUMENT_BYTES_MAX);
+    if (buf_read_file(&text, path) < 0)
+        nothing = access(path, F_OK) < 0 && errno == ENOENT;
+    for (const char *line = text.data; *line && nothing; line += strcspn(line, "\n"), line += *line == '\n') {
+        char first = line[strspn(line, " \t\r")];
+
+        nothing = !first || first == '\n' || first == '#';
+    }
+    buf_done(&text);
+    return nothing;
+}
+
 static int read_nothing(struct settings *settings, struct errs *errs)
 {
     return document_parse(&settings->document, "serve.yaml", "{}", 2, false, errs);
@@ -62,11 +81,7 @@ int settings_read(struct settings *settings, const char *path, struct errs *errs
     int result;
 
     *settings = empty;
-    result = access(path, F_OK) < 0 && errno == ENOENT ? read_nothing(settings, errs) : document_read(&settings->document, path, errs);
-    if (result == 0 && settings->document.root && settings->document.root->kind == NODE_NULL) { /* only comments */
-        document_done(&settings->document);
-        result = read_nothing(settings, errs);
-    }
+    result = says_nothing(path) ? read_nothing(settings, errs) : document_read(&settings->document, path, errs);
     return result < 0 ? result : section_read(&reader, &section, settings->document.root, settings);
 }
 

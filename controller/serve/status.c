@@ -16,6 +16,15 @@ static void put_ids(struct service *service, cJSON *status, const char *key, con
     sqlite3_finalize(row);
 }
 
+static void put_limits(const struct settings *settings, cJSON *status)
+{
+    cJSON *limits = cJSON_AddObjectToObject(status, "limits");
+
+    cJSON_AddNumberToObject(limits, "max_runs", (double)settings->max_runs);
+    cJSON_AddNumberToObject(limits, "max_faults", (double)settings->max_faults);
+    cJSON_AddBoolToObject(limits, "require_opt_in", settings->require_opt_in == 1);
+}
+
 cJSON *service_status(struct service *service)
 {
     cJSON *status = cJSON_CreateObject(), *problems;
@@ -28,9 +37,11 @@ cJSON *service_status(struct service *service)
     put_ids(service, status, "runs_live", "running");
     put_ids(service, status, "runs_queued", "queued");
     scheduler_describe(service, status);
+    put_limits(&service->settings, status);
     problems = cJSON_AddArrayToObject(status, "problems");
     for (size_t i = 0; i < service->problem_count; i++)
-        cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
+        if (service_now_s() - service->problem_told_s[i] < SERVICE_PROBLEM_S)
+            cJSON_AddItemToArray(problems, cJSON_CreateString(service->problems[i]));
     service_unlock(service);
     return status;
 }

@@ -1,6 +1,7 @@
 /* Runs as processes: started after their row is committed, ended by themselves, adopted after we were killed.
  *
  *   queued --supervisor_launch--> running --supervisor_reap, settle--> ended
+ *      ^---------- requeue (it never began) --------'
  *
  * 1. A child stays in the table until the row of its end is committed: a full disk delays that, it does not lose it.
  * 2. Where a run's guardian was killed, `perturb recover` is run: it undoes what is left and proves it. */
@@ -111,13 +112,23 @@ static void put_vars(struct arguments *arguments, const char *text)
     cJSON_Delete(vars);
 }
 
+/* What stands in the file now is what runs, so that is what is judged now. */
+static int examine_again(struct service *service, sqlite3_stmt *row, struct claims *ret_claims, struct errs *errs)
+{
+    cJSON *vars = db_text(row, 1) ? cJSON_Parse(db_text(row, 1)) : NULL;
+    const struct run_order order = { .playbook = db_text(row, 0), .vars = vars };
+    int result = queue_examine(service, &order, ret_claims, errs);
+
+    cJSON_Delete(vars);
+    return result;
+}
+
 /* "perturb run FILE --id ID ..." of a queued row. */
 static int read_arguments(struct service *service, const char *id, struct arguments *ret_arguments, struct claims *ret_claims, struct errs *errs)
 {
     sqlite3_stmt *row;
     char file[SERVICE_PATH_MAX * 2];
-    int result = db_query(&service->db, errs, &row, "SELECT playbook, vars, seed, batch, directory, claims FROM run_order WHERE id = ?1 AND state = 'queued'",
-                          "t", id);
+    int result = db_query(&service->db, errs, &row, "SELECT playbook, vars, seed, batch, directory FROM run_order WHERE id = ?1 AND state = 'queued'", "t", id);
 
     if (result < 0)
         return result;
@@ -126,6 +137,8 @@ static int read_arguments(struct service *service, const char *id, struct argume
         result = errs_add(errs, ERR_INTERNAL, id, "is not queued any more");
     else if (result > 0)
         result = service_playbook_file(service, db_text(row, 0), file, sizeof(file), errs);
+    if (result == 0)
+        result = examine_again(service, row, ret_claims, errs);
     if (result == 0) {
         put_argument(ret_arguments, "perturb");
         put_argument(ret_arguments, "run");
@@ -137,7 +150,7 @@ static int read_arguments(struct service *service, const char *id, struct argume
         put_vars(ret_arguments, db_text(row, 1));
         put_argument(ret_arguments, "--");
         put_argument(ret_arguments, file);
-        if (ret_arguments->failed || claims_parse(db_text(row, 5), ret_claims) < 0)
+        if (ret_arguments->failed)
             result = errs_add(errs, ERR_INTERNAL, id, "out of memory");
     }
     sqlite3_finalize(row);
@@ -192,7 +205,9 @@ static void start_recovery(struct service *service)
     char output[SERVICE_PATH_MAX + 64];
     int gate;
 
-    if (!service->recovery_wanted || service->recovery_runs || service->child_count == SERVICE_CHILDREN_MAX)
+    bool again = service->recovery_again_s && service_now_s() >= service->recovery_again_s;
+
+    if ((!service->recovery_wanted && !again) || service->recovery_runs || service->child_count == SERVICE_CHILDREN_MAX)
         return;
     snprintf(output, sizeof(output), "%s/output/recover.log", service->data);
     if (spawn_held(service, argv, output, &child.process, &child.pid_fd, &gate) < 0) {
@@ -201,6 +216,7 @@ static void start_recovery(struct service *service)
     }
     spawn_release(gate, true);
     service->recovery_wanted = false;
+    service->recovery_again_s = 0;
     service->recovery_runs = true;
     service->children[service->child_count++] = child;
 }
@@ -278,9 +294,29 @@ static int settle_recovery(struct service *service, const struct service_child *
         problem.count = 0;
         errs_add(&problem, ERR_WORLD, "recover", "%s", words[0] ? words : "did not end well");
         service_problem(service, &problem);
+        service->recovery_again_s = service_now_s() + SERVICE_RECOVER_S;
     }
     service->recovery_runs = false;
     return 0;
+}
+
+/* The service was killed between the commit of the row and its word to the process, which then left. Or the run had not even made its
+ * directory: either way it has done nothing, and comes to its turn again. */
+static bool never_began(const struct service *service, const struct service_child *child)
+{
+    char directory[SERVICE_PATH_MAX + 64];
+
+    snprintf(directory, sizeof(directory), "%s/runs/%s", service->data, child->id);
+    return child->gone && !child->status_known && !child->aborted && access(directory, F_OK) < 0 && errno == ENOENT;
+}
+
+static int requeue(struct service *service, const struct service_child *child, struct errs *errs)
+{
+    int result = db_run(&service->db, errs, "UPDATE run_order SET state = 'queued', process = NULL, started_s = NULL WHERE id = ?1", "t", child->id);
+
+    if (result == 0)
+        service_tell(service, "run", order_describe(service, child->id, errs));
+    return result;
 }
 
 static int settle_run(struct service *service, const struct service_child *child, struct errs *errs)
@@ -288,6 +324,8 @@ static int settle_run(struct service *service, const struct service_child *child
     struct ending ending;
     int result;
 
+    if (never_began(service, child))
+        return requeue(service, child, errs);
     read_ending(service, child, &ending);
     result = order_mark_ended(service, child->id, ending.status, ending.outcome, ending.reason, errs);
     if (result < 0)

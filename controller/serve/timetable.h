@@ -22,8 +22,9 @@ int timetable_delete_schedule(struct service *service, int64_t id, struct errs *
 int timetable_enable_schedule(struct service *service, int64_t id, bool enabled, struct errs *errs);
 int timetable_skip_next(struct service *service, int64_t id, const char *by, cJSON **ret_schedule, struct errs *errs);
 
-/* Newest first; of one schedule, or all (0); those due before `before_s` (0: all), at most `limit`. */
-cJSON *timetable_occurrences(struct service *service, int64_t schedule, int64_t before_s, size_t limit, struct errs *errs);
+/* Newest first; of one schedule, or all (0); those behind the one of this `due` and `id`, as it was shown (NULL: from the newest), at most
+ * `limit`. */
+cJSON *timetable_occurrences(struct service *service, int64_t schedule, const char *due, const char *id, size_t limit, struct errs *errs);
 
 int timetable_add_window(struct service *service, const cJSON *body, cJSON **ret_window, struct errs *errs);
 cJSON *timetable_windows(struct service *service, struct errs *errs);
