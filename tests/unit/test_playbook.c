@@ -280,7 +280,7 @@ static const struct {
     { 8, "method: [{fault: latency, proxy: wire, for: 1s, repeat: 3}]", "p.yaml:8:57", "repeat needs every" },
     { 8, "method: [{hold: ready?, fault: latency, at: 1s}]", "p.yaml:8:32", "a hold has no key 'fault'; it has: hold at for otherwise" },
     { 8, "method: [{hold: ''}]", "p.yaml:8:17", "hold: found no words" },
-    { 8, "method: [{hold: ready?, otherwise: wait}]", "p.yaml:8:36", "otherwise: found 'wait'" },
+    { 8, "method: [{hold: ready?, otherwise: wait}]", "p.yaml:8:36", "otherwise: 'wait' is none of: abort go" },
     { 8, "method: [{proxy: wire}]", "p.yaml:8:10", "step needs 'fault'" },
     { 8, "method: [{fault: latency, proxy: wire, for: 1s, every: 3s}]", "p.yaml:8:56", "every needs repeat" },
     { 8, "method: [{fault: latency, proxy: wire, for: 3s, repeat: 3, every: 2s}]", "p.yaml:8:67", "the repetitions overlap" },
