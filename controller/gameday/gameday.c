@@ -213,6 +213,12 @@ int gameday_list(cJSON **ret_list, struct errs *errs)
     return 0;
 }
 
+int gameday_note(struct gameday *gameday, const char *key, const char *text, struct errs *errs)
+{
+    put_text(gameday->document, key, text);
+    return write_document(gameday, errs);
+}
+
 int gameday_tick(struct gameday *gameday, size_t item, const char *by, struct errs *errs)
 {
     cJSON *entry = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(gameday->document, "checklist"), (int)item);

@@ -34,6 +34,9 @@ void gameday_done(struct gameday *gameday);                                   /*
 /* The newest first, each as its document: a new list. 0; negative with an error added. */
 int gameday_list(cJSON **ret_list, struct errs *errs);
 
+/* Sets a text of the document; for what belongs to whoever holds the day. 0; the store's with an error added. */
+int gameday_note(struct gameday *gameday, const char *key, const char *text, struct errs *errs);
+
 /* Ticks item 0, 1, ...; one that is ticked stays as it was. 0; -ERANGE, -EBUSY (it has begun) or the store's, with an error added. */
 int gameday_tick(struct gameday *gameday, size_t item, const char *by, struct errs *errs);
 bool gameday_is_ready(const struct gameday *gameday);
