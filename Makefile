@@ -220,6 +220,10 @@ install: all ## Copy the built tree to DESTDIR/PREFIX
 	for playbook in $(notdir $(wildcard playbooks/*.yaml)); do \
 	  sed 's#\./build/#$(libdir)/#g; s#playbooks/nginx/start#$(datadir)/playbooks/nginx/start#g' playbooks/$$playbook > $(DESTDIR)$(datadir)/playbooks/$$playbook; \
 	  chmod 644 $(DESTDIR)$(datadir)/playbooks/$$playbook; done
+	install -d $(DESTDIR)$(datadir)/playbooks/gameday
+	for playbook in $(notdir $(wildcard playbooks/gameday/*.yaml)); do \
+	  sed 's#\./build/#$(libdir)/#g' playbooks/gameday/$$playbook > $(DESTDIR)$(datadir)/playbooks/gameday/$$playbook; \
+	  chmod 644 $(DESTDIR)$(datadir)/playbooks/gameday/$$playbook; done
 	install -m 644 README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(DESTDIR)$(docdir)
 
 uninstall: ## Remove what install copied

@@ -11,7 +11,7 @@ static const struct command *const commands[] = {
     &command_doctor, &command_halt,  &command_resume, &command_panic,  &command_recover, &command_runs, &command_report,
     &command_proxy,  &command_estimate, &command_guard, &command_load, &command_compare, &command_trend, &command_findings,
     &command_init,   &command_attach, &command_detach, &command_diagnose, &command_serve,
-    &command_watch, &command_mark, &command_outlets,
+    &command_watch, &command_mark, &command_outlets, &command_gameday,
 };
 
 static int print_overview(FILE *out)

@@ -15,7 +15,7 @@ struct command {
 extern const struct command command_run, command_check, command_faults, command_exec, command_ps, command_arm, command_disarm,
     command_doctor, command_halt, command_resume, command_panic, command_recover, command_runs, command_report, command_proxy,
     command_estimate, command_guard, command_load, command_compare, command_trend, command_findings, command_attach, command_detach, command_init,
-     command_diagnose, command_serve, command_watch, command_mark, command_outlets;
+    command_diagnose, command_serve, command_watch, command_mark, command_outlets, command_gameday;
 
 /* Prints "usage: perturb NAME SYNOPSIS" and the help to stdout; returns 0. */
 int command_usage(const struct command *command);

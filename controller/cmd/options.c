@@ -78,6 +78,10 @@ static int take_option(struct run_options *options, const char *name, char *valu
         options->id = value;
     else if (!strcmp(name, "batch"))
         options->batch = value;
+    else if (!strcmp(name, "by"))
+        options->by = value;
+    else if (!strcmp(name, "reveal"))
+        options->reveal = true;
     else if (!strcmp(name, "delegate"))
         options->delegate = true;
     else if (!strcmp(name, "seed"))
@@ -99,6 +103,7 @@ int options_parse(int argc, char **argv, const char *allowed, struct run_options
         { "backend", required_argument, NULL, 0 }, { "journal", required_argument, NULL, 0 }, { "rollbacks", required_argument, NULL, 0 },
         { "delegate", no_argument, NULL, 0 },      { "load", required_argument, NULL, 0 },    { "rate", required_argument, NULL, 0 },
         { "report", required_argument, NULL, 0 }, { "outlets", required_argument, NULL, 0 },  { "id", required_argument, NULL, 0 },      { "batch", required_argument, NULL, 0 },
+        { "reveal", no_argument, NULL, 0 },        { "by", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
     size_t errors_before = errs->count;

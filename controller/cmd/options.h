@@ -12,6 +12,8 @@ enum { OPTION_VARS_MAX = 64, OPTION_REPORTS_MAX = 8 };
 struct run_options {
     struct variable_override overrides[OPTION_VARS_MAX];
     size_t override_count;
+    bool reveal;    /* of a game day */
+    const char *by; /* of a game day */
     const char *seed_text, *out_directory;
     const char *id, *batch; /* of `perturb serve`: how the run is called, and the batch it belongs to */
     int64_t repeat;

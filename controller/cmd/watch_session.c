@@ -48,7 +48,7 @@ struct session {
 
 /* ---- what comes ---------------------------------------------------------------------------------------------------------------- */
 
-static void read_plan(struct session *session)
+static void read_plan(struct session *session, bool reveals)
 {
     char path[LIVE_RUN_PATH_MAX + 16];
     struct buf text;
@@ -58,7 +58,7 @@ static void read_plan(struct session *session)
     buf_init(&text, 4 << 20);
     if (buf_read_file(&text, path) == 0)
         plan = cJSON_Parse(text.data);
-    session->veil = veil_new(session->options->reveals ? NULL : plan);
+    session->veil = veil_new(reveals ? NULL : plan);
     shown = session->veil ? veil_plan(session->veil, plan) : NULL;
     if (shown)
         watch_take_plan(&session->watch, shown);
@@ -67,13 +67,40 @@ static void read_plan(struct session *session)
     buf_done(&text);
 }
 
+/* The veil has gone: everything is read once more, by its names. */
+static int begin_again(struct session *session)
+{
+    struct watch *watch = &session->watch;
+    struct feed *feed = NULL;
+    int result = feed_open(session->run->directory, 0, 0, &feed);
+
+    if (result < 0)
+        return result;
+    feed_close(session->feed);
+    session->feed = feed;
+    watch_done(watch);
+    watch_init(watch);
+    memcpy(watch->run, session->run->id, sizeof(watch->run));
+    session->veil = veil_free(session->veil);
+    read_plan(session, true);
+    return 0;
+}
+
 static int take_lines(struct session *session)
 {
     struct feed_line line;
     int result;
 
     while ((result = feed_next(session->feed, &line)) > 0) {
+        bool hid = veil_hides(session->veil);
         char *veiled = line.kind == FEED_END ? NULL : veil_line(session->veil, line.text);
+
+        if (hid && !veil_hides(session->veil)) {
+            result = begin_again(session);
+            if (result < 0)
+                return result;
+            continue;
+        }
 
         if (line.kind == FEED_EVENT)
             watch_take_event(&session->watch, veiled ? veiled : line.text);
@@ -332,7 +359,7 @@ int watch_session(const struct chosen_run *run, const struct watch_options *opti
         return errs_add(errs, ERR_WORLD, run->directory, "the run's directory cannot be read: %s", strerror(-result));
     }
     registry_open(&session->registry);
-    read_plan(session);
+    read_plan(session, options->reveals);
     memcpy(session->watch.run, run->id, sizeof(session->watch.run));
     terminal_begin(&session->terminal);
     result = go_on(session);

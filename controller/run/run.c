@@ -449,6 +449,13 @@ static void preview_method(const struct run_request *request, const struct playb
         if (steps[i].layer == LAYER_HOST)
             run_preview_host(request, playbook, &steps[i], errs);
     }
+    for (size_t i = 0; i < playbook->holds.count; i++) {
+        const struct hold *hold = (const struct hold *)playbook->holds.items + i;
+        char at[32], bound[32];
+
+        printf("  at %-7s hold, at most %s, then %s: %s\n", unit_print(UNIT_DURATION, hold->at, at, sizeof(at)),
+               unit_print(UNIT_DURATION, hold->bound, bound, sizeof(bound)), hold->otherwise == HOLD_ABORTS ? "abort" : "go on", hold->text);
+    }
 }
 
 int run_preview(const struct run_request *request, struct errs *errs)

@@ -1,6 +1,8 @@
 /* The follower of a run's files. */
 #include "controller/serve/feed.h"
 
+#include "controller/watch/veil.h"
+#include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -33,6 +35,8 @@ struct feed {
     int directory_fd, notify_fd;
     struct tail tails[TAILS]; /* by enum feed_kind */
     bool has_ended;
+    struct veil *veil; /* NULL: lines are given as they are */
+    char *veiled;      /* the line that was given last, when it is not */
 };
 
 /* ---- one file ----------------------------------------------------------------------------------------------------------------- */
@@ -210,6 +214,8 @@ struct feed *feed_close(struct feed *feed)
     }
     if (feed->notify_fd >= 0)
         close(feed->notify_fd);
+    veil_free(feed->veil);
+    free(feed->veiled);
     close(feed->directory_fd);
     free(feed);
     return NULL;
@@ -229,15 +235,60 @@ static void forget_notices(const struct feed *feed)
         ;
 }
 
+static void veil_one(struct feed *feed, struct feed_line *line)
+{
+    free(feed->veiled);
+    feed->veiled = veil_line(feed->veil, line->text);
+    if (feed->veiled) {
+        line->text = feed->veiled;
+        line->length = strlen(feed->veiled);
+    }
+}
+
+static int read_whole(const struct feed *feed, const char *name, struct buf *text)
+{
+    AUTO_CLOSE int fd = openat(feed->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd < 0 ? -errno : buf_read_fd(text, fd);
+}
+
+/* What is released is no secret any more, wherever the feed begins. */
+static bool is_lifted(const struct feed *feed)
+{
+    struct buf events;
+    bool lifted;
+
+    buf_init(&events, 64 << 20);
+    lifted = read_whole(feed, "events.jsonl", &events) == 0 && strstr(events.data, "{\"phase\":\"observe\"}");
+    buf_done(&events);
+    return lifted;
+}
+
+void feed_veil(struct feed *feed)
+{
+    struct buf text;
+    cJSON *plan;
+
+    buf_init(&text, 4 << 20);
+    plan = read_whole(feed, "plan.json", &text) == 0 ? cJSON_Parse(text.data) : NULL;
+    buf_done(&text);
+    if (!is_lifted(feed))
+        feed->veil = veil_new(plan);
+    cJSON_Delete(plan);
+}
+
 static int next_line(struct feed *feed, struct feed_line *ret_line)
 {
     for (size_t i = 0; i < TAILS; i++) {
         int result = next_of(&feed->tails[i], feed->directory_fd, ret_line);
 
+        if (result == 0)
+            continue;
         if (result > 0)
             ret_line->kind = (enum feed_kind)i;
-        if (result != 0)
-            return result;
+        if (result > 0 && veil_hides(feed->veil))
+            veil_one(feed, ret_line);
+        return result;
     }
     return 0;
 }

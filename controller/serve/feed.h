@@ -38,6 +38,9 @@ struct feed *feed_close(struct feed *feed); /* accepts NULL, returns NULL */
 /* 1 with a line; 0 when there is none yet; -errno when a file cannot be read. */
 int feed_next(struct feed *feed, struct feed_line *ret_line);
 
+/* From now on lines are given as participants of a secret game day may see them (controller/watch/veil.h). Once, before the first line. */
+void feed_veil(struct feed *feed);
+
 int feed_fd(const struct feed *feed); /* level-triggered until feed_next() returned 0; the feed's own */
 
 /* The numbers given last, and "E.S" of them, the id of a server-sent event. The parse accepts "E" too: samples from the start.

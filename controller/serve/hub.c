@@ -183,6 +183,8 @@ static struct channel *join(struct hub *hub, struct watcher *watcher)
         channel = NULL;
     }
     if (channel)
+        feed_veil(channel->feed);
+    if (channel)
         (void)!write(hub->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     return channel;
 }
@@ -405,6 +407,8 @@ int hub_watch_run(struct hub *hub, const char *run, const char *directory, uint6
     watcher->after_sample = after_sample;
     watcher->directory = strdup(directory);
     result = watcher->directory ? feed_open(directory, after_event, after_sample, &watcher->own) : -ENOMEM;
+    if (result == 0)
+        feed_veil(watcher->own);
     if (result < 0) {
         free(watcher->directory);
         free(watcher);

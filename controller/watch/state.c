@@ -207,7 +207,7 @@ static struct watch_load *find_load(struct watch *watch, const char *name)
 
 static struct watch_bin *bin_at(struct watch_load *load, double t_s)
 {
-    size_t place = t_s >= 0 ? (size_t)(t_s / WATCH_BIN_S + 0.5) : BINS_MAX;
+    size_t place = t_s >= 0 && t_s < BINS_MAX * WATCH_BIN_S ? (size_t)(t_s / WATCH_BIN_S + 0.5) : BINS_MAX;
 
     if (place >= BINS_MAX)
         return NULL;

@@ -33,7 +33,7 @@ static void path_of(const char *name, char path[160])
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = { "events.jsonl", "live.jsonl", "result.json", "other" };
+    static const char *const names[] = { "events.jsonl", "live.jsonl", "result.json", "plan.json", "other" };
     char path[160];
 
     (void)state;
@@ -233,6 +233,33 @@ static void what_is_no_directory_or_file_is_refused(void **state)
     assert_null(feed_close(NULL));
 }
 
+/* A secret scenario's faults have no names for a veiled feed, until they are released; then they have, wherever it begins. */
+static void a_veiled_feed_hides_names(void **state)
+{
+    static const char armed[] = "{\"seq\":1,\"kind\":\"fault_armed\",\"fields\":{\"fault\":\"pause\"}}\n";
+    static const char observe[] = "{\"seq\":2,\"kind\":\"phase\",\"fields\":{\"phase\":\"observe\"}}";
+    struct feed *feed;
+
+    (void)state;
+    append("plan.json", "{\"secret\":true,\"faults\":[{\"name\":\"pause\"}]}");
+    feed = open_feed(0, 0);
+    feed_veil(feed);
+    append("events.jsonl", armed);
+    append("live.jsonl", "{\"seq\":1,\"faults\":[{\"name\":\"pause\",\"armed\":true}]}\n");
+    expect_line(feed, FEED_EVENT, "{\"seq\":1,\"kind\":\"fault_armed\",\"fields\":{\"fault\":\"secret-1\"}}");
+    expect_line(feed, FEED_SAMPLE, "{\"seq\":1,\"faults\":[{\"name\":\"secret-1\",\"armed\":true}]}");
+    append("events.jsonl", observe);
+    append("events.jsonl", "\n");
+    append("live.jsonl", "{\"seq\":2,\"faults\":[{\"name\":\"pause\",\"armed\":false}]}\n");
+    expect_line(feed, FEED_EVENT, observe);
+    expect_line(feed, FEED_SAMPLE, "{\"seq\":2,\"faults\":[{\"name\":\"pause\",\"armed\":false}]}");
+    feed_close(feed);
+    feed = open_feed(0, 1);
+    feed_veil(feed);
+    expect_line(feed, FEED_EVENT, "{\"seq\":1,\"kind\":\"fault_armed\",\"fields\":{\"fault\":\"pause\"}}");
+    feed_close(feed);
+}
+
 static void ids_of_places(void **state)
 {
     static const char *const refused[] = { "", ".", "1.", ".1", "-1", "1.2.3", "1 ", "+1", "18446744073709551616", "x" };
@@ -259,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_replaced_file_is_read_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_end_is_told_once_and_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_directory_or_file_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_veiled_feed_hides_names, set_up, tear_down),
         cmocka_unit_test(ids_of_places),
     };
 

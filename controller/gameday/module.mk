@@ -1,0 +1,1 @@
+srcs-controller += controller/gameday/gameday.c controller/gameday/scorecard.c
