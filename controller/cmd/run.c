@@ -73,7 +73,9 @@ static int run_main(int argc, char **argv)
         errs_add(&errs, ERR_USAGE, "--batch", "expected the name of a run");
     if (options.report_count && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--report", "names one file, but there is more than one run");
-    if (options.outlets_file && !errs.count)
+    if (options.outlets_file && !errs.count && !strcmp(options.outlets_file, "-"))
+        outlet_config_parse("-", "egress: {}", strlen("egress: {}"), &errs, &outlets);
+    else if (options.outlets_file && !errs.count)
         outlet_config_read(options.outlets_file, &errs, &outlets);
     options.outlets = outlets;
     if (errs.count)

@@ -1,6 +1,7 @@
 /* perturb serve: the service with its API and its page. */
 #include "controller/cmd/cmd.h"
 #include "controller/serve/http.h"
+#include "controller/serve/pump.h"
 #include "controller/serve/service.h"
 
 #include <errno.h>
@@ -72,6 +73,7 @@ static int serve_main(int argc, char **argv)
     if (service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0) {
         printf("perturb serves at %s\n", http_address(server));
         fflush(stdout);
+        pump_start(service);
         end = service_loop(service);
     }
     http_stop(server);

@@ -3,6 +3,7 @@
 #define PERTURB_SERVE_DISPATCH_H
 
 #include "controller/serve/call.h"
+#include "controller/serve/counts.h"
 
 struct archive;
 struct hub;
@@ -14,6 +15,7 @@ struct api_server {
     struct hub *hub;
     cJSON *components; /* schemas.json */
     uint16_t port;
+    struct api_counts counts;
     bool loopback; /* nobody else can reach it */
 };
 

@@ -15,6 +15,7 @@
 #include "controller/serve/page.h"
 #include "controller/serve/workers.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -261,6 +262,14 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     return exchange;
 }
 
+/* A stream lasts as long as somebody looks: its time says nothing. */
+static void note_end(struct http_server *server, const struct api_call *call)
+{
+    bool is_stream = call->route && !strcmp(call->route->reply, "text/event-stream");
+
+    counts_note(&server->api.counts, call->answer.status, is_stream ? 0 : clock_now_ns() - call->begun_ns);
+}
+
 static void on_end(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
 {
     struct exchange *exchange = *slot;
@@ -268,6 +277,8 @@ static void on_end(void *context, struct MHD_Connection *connection, void **slot
     (void)context;
     (void)connection;
     (void)why;
+    if (exchange && exchange->call)
+        note_end(exchange->server, exchange->call);
     if (exchange)
         call_free(exchange->call);
     free(exchange);
