@@ -3,7 +3,7 @@
 # others are down, slow or somewhere they must not be; and that a killed teller loses nothing.
 # beside: others
 # time-limit: 240
-import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
+import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from outlet_peers import Receiver, Wrong, check_metrics, check_trace
@@ -366,6 +366,81 @@ captures:
     peer.close()
 
 
+class Prometheus:
+    def __init__(self, work, target):
+        self.port = free_port()
+        with open(work + "/prometheus.yml", "w") as f:
+            f.write("scrape_configs: [{job_name: perturb, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{targets: ['%s']}]}]\n" % target)
+        self.process = subprocess.Popen(["prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/tsdb", f"--web.listen-address=127.0.0.1:{self.port}"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(self, query):
+        """The series of an instant query; None where it is refused or nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": query}), timeout=5 * SCALE) as answer:
+                return [(r["metric"], float(r["value"][1])) for r in json.load(answer)["data"]["result"]]
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def exposition(text):
+    """promtool's findings; "" for none."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout + ("" if done.returncode == 0 else f" status {done.returncode}")
+
+
+def scraped(scene):
+    """The service as a real Prometheus scrapes it, at rest and while a run goes on; the dashboard's queries over what it has."""
+    data, port = scene.work + "/data", free_port()
+    os.makedirs(data + "/playbooks", 0o700)
+    shutil.copy(scene.playbook(), data + "/playbooks/run.yaml")
+    scene.write("data/serve.yaml", "outlets: {nobody: {kind: webhook, url: 'http://127.0.0.1:9/', on: [failed]}}\n")
+    scene.env["PERTURB_STATE"] = data
+    service = scene.begin("serve", "--data", data, "--listen", f"127.0.0.1:{port}")
+
+    def page():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5 * SCALE) as answer:
+                return answer.headers["Content-Type"], answer.read().decode()
+        except OSError:
+            return "", ""
+
+    until(lambda: page()[1], 20)
+    prometheus = Prometheus(scene.work, f"127.0.0.1:{port}")
+    until(lambda: prometheus.ask("up == 1"), 20)
+    type, rest = page()
+    run = scene.begin("run", data + "/playbooks/run.yaml", "--outlets", data + "/serve.yaml")
+    until(lambda: 'phase="inject"' in page()[1] and "perturb_run_faults_armed{" in page()[1], 20)
+    live = page()[1]
+    scraped_live = until(lambda: prometheus.ask('max_over_time(perturb_run_faults_armed{playbook="run.yaml"}[1m]) == 1'), 20)
+    scene.text = run.communicate()[0] + rest + live + exposition(rest) + exposition(live)
+    scene.point("/metrics keeps the rules of the exposition, at rest and live", type.startswith("text/plain; version=0.0.4") and exposition(rest) == exposition(live) == "" and
+                'load="main"' in live and live.count("perturb_run_info{") == 1)
+    ended = until(lambda: prometheus.ask('sum(perturb_runs_total{playbook="run.yaml",service="shop"}) == 1'), 20)
+    scene.text += f"\n{scraped_live} {ended} {prometheus.ask('up')} {prometheus.ask('perturb_runs_total')}"
+    scene.point("a real Prometheus scrapes it, live and afterwards", scraped_live and ended and prometheus.ask("up") and prometheus.ask("up")[0][1] == 1)
+    with open("docs/grafana-dashboard.json") as f:
+        queries = [t["expr"].replace("$playbook", ".*") for p in json.load(f)["panels"] for t in p["targets"]]
+    with open("controller/outlet/metrics.def") as f:
+        known = set(re.findall(r'METRIC\(\w+, "(\w+)"', f.read()))
+    wrong = [q for q in queries if prometheus.ask(q) is None or not set(re.findall(r"perturb_(\w+)", q)) <= known]
+    empty = [q for q in queries if prometheus.ask(q) == [] and not re.search("perturb_(run_|schedule_|loss|conv|last_success)", q)]
+    with open("docs/ecosystem.md") as f:
+        text = f.read()
+    undocumented = [name for name in known if f"`perturb_{name}`" not in text]
+    scene.text += f"wrong: {wrong} empty: {empty} undocumented: {undocumented}"
+    scene.point("the dashboard asks for what there is, and all of it is documented", len(queries) > 15 and not wrong and not empty and not undocumented)
+    prometheus.close()
+    service.terminate()
+    scene.text = service.communicate()[0]
+    scene.point("the service ends", service.returncode == 0)
+    del scene.env["PERTURB_STATE"]
+
+
 def refused(scene):
     """Bad configurations: every error, each with its place."""
     bad = scene.write("bad.yaml", """outlets:
@@ -390,7 +465,7 @@ egress: {allow: [everything]}
 
 def main():
     scene = Scene()
-    print("1..25", flush=True)
+    print("1..29", flush=True)
     manager = Alertmanager(scene.work)
     try:
         all_told(scene, manager)
@@ -399,6 +474,7 @@ def main():
         nobody_there(scene)
         forbidden(scene)
         refused(scene)
+        scraped(scene)
     finally:
         manager.close()
     if not scene.failed:
