@@ -343,6 +343,35 @@ egress: {{loopback: all, drain: 1s}}
     peer.close()
 
 
+def alerts_in(scene, manager):
+    """Alerts of the real one as a guard's signal and as the instant of detection; silenced ones and others do not count."""
+    more = f"""probes:
+  alerts: {{alertmanager: {{url: "http://127.0.0.1:{manager.port}/", match: ["service=seen", "severity=~pa.e"], detects: true}}, every: 100ms}}
+  others: {{alertmanager: {{url: "http://127.0.0.1:{manager.port}", match: ['service=a"b']}}, every: 100ms}}
+guards: [{{signal: alerts.last, above: "0", for: 300ms, every: 100ms, then: [release]}}]"""
+    playbook = scene.playbook("alerts.yaml", more)
+    with open(playbook) as f:
+        text = f.read()
+    scene.write("alerts.yaml", text.replace("for: 1500ms", "for: 6s"))
+    manager.raise_alert("NotPaged", service="seen", severity="warning")
+    run = scene.begin("run", playbook, "--out", scene.work + "/alerts")
+    until(lambda: any(e["kind"] == "fault_acted" for e in scene.events("alerts")), 20)
+    manager.raise_alert("Slow", service="seen", severity="page")
+    raised_ns = time.monotonic_ns()
+    scene.text = run.communicate()[0]
+    result = scene.result("alerts")
+    detected = result["instants_s"]["detected"]
+    at_s = (raised_ns - int(result["run"]["zero_ns"])) / 1e9
+    marks = [e["fields"] for e in scene.events("alerts") if e["kind"] == "mark"]
+    scene.text += json.dumps([result["probes"], result["guards"], result["instants_s"], marks, at_s, result.get("timers")])
+    scene.point("an alert is the instant of detection, by the clock of whoever raised it", detected is not None and -0.15 < detected - at_s < 0.6 * SCALE and
+                marks == [{"mark": "detected", "text": "alerts"}] and result["marks"][0]["by"] == "alertmanager" and not any(p["failed"] for p in result["probes"]))
+    released = result["faults"][0]["released_s"] - result["faults"][0]["armed_s"]
+    scene.point("and a guard that releases the fault", result["guards"][0]["breached"] and released < 5)
+    again = scene.perturb("run", playbook, "--out", scene.work + "/again")
+    scene.point("one that fired before says nothing of this fault", again in (0, 1, 2) and scene.result("again")["instants_s"]["detected"] is None)
+
+
 def mute_port(path):
     return re.search(r"mute: .*?127\.0\.0\.1:(\d+)/", open(path).read()).group(1)
 
@@ -465,12 +494,13 @@ egress: {allow: [everything]}
 
 def main():
     scene = Scene()
-    print("1..29", flush=True)
+    print("1..32", flush=True)
     manager = Alertmanager(scene.work)
     try:
         all_told(scene, manager)
         alert_and_back(scene, manager)
         killed_teller(scene, manager)
+        alerts_in(scene, manager)
         nobody_there(scene)
         forbidden(scene)
         refused(scene)

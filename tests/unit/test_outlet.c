@@ -7,6 +7,7 @@
 #include "controller/outlet/worker.h"
 #include "controller/report/doc.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/matcher.h"
 
 #include <errno.h>
 #include <math.h>
@@ -164,20 +165,20 @@ static void secrets_are_not_shown(void **state)
 static void matchers_are_read(void **state)
 {
     static const char *const wrong[] = { "", "=x", "a", "a!x", "a b=c", "7=x", "a-b=c" };
-    struct outlet_matcher matcher;
+    struct matcher matcher;
 
     (void)state;
-    assert_int_equal(outlet_matcher_parse("a=", &matcher), 0);
+    assert_int_equal(matcher_parse("a=", &matcher), 0);
     assert_true(matcher.is_equal && !matcher.is_regex && !matcher.value[0]);
-    assert_int_equal(outlet_matcher_parse("team!~x=.*", &matcher), 0);
+    assert_int_equal(matcher_parse("team!~x=.*", &matcher), 0);
     assert_true(!matcher.is_equal && matcher.is_regex);
     assert_string_equal(matcher.value, "x=.*");
-    assert_int_equal(outlet_matcher_parse("a!=b", &matcher), 0);
+    assert_int_equal(matcher_parse("a!=b", &matcher), 0);
     assert_true(!matcher.is_equal && !matcher.is_regex);
-    assert_int_equal(outlet_matcher_parse("a=~b", &matcher), 0);
+    assert_int_equal(matcher_parse("a=~b", &matcher), 0);
     assert_true(matcher.is_equal && matcher.is_regex);
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-        assert_int_equal(outlet_matcher_parse(wrong[i], &matcher), -EINVAL);
+        assert_int_equal(matcher_parse(wrong[i], &matcher), -EINVAL);
 }
 
 static void playbooks_have_one_name(void **state)
