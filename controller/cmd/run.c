@@ -40,7 +40,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
     }
     status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
     if (options->outlets)
-        outlets_end(&watch);
+        outlets_end(&watch, !options->id); /* a run that has its name from outside is the service's */
 
     errs_print_warnings(&errs, stderr);
     errs_print(&errs, stderr);
