@@ -26,7 +26,7 @@ targets:
 proxies:
   store: {upstream: "127.0.0.1:${port.store}"}
 load:
-  main: {resp: {url: "redis://${proxies.store.listen}", timeout: 100ms}, rate: 100/s}
+  main: {resp: {url: "redis://${proxies.store.listen}", timeout: 2s}, rate: 50/s}
 %s
 steady-state-hypothesis: [{signal: main.goodput, min: 20%%}]
 method:
