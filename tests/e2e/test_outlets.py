@@ -6,6 +6,7 @@
 import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from outlet_kills import ordeal
 from outlet_peers import Receiver, Wrong, check_metrics, check_trace
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -343,6 +344,14 @@ egress: {{loopback: all, drain: 1s}}
     peer.close()
 
 
+def killed_often(scene):
+    """A slice of prove/test_outlet_kills.py."""
+    seed = time.time_ns() & 0xffffffff
+    hits, wrong = ordeal(PERTURB, scene.work, scene.env, 20, seed)
+    scene.text = f"seed {seed}, {hits} kills: {wrong}"
+    scene.point("a teller that is killed at random loses nothing", hits >= 20 and not wrong)
+
+
 def alerts_in(scene, manager):
     """Alerts of the real one as a guard's signal and as the instant of detection; silenced ones and others do not count."""
     more = f"""probes:
@@ -494,12 +503,13 @@ egress: {allow: [everything]}
 
 def main():
     scene = Scene()
-    print("1..32", flush=True)
+    print("1..33", flush=True)
     manager = Alertmanager(scene.work)
     try:
         all_told(scene, manager)
         alert_and_back(scene, manager)
         killed_teller(scene, manager)
+        killed_often(scene)
         alerts_in(scene, manager)
         nobody_there(scene)
         forbidden(scene)
