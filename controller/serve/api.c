@@ -3,7 +3,6 @@
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
 #include "scenarios/base/cleanup.h"
-#include "scenarios/base/clock.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,7 +19,6 @@ struct api_call *call_new(struct api_server *server, const char *target)
     if (!call)
         return NULL;
     call->server = server;
-    call->begun_ns = clock_now_ns();
     call->raw = strndup(target, URI_BYTES_MAX);
     buf_init(&call->body, CALL_BODY_MAX);
     if (!call->raw)

@@ -4,6 +4,7 @@
 #include "controller/report/doc.h"
 #include "controller/serve/archive.h"
 #include "controller/serve/call.h"
+#include "controller/serve/counts.h"
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
 #include "controller/serve/json.h"
@@ -156,13 +157,15 @@ static int take_history(struct scrape *scrape)
 static void take_api(struct scrape *scrape)
 {
     static const char *const codes[COUNTS_CLASSES] = { "1xx", "2xx", "3xx", "4xx", "5xx" };
-    struct api_server *server = scrape->call->server;
+    uint64_t requests, ns;
 
-    for (size_t i = 0; i < COUNTS_CLASSES; i++)
-        scrape->api[i] = (struct metrics_api){ codes[i], atomic_load(&server->counts.requests[i]), (double)atomic_load(&server->counts.ns[i]) / 1e9 };
+    for (size_t i = 0; i < COUNTS_CLASSES; i++) {
+        counts_read(i, &requests, &ns);
+        scrape->api[i] = (struct metrics_api){ codes[i], requests, (double)ns / 1e9 };
+    }
     scrape->snapshot.api = scrape->api + 1; /* no handler answers 1xx */
     scrape->snapshot.api_count = COUNTS_CLASSES - 1;
-    scrape->snapshot.watchers = (double)hub_watchers(server->hub);
+    scrape->snapshot.watchers = (double)hub_watchers(scrape->call->server->hub);
 }
 
 /* ---- outlets ------------------------------------------------------------------------------------------------------------------------------ */

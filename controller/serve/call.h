@@ -39,7 +39,6 @@ struct call_answer {
 struct api_call {
     struct api_server *server;
     char *raw;   /* the target as it came; owned */
-    uint64_t begun_ns;
     const char *uri_problem; /* why it is none; NULL */
     const char *method;      /* borrowed from the connection */
     char peer[64];           /* its address, "unix" */

@@ -3,7 +3,6 @@
 #define PERTURB_SERVE_DISPATCH_H
 
 #include "controller/serve/call.h"
-#include "controller/serve/counts.h"
 
 struct archive;
 struct hub;
@@ -15,7 +14,6 @@ struct api_server {
     struct hub *hub;
     cJSON *components; /* schemas.json */
     uint16_t port;
-    struct api_counts counts;
     bool loopback; /* nobody else can reach it */
 };
 
