@@ -74,6 +74,8 @@ static int take_option(struct run_options *options, const char *name, char *valu
         options->rollbacks = value;
     else if (!strcmp(name, "load"))
         options->load_url = value;
+    else if (!strcmp(name, "outlets"))
+        options->outlets_file = value;
     else if (!strcmp(name, "id"))
         options->id = value;
     else if (!strcmp(name, "batch"))
@@ -84,8 +86,6 @@ static int take_option(struct run_options *options, const char *name, char *valu
         options->seed_text = value;
     else if (!strcmp(name, "out"))
         options->out_directory = value;
-    else if (!strcmp(name, "outlets"))
-        options->outlets_file = value;
     else
         options->dry_run = true;
     return 0;
@@ -97,8 +97,8 @@ int options_parse(int argc, char **argv, const char *allowed, struct run_options
         { "var", required_argument, NULL, 0 },    { "seed", required_argument, NULL, 0 }, { "out", required_argument, NULL, 0 },
         { "repeat", required_argument, NULL, 0 }, { "dry-run", no_argument, NULL, 0 },    { "format", required_argument, NULL, 0 },
         { "backend", required_argument, NULL, 0 }, { "journal", required_argument, NULL, 0 }, { "rollbacks", required_argument, NULL, 0 },
-        { "delegate", no_argument, NULL, 0 },      { "load", required_argument, NULL, 0 },    { "rate", required_argument, NULL, 0 },
-        { "report", required_argument, NULL, 0 }, { "outlets", required_argument, NULL, 0 },  { "id", required_argument, NULL, 0 },      { "batch", required_argument, NULL, 0 },
+        { "outlets", required_argument, NULL, 0 }, { "delegate", no_argument, NULL, 0 },      { "load", required_argument, NULL, 0 },    { "rate", required_argument, NULL, 0 },
+        { "report", required_argument, NULL, 0 },  { "id", required_argument, NULL, 0 },      { "batch", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
     size_t errors_before = errs->count;

@@ -9,9 +9,9 @@
 #include "controller/serve/http.h"
 
 #include "controller/serve/archive.h"
-#include "controller/serve/counts.h"
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
+#include "controller/serve/counts.h"
 #include "controller/serve/listen.h"
 #include "controller/serve/page.h"
 #include "controller/serve/workers.h"

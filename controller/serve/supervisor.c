@@ -94,6 +94,14 @@ static void arguments_done(struct arguments *arguments)
         free(arguments->list[i]);
 }
 
+/* Without any, the deny-list of addresses alone. */
+static void put_outlets(const struct service *service, struct arguments *arguments)
+{
+    char file[SERVICE_PATH_MAX + 64];
+
+    put_option(arguments, "--outlets", service_outlets_file(service, file, sizeof(file)) ? file : "-");
+}
+
 static void put_vars(struct arguments *arguments, const char *text)
 {
     cJSON *vars = text ? cJSON_Parse(text) : NULL, *item;
@@ -115,7 +123,7 @@ static void put_vars(struct arguments *arguments, const char *text)
 static int read_arguments(struct service *service, const char *id, struct arguments *ret_arguments, struct claims *ret_claims, struct errs *errs)
 {
     sqlite3_stmt *row;
-    char file[SERVICE_PATH_MAX * 2], outlets[SERVICE_PATH_MAX + 64];
+    char file[SERVICE_PATH_MAX * 2];
     int result = db_query(&service->db, errs, &row, "SELECT playbook, vars, seed, batch, directory, claims FROM run_order WHERE id = ?1 AND state = 'queued'",
                           "t", id);
 
@@ -133,8 +141,8 @@ static int read_arguments(struct service *service, const char *id, struct argume
         put_option(ret_arguments, "--batch", db_text(row, 3));
         put_option(ret_arguments, "--out", db_text(row, 4));
         put_option(ret_arguments, "--seed", db_text(row, 2));
+        put_outlets(service, ret_arguments);
         put_option(ret_arguments, "--format", "json");
-        put_option(ret_arguments, "--outlets", service_outlets_file(service, outlets, sizeof(outlets)) ? outlets : "-");
         put_vars(ret_arguments, db_text(row, 1));
         put_argument(ret_arguments, "--");
         put_argument(ret_arguments, file);
