@@ -50,7 +50,7 @@ def ordeal(perturb, work, env, kills, seed):
     hits, number, wrong = 0, 0, ""
     while hits < kills and not wrong and number < 20 * kills:
         number += 1
-        outbox, told = write_run(work, f"20260101-000000-{number:04d}")
+        outbox, told = write_run(work, f"20270101-000000-{number:04d}")
         for _ in range(6):
             process = subprocess.Popen([perturb, "outlets", "follow", config, outbox], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
