@@ -186,10 +186,11 @@ demo: ## Install what is missing, build, and run the quickstart on the bundled s
 	@$(BUILD)/perturb run playbooks/quickstart.yaml
 
 # ---- house ------------------------------------------------------------------------------------------------------------
-docs: $(BUILD)/vocab_gen ## Regenerate the reference from the tables
+docs: $(BUILD)/vocab_gen $(BUILD)/perturb ## Regenerate the reference from the tables
 	@$(BUILD)/vocab_gen reference > scenarios/reference/faults.md
 	@$(BUILD)/vocab_gen events > scenarios/reference/events.md
 	@$(BUILD)/vocab_gen schema > scenarios/reference/playbook.schema.json
+	@mkdir -p docs/reference && $(BUILD)/perturb serve openapi > docs/reference/openapi.json
 
 $(BUILD)/vocab_gen: $(call objects,$(srcs-vocab_gen)) $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $^ $(libs)

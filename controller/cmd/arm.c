@@ -1,6 +1,6 @@
 /* perturb arm: another process arms a page and leaves. Nobody renews: the lease is the end. */
 #include "controller/cmd/cmd.h"
-#include "controller/cmd/pages.h"
+#include "controller/look/pages.h"
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"

@@ -1,6 +1,6 @@
 /* perturb attach, perturb detach: the shim in a program that runs. */
 #include "controller/cmd/cmd.h"
-#include "controller/cmd/pages.h"
+#include "controller/look/pages.h"
 
 #include "scenarios/base/clock.h"
 #include "shims/host/attach_page.h"

@@ -1,7 +1,7 @@
 /* Survival of a batch of runs as text. */
 #include "controller/cmd/batch.h"
 
-#include "controller/cmd/groups.h"
+#include "controller/history/groups.h"
 #include "controller/report/doc.h"
 #include "controller/report/format.h"
 #include "scenarios/base/cleanup.h"

@@ -1,7 +1,7 @@
 /* perturb disarm: nothing acts any more; sleepers go on at once. */
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/counts.h"
-#include "controller/cmd/pages.h"
+#include "controller/look/pages.h"
 
 #include <string.h>
 

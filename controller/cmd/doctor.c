@@ -1,7 +1,7 @@
 /* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/code_points.h"
-#include "controller/cmd/doctor.h"
+#include "controller/look/doctor.h"
 
 #include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
@@ -112,20 +112,6 @@ static void print_backends(struct inspection *inspection)
         printf("auto       takes %s\n", backend ? "preload" : "neither");
 }
 
-const char *doctor_beyond_preload(struct inspection *inspection, const struct fault_desc *fault, uint64_t points, char *room, size_t size)
-{
-    const char *unreachable = inspect_unreachable(inspection);
-
-    return unreachable ? unreachable : inspect_obstacle(inspection, fault->id, points, room, size);
-}
-
-const char *doctor_beyond_seccomp(const struct inspection *inspection, const struct fault_desc *fault, uint64_t points)
-{
-    const char *why = inspect_unsupervisable(inspection);
-
-    return why ? why : inspect_beyond_supervisor(fault->id, points);
-}
-
 static void print_faults(struct inspection *inspection)
 {
     const char *unreachable = inspect_unreachable(inspection);
@@ -153,6 +139,19 @@ static void print_faults(struct inspection *inspection)
     if (!unreachable && (inspection->points & (POINT_BIT(recv) | POINT_BIT(read))))
         printf("\nlatency sleeps inside the call: a program with non-blocking descriptors is held up as a whole, which no slow peer\n"
                "would do. For a slow peer say latency:TIME,to=HOST:PORT.\n");
+}
+
+static int print_json(struct inspection *inspection)
+{
+    cJSON *document = doctor_json(inspection);
+    char *text = document ? cJSON_PrintUnformatted(document) : NULL;
+    int result = text ? 0 : -ENOMEM;
+
+    cJSON_Delete(document);
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    return result;
 }
 
 static int inspect_argument(const char *argument, struct inspection **ret_inspection, struct errs *errs)
@@ -217,7 +216,7 @@ static int doctor_main(int argc, char **argv)
         return command_fail(&errs);
     if (!json)
         print_text(inspection);
-    else if (doctor_print_json(inspection, stdout) < 0)
+    else if (print_json(inspection) < 0)
         errs_add(&errs, ERR_INTERNAL, "doctor", "out of memory");
     inspection_free(inspection);
     return command_fail(&errs);

@@ -1,6 +1,6 @@
 /* perturb halt, resume, panic, recover: what ends faults when nothing else does. */
 #include "controller/cmd/cmd.h"
-#include "controller/cmd/proxies.h"
+#include "controller/look/proxies.h"
 #include "controller/run/recover.h"
 #include "shims/host/registry.h"
 

@@ -1,5 +1,5 @@
 /* perturb serve: the service with its API and its page. */
-#include "controller/cmd/cmd.h"
+#include "controller/cmd/serve.h"
 #include "controller/serve/http.h"
 #include "controller/serve/pump.h"
 #include "controller/serve/service.h"
@@ -67,6 +67,12 @@ static int serve_main(int argc, char **argv)
     struct http_server *server = NULL;
     enum service_end end = SERVICE_STOPPED;
 
+    if (argc > 1 && !strcmp(argv[1], "token"))
+        return serve_token_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "audit"))
+        return serve_audit_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "openapi"))
+        return serve_openapi_main(argc - 1, argv + 1);
     if (parse(argc, argv, &options, &errs) < 0 || service_open(&options.service, &service, &errs) < 0)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
@@ -85,13 +91,18 @@ static int serve_main(int argc, char **argv)
 
 const struct command command_serve = {
     .name = "serve",
-    .synopsis = "[--listen ADDR] [--data DIR] [--playbooks DIR] [--tls-cert FILE --tls-key FILE]",
+    .synopsis = "[--listen ADDR] [--data DIR] [--playbooks DIR] [--tls-cert FILE --tls-key FILE] | token add|list|remove [NAME] [--role ROLE] [--for TIME] | audit verify | openapi",
     .summary = "the service: schedules, the API at /api/v1, a page to watch",
     .help = "  --listen ADDR      where it answers (default " LISTEN_DEFAULT "): ADDRESS:PORT, [::1]:PORT or unix:PATH\n"
             "  --data DIR         what it remembers (default: the state directory)\n"
             "  --playbooks DIR    the stored playbooks (default: DATA/playbooks)\n"
-            "  --tls-cert, --tls-key FILE   serve HTTPS with these PEM files\n\n"
-            "SIGTERM aborts every run, with undo, and ends. SIGHUP starts the program anew, runs go on.\n"
+            "  --tls-cert, --tls-key FILE   serve HTTPS with these PEM files\n"
+            "  token add NAME     makes a token and shows it once: --role viewer (watches, and may halt), operator (runs stored\n"
+            "                     playbooks), admin (changes them); --for 90d ends it. `token list`, `token remove NAME`\n"
+            "  audit verify       reads the audit log and proves that no line was changed, taken out or put in\n"
+            "  openapi            prints the description of the API (OpenAPI 3.1)\n\n"
+            "Without tokens everybody of this machine may do everything, and only a loopback is listened at. Other addresses need a\n"
+            "token and TLS. SIGTERM aborts every run, with undo, and ends. SIGHUP starts the program anew, runs go on.\n"
             "Killed, it leaves runs to themselves; started again, it adopts them.\n"
             "Example: perturb serve --playbooks ./playbooks\n",
     .run = serve_main,

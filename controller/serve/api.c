@@ -3,6 +3,7 @@
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@ struct api_call *call_new(struct api_server *server, const char *target)
     if (!call)
         return NULL;
     call->server = server;
+    call->began_ns = clock_now_ns();
     call->raw = strndup(target, URI_BYTES_MAX);
     buf_init(&call->body, CALL_BODY_MAX);
     if (!call->raw)
@@ -45,6 +47,11 @@ void call_free(struct api_call *call)
 bool call_is_unsafe(const struct api_call *call)
 {
     return strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0 && strcmp(call->method, "OPTIONS") != 0;
+}
+
+bool call_is_halt(const struct api_call *call)
+{
+    return call->route && call->route->handler == halt;
 }
 
 /* ---- what was asked ---- */

@@ -3,6 +3,7 @@
 
 #include "controller/serve/dispatch.h"
 #include "controller/serve/service.h"
+#include "scenarios/base/cleanup.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -104,11 +105,11 @@ int api_find_run(struct api_call *call, struct store_run *ret_run)
 
 const char *api_playbook_name(struct api_call *call, const struct store_run *run)
 {
-    const char *directory = service_playbooks(api_service(call));
-    size_t length = strlen(directory);
+    AUTO_FREE char *directory = realpath(service_playbooks(api_service(call)), NULL);
+    size_t length = directory ? strlen(directory) : 0;
     const char *path = run->series ? run->series : run->playbook;
 
-    if (path && !strncmp(path, directory, length) && path[length] == '/')
+    if (path && directory && !strncmp(path, directory, length) && path[length] == '/')
         return path + length + 1;
     return run->playbook;
 }

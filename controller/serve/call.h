@@ -49,7 +49,8 @@ struct api_call {
     char identity[CALL_NAME_MAX];
     enum api_role role;
     struct buf body;
-    bool oversized;
+    bool oversized, performed;
+    uint64_t began_ns;
     cJSON *json; /* of the body; owned */
     struct errs *errs; /* owned; made when first asked for */
     char *cursor[CALL_CURSOR_PARTS_MAX]; /* owned */
@@ -60,6 +61,7 @@ struct api_call *call_new(struct api_server *server, const char *target); /* NUL
 void call_free(struct api_call *call);                                    /* accepts NULL */
 
 bool call_is_unsafe(const struct api_call *call); /* not GET, HEAD, OPTIONS */
+bool call_is_halt(const struct api_call *call);   /* stopping comes before everything */
 
 /* Answers with a stream of events; takes `watcher`. */
 int call_reply_stream(struct api_call *call, struct watcher *watcher);

@@ -1,19 +1,26 @@
 /* The order in which a request is judged, each step in a function of its own:
  *
  *   before the body   target well-formed (400) -> route (404, 405 with Allow) -> who and from where (401, 403, 421) -> how often (429)
- *   after it          its size (413) -> query parameters (400) -> type (415), JSON (400), schema (400) -> the handler -> 304 */
+ *   after it          its size (413) -> query parameters (400) -> type (415), JSON (400), schema (400) -> done before? -> audit log ->
+ *                     the handler -> audit log -> 304 */
 #include "controller/serve/dispatch.h"
 
+#include "controller/serve/audit.h"
 #include "controller/serve/digest.h"
 #include "controller/serve/gate.h"
+#include "controller/serve/once.h"
 #include "controller/serve/page.h"
 #include "controller/serve/schema.h"
+#include "scenarios/base/clock.h"
 #include "scenarios/playbook/node.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PATH_SHOWN_MAX = 512 };
 
 static bool find_route(struct api_call *call)
 {
@@ -174,12 +181,77 @@ void dispatch_tag(struct api_call *call)
     answer->type = NULL;
 }
 
+/* ---- the audit log ---- */
+
+static int note(struct api_call *call, const char *event, uint64_t of, bool durable, uint64_t *ret_number)
+{
+    char path[PATH_SHOWN_MAX], body[DIGEST_CHARS];
+    const struct audit_entry entry = { .event = event, .who = call->identity, .role = api_role_name(call->role), .from = call->peer,
+                                       .method = call->method, .path = path, .of = of, .status = of ? call->answer.status : 0,
+                                       .body = call->body.length ? body : NULL };
+
+    snprintf(path, sizeof(path), "%s", call->raw);
+    digest_text(call->body.data, call->body.length, body, sizeof(body));
+    return audit_append(call->server->audit, &entry, durable, ret_number);
+}
+
+/* Nothing is changed that could not be told of, except that faults are stopped. True, or the call is answered. */
+static bool note_request(struct api_call *call, uint64_t *ret_number)
+{
+    int result = note(call, "request", 0, !call_is_halt(call), ret_number);
+
+    if (result == 0 || call_is_halt(call))
+        return true;
+    api_fail(call, result == -ENOSPC || result == -EDQUOT ? 507 : 503, "the audit log cannot be written (%s): nothing was changed", strerror(-result));
+    return false;
+}
+
+/* ---- the handler ---- */
+
+static void run_handler(struct api_call *call)
+{
+    call->route->handler(call);
+    if (!call->answer.status)
+        api_fail(call, 500, "the service has no answer to this; please report it");
+}
+
+static void change(struct api_call *call)
+{
+    uint64_t number = 0, outcome;
+
+    if (!once_begin(call))
+        return;
+    if (note_request(call, &number)) {
+        run_handler(call);
+        if (number)
+            (void)note(call, "outcome", number, true, &outcome);
+    }
+    once_end(call);
+}
+
 void dispatch_perform(struct api_call *call)
 {
+    call->performed = true;
     if (check_query(call) && check_body(call)) {
-        call->route->handler(call);
-        if (!call->answer.status)
-            api_fail(call, 500, "the service has no answer to this; please report it");
+        if (call_is_unsafe(call))
+            change(call);
+        else
+            run_handler(call);
     }
     dispatch_tag(call);
+}
+
+void dispatch_finish(struct api_call *call)
+{
+    int hundreds = call->answer.status / 100;
+    struct api_counts *counts = &call->server->counts[hundreds < 6 ? hundreds : 5];
+    uint64_t number;
+
+    if (!call->performed && call_is_unsafe(call) && call->answer.status != 429)
+        (void)audit_append(call->server->audit,
+                           &(struct audit_entry){ .event = "refused", .who = call->identity, .from = call->peer, .method = call->method,
+                                                  .path = call->uri_problem ? "?" : call->raw, .status = call->answer.status },
+                           false, &number);
+    atomic_fetch_add(&counts->requests, 1);
+    atomic_fetch_add(&counts->ns, clock_now_ns() - call->began_ns);
 }

@@ -9,11 +9,13 @@
 #include "controller/serve/http.h"
 
 #include "controller/serve/archive.h"
+#include "controller/serve/audit.h"
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
 #include "controller/serve/counts.h"
 #include "controller/serve/listen.h"
 #include "controller/serve/page.h"
+#include "controller/serve/tokens.h"
 #include "controller/serve/workers.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
@@ -25,6 +27,9 @@
 #include <string.h>
 
 enum { WORKERS = 4, CONNECTIONS_MAX = 1024, CONNECTIONS_PER_ADDRESS_MAX = 512, IDLE_S = 60, CONNECTION_BYTES = 32 << 10, STREAM_BLOCK_BYTES = 16 << 10 };
+
+/* Of one identity at one address; guesses: unknown tokens from one address. */
+enum { READS_PER_S = 500, READS_BURST = 2000, CHANGES_PER_S = 20, CHANGES_BURST = 100, GUESS_S = 6, GUESSES_BURST = 10 };
 
 struct http_server {
     struct api_server api;
@@ -159,8 +164,9 @@ static void on_change(void *context, const char *kind, const cJSON *data)
 
 /* ---- answers ---- */
 
-static enum MHD_Result send_answer(struct MHD_Connection *connection, struct call_answer *answer)
+static enum MHD_Result send_answer(struct MHD_Connection *connection, struct api_call *call)
 {
+    struct call_answer *answer = &call->answer;
     struct MHD_Response *response;
     enum MHD_Result result;
 
@@ -176,6 +182,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct cal
     }
     if (!response)
         return MHD_NO;
+    dispatch_finish(call);
     add_headers(response, answer);
     result = MHD_queue_response(connection, (unsigned)answer->status, response);
     MHD_destroy_response(response);
@@ -207,7 +214,7 @@ static enum MHD_Result take_head(struct exchange *exchange, struct MHD_Connectio
     /* Answered here the body stays unread and the connection ends; where there is none, it may go on. */
     if (exchange->admitted || (!length && !MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding")))
         return MHD_YES;
-    return send_answer(connection, &call->answer);
+    return send_answer(connection, call);
 }
 
 static enum MHD_Result take_body(struct api_call *call, const char *bytes, size_t *size)
@@ -224,7 +231,7 @@ static enum MHD_Result give_to_worker(struct exchange *exchange)
 
     exchange->given = true;
     MHD_suspend_connection(exchange->connection);
-    if (workers_give(exchange->server->workers, exchange, !strcmp(call->route->path, "/api/v1/halt")) == 0)
+    if (workers_give(exchange->server->workers, exchange, call_is_halt(call)) == 0)
         return MHD_YES;
     api_fail(call, 503, "the service is ending or out of memory");
     MHD_resume_connection(exchange->connection);
@@ -247,7 +254,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return take_body(exchange->call, upload, upload_size);
     if (exchange->admitted && !exchange->given)
         return give_to_worker(exchange);
-    return send_answer(connection, &exchange->call->answer);
+    return send_answer(connection, exchange->call);
 }
 
 /* The first that is heard of a request; what it returns is on_request's slot. */
@@ -336,6 +343,41 @@ static int start_daemon(struct http_server *server, struct errs *errs)
     return -EIO;
 }
 
+/* Beyond the loopback whoever reaches the port could do what this user can: it takes tokens, and TLS so that they stay secret. */
+static int check_exposure(const struct http_server *server, struct errs *errs)
+{
+    bool tokens = tokens_count(server->api.tokens) > 0;
+
+    if (server->listening.loopback || (tokens && server->key))
+        return 0;
+    return errs_add(errs, ERR_USAGE, server->listening.address,
+                    "others can reach this address: it needs %s%s%s; or listen on 127.0.0.1 behind a proxy that has them",
+                    tokens ? "" : "a token (`perturb serve token add NAME --role admin`)", !tokens && !server->key ? " and " : "",
+                    server->key ? "" : "TLS (--tls-cert, --tls-key)");
+}
+
+static int open_parts(struct http_server *server, struct errs *errs)
+{
+    struct api_server *api = &server->api;
+    const char *data = service_data(api->service);
+    int result = archive_open(&api->archive, errs);
+
+    if (result == 0)
+        result = tokens_open(data, &api->tokens, errs);
+    if (result == 0)
+        result = check_exposure(server, errs);
+    if (result == 0)
+        result = audit_open(data, &api->audit, errs);
+    if (result < 0)
+        return result;
+    result = hub_start(&(struct hub_options){ sleep_connection, wake_connection, run_is_over, server }, &api->hub);
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, NULL, "the live streams cannot be started: %s", strerror(-result));
+    service_observe(api->service, on_change, server);
+    result = workers_start(WORKERS, perform, &server->workers);
+    return result < 0 ? errs_add(errs, ERR_WORLD, NULL, "threads cannot be started: %s", strerror(-result)) : 0;
+}
+
 static int open_server(struct http_server *server, const struct http_options *options, struct errs *errs)
 {
     int result = listen_open(options->listen, &server->listening, errs);
@@ -347,22 +389,15 @@ static int open_server(struct http_server *server, const struct http_options *op
     if (result < 0)
         return result;
     server->api.port = server->listening.port;
-    server->api.loopback = server->listening.loopback;
+    server->api.tls = server->key != NULL;
     snprintf(server->address, sizeof(server->address), "%s%s", server->listening.is_unix ? "" : server->key ? "https://" : "http://",
              server->listening.address);
     server->api.components = cJSON_Parse(page_schemas());
     if (!server->api.components)
         return errs_add(errs, ERR_INTERNAL, "schemas.json", "is no JSON");
-    result = archive_open(&server->api.archive, errs);
+    result = open_parts(server, errs);
     if (result < 0)
         return result;
-    result = hub_start(&(struct hub_options){ sleep_connection, wake_connection, run_is_over, server }, &server->api.hub);
-    if (result < 0)
-        return errs_add(errs, ERR_WORLD, NULL, "the live streams cannot be started: %s", strerror(-result));
-    service_observe(server->api.service, on_change, server);
-    result = workers_start(WORKERS, perform, &server->workers);
-    if (result < 0)
-        return errs_add(errs, ERR_WORLD, NULL, "threads cannot be started: %s", strerror(-result));
     return start_daemon(server, errs);
 }
 
@@ -375,6 +410,9 @@ int http_start(const struct http_options *options, struct service *service, stru
         return errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
     server->listening.fd = -1;
     server->api.service = service;
+    rate_init(&server->api.reads, READS_PER_S, READS_BURST);
+    rate_init(&server->api.changes, CHANGES_PER_S, CHANGES_BURST);
+    rate_init(&server->api.guesses, 1.0 / GUESS_S, GUESSES_BURST);
     result = open_server(server, options, errs);
     if (result < 0) {
         http_stop(server);
@@ -406,6 +444,11 @@ void http_stop(struct http_server *server)
     if (server->listening.fd >= 0)
         close(server->listening.fd);
     archive_close(server->api.archive);
+    tokens_close(server->api.tokens);
+    audit_close(server->api.audit);
+    rate_done(&server->api.reads);
+    rate_done(&server->api.changes);
+    rate_done(&server->api.guesses);
     cJSON_Delete(server->api.components);
     free(server->certificate);
     free(server->key);

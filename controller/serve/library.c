@@ -1,13 +1,10 @@
-/* See library.h. */
+/* See library.h: the files. What they say is in library_judge.c. */
 #include "controller/serve/library.h"
 
-#include "controller/run/run.h"
-#include "controller/serve/digest.h"
-#include "controller/serve/json.h"
 #include "controller/serve/uri.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
-#include "scenarios/playbook/playbook.h"
+#include "scenarios/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -99,75 +96,91 @@ void library_names_done(struct library_names *names)
     *names = (struct library_names){ .count = 0 };
 }
 
-/* ---- what one says ---- */
+/* ---- files ---- */
 
-/* Ports are chosen when it runs; to be looked at, any number will do. */
-static uint16_t some_port(void *context, const char *name)
+bool library_is_name(const char *name)
 {
-    (void)name;
-    return (uint16_t)(40000 + (*(unsigned *)context)++ % 10000);
+    return uri_is_name(name) && is_playbook(name);
 }
 
-static void put_list(cJSON *object, const char *key, const struct text_list *list)
+/* Opens the folder that the name lies in, link by link refused; `base` is its last part. A descriptor or -errno. */
+static int open_folder(const char *directory, const char *name, bool make, const char **ret_base)
 {
-    cJSON *array = cJSON_AddArrayToObject(object, key);
+    char path[PATH_BYTES], *at = path, *slash;
+    int fd, next, error;
 
-    for (size_t i = 0; i < list->count; i++)
-        cJSON_AddItemToArray(array, cJSON_CreateString(list->items[i]));
-}
-
-static void put_errors(cJSON *object, const struct errs *errs)
-{
-    cJSON *list = cJSON_AddArrayToObject(object, "errors");
-
-    for (size_t i = 0; i < errs->count; i++) {
-        cJSON *one = cJSON_CreateObject();
-
-        json_put_text(one, "where", errs->list[i].where);
-        json_put_text(one, "message", errs->list[i].text);
-        cJSON_AddItemToArray(list, one);
+    if (!library_is_name(name) || snprintf(path, sizeof(path), "%s", name) >= (int)sizeof(path))
+        return -EINVAL;
+    if (make && mkdir(directory, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && (slash = strchr(at, '/')) != NULL) {
+        *slash = '\0';
+        if (make && mkdirat(fd, at, 0700) < 0 && errno != EEXIST)
+            next = -1;
+        else
+            next = openat(fd, at, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        error = errno;
+        close(fd);
+        errno = error == ENOTDIR ? ENOENT : error;
+        fd = next;
+        at = slash + 1;
     }
+    *ret_base = name + (at - path);
+    return fd < 0 ? -errno : fd;
 }
 
-static bool is_json_file(const char *name)
+int library_read(const char *directory, const char *name, struct buf *source)
 {
-    size_t length = strlen(name);
+    AUTO_CLOSE int folder = -1;
+    AUTO_CLOSE int fd = -1;
+    const char *base;
 
-    return length > 5 && !strcmp(name + length - 5, ".json");
+    folder = open_folder(directory, name, false, &base);
+    if (folder < 0)
+        return folder;
+    fd = openat(folder, base, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? -errno : buf_read_fd(source, fd);
 }
 
-cJSON *library_describe(const char *directory, const char *name, bool fully)
+static int write_draft(int folder, const char *draft, const char *source, size_t length)
 {
-    AUTO_FREE struct errs *errs = calloc(1, sizeof(*errs));
-    cJSON *object = cJSON_CreateObject();
-    unsigned ports = 0;
-    const struct playbook_options options = { .free_port = some_port, .context = &ports };
-    struct playbook playbook = { .version = 0 };
-    char path[PATH_BYTES], hash[40];
-    struct buf source;
+    AUTO_CLOSE int fd = openat(folder, draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     int result;
 
-    if (!errs || !object)
-        return object;
-    (void)fully;
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    buf_init(&source, DOCUMENT_BYTES_MAX);
-    result = buf_read_file(&source, path);
+    if (fd < 0)
+        return -errno;
+    result = file_write_all(fd, source, length);
+    return result < 0 ? result : fsync(fd) < 0 ? -errno : 0;
+}
+
+int library_write(const char *directory, const char *name, const char *source, size_t length)
+{
+    AUTO_CLOSE int folder = -1;
+    const char *base;
+    char draft[40];
+    int result;
+
+    folder = open_folder(directory, name, true, &base);
+    if (folder < 0)
+        return folder;
+    snprintf(draft, sizeof(draft), ".draft-%ld", (long)gettid());
+    (void)unlinkat(folder, draft, 0);
+    result = write_draft(folder, draft, source, length);
+    if (result == 0 && (renameat(folder, draft, folder, base) < 0 || fsync(folder) < 0))
+        result = -errno;
     if (result < 0)
-        errs_add(errs, ERR_WORLD, name, "cannot be read: %s", strerror(-result));
-    else
-        result = playbook_parse(&playbook, name, source.data, source.length, is_json_file(name), &options, errs);
-    json_put_text(object, "name", name);
-    json_put_text(object, "title", playbook.title);
-    json_put_text(object, "service", playbook.service);
-    json_put_text(object, "tier", playbook.tier);
-    put_list(object, "tags", &playbook.tags);
-    json_put_text(object, "rigour", playbook.rigour == 1 ? "full" : "quick");
-    cJSON_AddBoolToObject(object, "valid", result == 0);
-    put_errors(object, errs);
-    digest_text(source.data, source.length, hash, sizeof(hash));
-    json_put_text(object, "hash", hash);
-    playbook_done(&playbook);
-    buf_done(&source);
-    return object;
+        (void)unlinkat(folder, draft, 0);
+    return result;
+}
+
+int library_remove(const char *directory, const char *name)
+{
+    AUTO_CLOSE int folder = -1;
+    const char *base;
+
+    folder = open_folder(directory, name, false, &base);
+    if (folder < 0)
+        return folder;
+    return unlinkat(folder, base, 0) < 0 || fsync(folder) < 0 ? -errno : 0;
 }

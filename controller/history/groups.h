@@ -1,6 +1,6 @@
 /* Groups of runs out of the history: what compare and trend judge. */
-#ifndef PERTURB_CMD_GROUPS_H
-#define PERTURB_CMD_GROUPS_H
+#ifndef PERTURB_HISTORY_GROUPS_H
+#define PERTURB_HISTORY_GROUPS_H
 
 #include "controller/estimate/survival.h"
 #include "controller/store/store.h"

@@ -1,6 +1,6 @@
 /* Finding control pages by what a person types: a process id, a page's name, a pattern, or all of them. */
-#ifndef PERTURB_CMD_PAGES_H
-#define PERTURB_CMD_PAGES_H
+#ifndef PERTURB_LOOK_PAGES_H
+#define PERTURB_LOOK_PAGES_H
 
 #include "scenarios/base/err.h"
 #include "shims/host/page.h"

@@ -1,5 +1,5 @@
 /* Groups of runs. */
-#include "controller/cmd/groups.h"
+#include "controller/history/groups.h"
 
 #include "scenarios/base/cleanup.h"
 

@@ -1,11 +1,25 @@
-/* perturb doctor --format json: the same facts and reasons for a program to read, the call faults point by point. */
-#include "controller/cmd/doctor.h"
+/* `perturb doctor` as a document: the facts and reasons for a program to read, the call faults point by point. */
+#include "controller/look/doctor.h"
 
 #include "shims/include/calls.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
+
+const char *doctor_beyond_preload(struct inspection *inspection, const struct fault_desc *fault, uint64_t points, char *room, size_t size)
+{
+    const char *unreachable = inspect_unreachable(inspection);
+
+    return unreachable ? unreachable : inspect_obstacle(inspection, fault->id, points, room, size);
+}
+
+const char *doctor_beyond_seccomp(const struct inspection *inspection, const struct fault_desc *fault, uint64_t points)
+{
+    const char *why = inspect_unsupervisable(inspection);
+
+    return why ? why : inspect_beyond_supervisor(fault->id, points);
+}
 
 /* Every step may run out of memory; once one has, the document is not printed. */
 struct maker {
@@ -119,21 +133,17 @@ static void add_facts(struct maker *maker, cJSON *document)
     add_text(maker, document, "seccomp", inspect_unsupervisable(inspection));
 }
 
-int doctor_print_json(struct inspection *inspection, FILE *out)
+cJSON *doctor_json(struct inspection *inspection)
 {
     struct maker maker = { .inspection = inspection };
     cJSON *document = cJSON_CreateObject();
-    char *text;
 
     add_facts(&maker, document);
     add_points(&maker, document);
     add_codes(&maker, document);
     add_faults(&maker, document);
-    text = document && !maker.failed ? cJSON_PrintUnformatted(document) : NULL;
+    if (document && !maker.failed)
+        return document;
     cJSON_Delete(document);
-    if (!text)
-        return -ENOMEM;
-    fprintf(out, "%s\n", text);
-    cJSON_free(text);
-    return 0;
+    return NULL;
 }

@@ -1,4 +1,4 @@
-#include "controller/cmd/pages.h"
+#include "controller/look/pages.h"
 
 #include "shims/host/inspect.h"
 

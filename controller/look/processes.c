@@ -1,5 +1,5 @@
 /* Looking at a page: its processes as a tree, with those that have escaped it. */
-#include "controller/cmd/ps.h"
+#include "controller/look/processes.h"
 
 #include "shims/host/inspect.h"
 #include "shims/host/process.h"
