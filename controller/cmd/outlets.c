@@ -72,14 +72,14 @@ void outlets_begin(void *context, const char *id, const char *directory, const s
     free(errs);
 }
 
-void outlets_end(struct outlet_watch *watch)
+void outlets_end(struct outlet_watch *watch, bool waits)
 {
     struct pollfd process = { .fd = watch->pidfd, .events = POLLIN };
     const struct outlet *outlets = watch->config->outlets.items;
     char path[OUTBOX_PATH_MAX + 80];
     size_t waiting = 0;
 
-    if (watch->pidfd < 0)
+    if (watch->pidfd < 0 || !waits)
         return;
     if (poll(&process, 1, (int)(watch->config->drain / 1000000) + END_SLACK_MS) == 0)
         syscall(SYS_pidfd_send_signal, watch->pidfd, SIGKILL, NULL, 0); /* what it had is on disk */

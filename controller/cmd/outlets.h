@@ -18,7 +18,8 @@ struct outlet_watch {
 /* For run_request.begun: starts the process that tells this run. That it cannot is told, and holds nothing up. */
 void outlets_begin(void *watch, const char *id, const char *directory, const struct playbook *playbook);
 
-/* After the run: waits for it as long as the configuration says, and tells a person what still waits. */
-void outlets_end(struct outlet_watch *watch);
+/* After the run: waits for it as long as the configuration says, and tells a person what still waits. Without `waits` it is left to
+ * itself: it ends as soon, and a service sends the rest. */
+void outlets_end(struct outlet_watch *watch, bool waits);
 
 #endif

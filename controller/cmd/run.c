@@ -40,7 +40,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
     }
     status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
     if (options->outlets)
-        outlets_end(&watch);
+        outlets_end(&watch, !options->id); /* a run that has its name from outside is the service's */
 
     errs_print_warnings(&errs, stderr);
     errs_print(&errs, stderr);
@@ -73,7 +73,9 @@ static int run_main(int argc, char **argv)
         errs_add(&errs, ERR_USAGE, "--batch", "expected the name of a run");
     if (options.report_count && count * options.repeat > 1)
         errs_add(&errs, ERR_USAGE, "--report", "names one file, but there is more than one run");
-    if (options.outlets_file && !errs.count)
+    if (options.outlets_file && !errs.count && !strcmp(options.outlets_file, "-"))
+        outlet_config_parse("-", "egress: {}", strlen("egress: {}"), &errs, &outlets);
+    else if (options.outlets_file && !errs.count)
         outlet_config_read(options.outlets_file, &errs, &outlets);
     options.outlets = outlets;
     if (errs.count)
@@ -102,9 +104,9 @@ const struct command command_run = {
             "  --repeat N           run each playbook N times\n"
             "  --dry-run            print exact targets and the undo plan; start nothing\n"
             "  --backend B          what moves the proxies' bytes: io_uring, or epoll where that is refused; B forces one\n"
+            "  --outlets FILE       tell the outlets of FILE: webhooks, Grafana, Alertmanager, OpenTelemetry (docs/ecosystem.md)\n"
             "  --format text|json   text for people; json is one event a line\n"
-            "  --report FORMAT=FILE write a report there too: text, json, html, markdown, junit, github, journal; may be given again\n"
-            "  --outlets FILE       tell the outlets of FILE: webhooks, Grafana, Alertmanager, OpenTelemetry (docs/ecosystem.md)\n\n"
+            "  --report FORMAT=FILE write a report there too: text, json, html, markdown, junit, github, journal; may be given again\n\n"
             "An experiment of the Chaos Toolkit runs too (docs/chaostoolkit.md), with these:\n"
             "  --load URL, --rate R request this beside it and measure its convergence (default 50/s)\n"
             "  --journal FILE       default journal.json\n"

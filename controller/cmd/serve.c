@@ -1,6 +1,7 @@
 /* perturb serve: the service with its API and its page. */
 #include "controller/cmd/serve.h"
 #include "controller/serve/http.h"
+#include "controller/serve/pump.h"
 #include "controller/serve/service.h"
 
 #include <errno.h>
@@ -85,6 +86,7 @@ static int serve_main(int argc, char **argv)
         service_listens_at(service, http_address(server));
         printf("perturb serves at %s\n", http_address(server));
         fflush(stdout);
+        pump_start(service);
         end = service_loop(service);
     }
     http_stop(server);

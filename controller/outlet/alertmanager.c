@@ -7,6 +7,7 @@
 #include "controller/outlet/delivery.h"
 
 #include "scenarios/base/clock.h"
+#include "scenarios/base/matcher.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,10 +32,10 @@ char *alertmanager_silence(const struct outlet *outlet, const struct story *stor
         cJSON_AddStringToObject(body, "id", id);
     matchers = cJSON_AddArrayToObject(body, "matchers");
     for (size_t i = 0; i < outlet->silence.count; i++) {
-        struct outlet_matcher matcher;
+        struct matcher matcher;
         cJSON *object = cJSON_CreateObject();
 
-        if (outlet_matcher_parse(outlet->silence.items[i], &matcher) == 0) {
+        if (matcher_parse(outlet->silence.items[i], &matcher) == 0) {
             cJSON_AddStringToObject(object, "name", matcher.name);
             cJSON_AddStringToObject(object, "value", matcher.value);
             cJSON_AddBoolToObject(object, "isRegex", matcher.is_regex);

@@ -2,6 +2,7 @@
 #include "controller/outlet/config.h"
 
 #include "scenarios/base/buf.h"
+#include "scenarios/base/matcher.h"
 #include "scenarios/playbook/keys.h"
 
 #include <ctype.h>
@@ -136,31 +137,6 @@ static int take_url(const struct checking *checking, struct outlet *outlet)
 
 /* ---- what tables cannot say -------------------------------------------------------------------------------------------------- */
 
-int outlet_matcher_parse(const char *text, struct outlet_matcher *ret_matcher)
-{
-    struct outlet_matcher matcher = { .is_equal = true };
-    size_t name = strcspn(text, "=!"), at = name;
-
-    matcher.is_equal = text[at] == '=';
-    if (!name || name >= sizeof(matcher.name) || !text[at] || isdigit((unsigned char)text[0]))
-        return -EINVAL;
-    for (size_t i = 0; i < name; i++)
-        if (!isalnum((unsigned char)text[i]) && text[i] != '_')
-            return -EINVAL;
-    at++;
-    if (text[at] == '~')
-        matcher.is_regex = true;
-    else if (!matcher.is_equal && text[at] != '=')
-        return -EINVAL;
-    at += matcher.is_regex || !matcher.is_equal;
-    if (strlen(text + at) >= sizeof(matcher.value))
-        return -EINVAL;
-    memcpy(matcher.name, text, name);
-    memcpy(matcher.value, text + at, strlen(text + at));
-    *ret_matcher = matcher;
-    return 0;
-}
-
 static int take_moments(const struct checking *checking, struct outlet *outlet)
 {
     outlet->moments = outlet->on.count ? 0 : outlet->kind == OUTLET_SLACK ? 1U << MOMENT_ENDED : ((1U << MOMENTS) - 1) & ~(1U << MOMENT_FAILED);
@@ -185,7 +161,7 @@ static int check_outlet(const struct checking *checking, struct outlet *outlet)
 {
     bool hooks = outlet->kind == OUTLET_WEBHOOK || outlet->kind == OUTLET_SLACK, alerts = outlet->kind == OUTLET_ALERTMANAGER;
     int result = take_url(checking, outlet);
-    struct outlet_matcher matcher;
+    struct matcher matcher;
 
     if (strlen(outlet->name) >= OUTLET_NAME_MAX || strspn(outlet->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(outlet->name))
         result = refuse(checking, outlet, "a name of letters, digits, _ and -, at most 47 of them, is expected");
@@ -203,8 +179,8 @@ static int check_outlet(const struct checking *checking, struct outlet *outlet)
     if ((outlet->dashboard || outlet->tags.count) && outlet->kind != OUTLET_GRAFANA)
         result |= refuse(checking, outlet, "'dashboard' and 'tags' are for grafana");
     for (size_t i = 0; i < outlet->silence.count; i++)
-        if (outlet_matcher_parse(outlet->silence.items[i], &matcher) < 0)
-            result |= refuse(checking, outlet, "silence: found '%s', expected name=value, name!=value, name=~regex or name!~regex", outlet->silence.items[i]);
+        if (matcher_parse(outlet->silence.items[i], &matcher) < 0)
+            result |= refuse(checking, outlet, "silence: found '%s', expected " MATCHER_EXAMPLES, outlet->silence.items[i]);
     return result ? -EINVAL : 0;
 }
 

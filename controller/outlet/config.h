@@ -78,11 +78,4 @@ char *outlet_shown(const struct outlet *outlet, char *text, size_t size);
 /* Every occurrence of its secrets and of its URL in `text` becomes "[secret]", in place. For messages of libraries. */
 void outlet_redact(const struct outlet *outlet, char *text);
 
-/* A matcher of a silence or of alerts: "name=value", "name!=value", "name=~regex", "name!~regex". 0; -EINVAL. */
-struct outlet_matcher {
-    char name[128], value[512];
-    bool is_regex, is_equal;
-};
-int outlet_matcher_parse(const char *text, struct outlet_matcher *ret_matcher);
-
 #endif

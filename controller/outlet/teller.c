@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 250 };
+enum { LOOK_MS = 250, LOCK_TRIES = 40 };
 
 #define SILENT_NS (10 * NS_PER_S) /* a run without its command that writes nothing for so long is over */
 
@@ -288,6 +288,10 @@ int teller_run(const struct outlet_config *config, const char *root, const char 
 {
     AUTO_CLOSE int lock = outbox_lock(path);
 
+    for (int tries = 0; lock == -EWOULDBLOCK && tries < LOCK_TRIES; tries++) { /* a flush may just be looking whether somebody lives */
+        poll(NULL, 0, LOOK_MS);
+        lock = outbox_lock(path);
+    }
     if (lock < 0)
         return lock;
     send_begin();
@@ -370,14 +374,13 @@ int teller_test(const struct outlet_config *config, const struct outlet *outlet,
 
 char *teller_playbook_name(const char *path, char *name, size_t size)
 {
-    const char *from = path, *slash = strrchr(path, '/'), *dot;
+    const char *from = path, *slash = strrchr(path, '/');
 
     for (const char *found = strstr(path, "playbooks/"); found; found = strstr(found + 1, "playbooks/"))
         if (found == path || found[-1] == '/')
             from = found + strlen("playbooks/");
     if (from == path && slash)
         from = slash + 1;
-    dot = strrchr(from, '.');
-    snprintf(name, size, "%.*s", dot && dot > from ? (int)(dot - from) : (int)strlen(from), from);
+    snprintf(name, size, "%s", from);
     return name;
 }

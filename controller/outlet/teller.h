@@ -29,7 +29,7 @@ int teller_test(const struct outlet_config *config, const struct outlet *outlet,
 /* The start time of a process as in /proc/PID/stat; 0 when there is none. */
 uint64_t teller_process_start(pid_t pid);
 
-/* What a playbook is called outside: its path below the last folder `playbooks`, else its file name, without its ending. */
+/* What a playbook is called outside: its path below the last folder `playbooks`, else its file name. */
 char *teller_playbook_name(const char *path, char *name, size_t size);
 
 #endif

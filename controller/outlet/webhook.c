@@ -6,6 +6,7 @@
 #include "controller/report/format.h"
 #include "scenarios/base/buf.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,7 +96,8 @@ void webhook_tell(const struct telling *telling)
 
 /* ---- Slack ---------------------------------------------------------------------------------------------------------------------- */
 
-/* `& < >` are all that Slack wants escaped; what marks text up becomes a look-alike's plain cousin, so that no title can link or ring. */
+/* `& < >` are all that Slack wants escaped; what marks text up becomes an apostrophe, so that no title can link, ring or look bold. An
+ * underscore inside a word marks nothing up. */
 static void put_escaped(struct buf *out, const char *text, size_t length_max)
 {
     struct buf plain;
@@ -109,7 +111,7 @@ static void put_escaped(struct buf *out, const char *text, size_t length_max)
             buf_puts(out, "&lt;");
         else if (*at == '>')
             buf_puts(out, "&gt;");
-        else if (strchr("*_~`", *at))
+        else if (strchr("*~`", *at) || (*at == '_' && (at == plain.data || !isalnum((unsigned char)at[-1]) || !isalnum((unsigned char)at[1]))))
             buf_puts(out, "'");
         else
             buf_append(out, at, 1);

@@ -42,6 +42,7 @@ static const struct probe_reader *const readers[PROBE_KINDS] = {
     [PROBE_FILE] = &probe_file,
     [PROBE_LOG] = &probe_log,
     [PROBE_PROMETHEUS] = &probe_prometheus,
+    [PROBE_ALERTMANAGER] = &probe_alertmanager,
     [PROBE_REDIS] = &probe_redis,
     [PROBE_POSTGRES] = &probe_postgres,
     [PROBE_PROXY] = &told,

@@ -32,7 +32,7 @@ struct probe_reader {
 };
 
 extern const struct probe_reader probe_proc, probe_command, probe_json, probe_http, probe_tcp, probe_process, probe_file, probe_log,
-    probe_prometheus, probe_redis, probe_postgres;
+    probe_prometheus, probe_alertmanager, probe_redis, probe_postgres;
 
 void reading_put(struct reading *reading, uint64_t ns, double value);
 bool reading_is_over(const struct reading *reading); /* the deadline has passed, or the run wants to end */
@@ -105,6 +105,9 @@ bool extract_counts(enum log_extract extract); /* its number is a count of lines
 
 /* The one number of an answer of /api/v1/query; `why` says what there is instead. 0 or -EIO. */
 int prometheus_number(const char *answer, double *ret_value, char *why, size_t size);
+
+/* How many alerts an answer of /api/v2/alerts holds; `why` says what there is instead. 0 or -EIO. */
+int alertmanager_count(const char *answer, double *ret_value, char *why, size_t size);
 
 /* A field of INFO, or "field.part" of a field with parts (db0:keys=1,expires=0). 0, -ENOENT, -EDOM for no number. */
 int redis_info_number(const char *info, const char *field, double *ret_value);

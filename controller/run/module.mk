@@ -12,4 +12,5 @@ srcs-controller += controller/run/locks.c controller/run/locks_document.c contro
 srcs-controller += controller/run/samples.c controller/run/samples_print.c
 srcs-controller += controller/run/marks.c controller/run/people.c controller/run/holds.c controller/run/plan_file.c
 srcs-controller += controller/run/shed.c controller/run/effects.c controller/run/ramp.c controller/run/ramp_describe.c
+srcs-controller += controller/run/detected.c
 srcs-controller += controller/run/probes.c controller/run/counters.c controller/run/health.c controller/run/outside.c controller/run/evidence_diff.c controller/run/guards.c controller/run/evidence.c

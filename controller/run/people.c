@@ -35,6 +35,11 @@ static bool take_mark(void *context, const struct mark *mark)
     return true;
 }
 
+void run_mark(struct run *run, const struct mark *mark)
+{
+    take_mark(run, mark);
+}
+
 void run_take_marks(struct run *run)
 {
     struct stat status;
@@ -49,6 +54,7 @@ void run_end_marks(struct run *run)
 {
     if (run->people.lock_fd < 0)
         run->people.lock_fd = marks_close(run->directory);
+    run_watch_alerts(run);
     run_take_marks(run);
 }
 

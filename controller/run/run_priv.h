@@ -174,6 +174,7 @@ struct people {
     int lock_fd; /* no mark is taken any more; -1 before */
     struct hold_run holds[HOLDS_MAX];
     size_t holds_done;
+    bool alerted; /* an alert has marked the detection */
     uint64_t held_ns; /* what all holds together took: steps that had not begun come so much later */
 };
 
@@ -388,6 +389,10 @@ void run_take_marks(struct run *run); /* those that came since */
 void run_end_marks(struct run *run);  /* the last ones: none is taken any more */
 bool run_was_told_go(const struct run *run, uint64_t since_ns);
 void run_put_people(struct run *run, cJSON *document); /* after the instants */
+void run_mark(struct run *run, const struct mark *mark); /* one that the run sets itself */
+
+/* ---- detected.c ---- */
+void run_watch_alerts(struct run *run); /* the first alert after the injection marks the detection, where a probe says so */
 
 /* ---- holds.c ---- */
 uint64_t run_next_hold_ns(const struct run *run); /* UINT64_MAX: none is to come */

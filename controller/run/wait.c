@@ -78,6 +78,7 @@ void run_tick(struct run *run)
     run_poll_pages(run);
     run_locks_look(run, now_ns);
     run_tell_probes(run, now_ns);
+    run_watch_alerts(run);
     run_take_marks(run);
     run_judge_guards(run, now_ns);
     run_watch_peak(run, now_ns);

@@ -12,11 +12,13 @@
 #include "controller/serve/audit.h"
 #include "controller/serve/dispatch.h"
 #include "controller/serve/hub.h"
+#include "controller/serve/counts.h"
 #include "controller/serve/listen.h"
 #include "controller/serve/page.h"
 #include "controller/serve/tokens.h"
 #include "controller/serve/workers.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,6 +42,7 @@ struct http_server {
 
 /* One request on its connection. */
 struct exchange {
+    uint64_t begun_ns;
     struct api_call *call; /* NULL: no memory for it */
     struct http_server *server;
     struct MHD_Connection *connection;
@@ -264,8 +267,18 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     if (!exchange)
         return NULL;
     exchange->server = server;
+    exchange->begun_ns = clock_now_ns();
     exchange->call = call_new(&server->api, target);
     return exchange;
+}
+
+/* A stream lasts as long as somebody looks: its time says nothing. */
+static void note_end(const struct exchange *exchange)
+{
+    const struct api_call *call = exchange->call;
+    bool is_stream = call->route && !strcmp(call->route->reply, "text/event-stream");
+
+    counts_note(call->answer.status, is_stream ? 0 : clock_now_ns() - exchange->begun_ns);
 }
 
 static void on_end(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
@@ -275,6 +288,8 @@ static void on_end(void *context, struct MHD_Connection *connection, void **slot
     (void)context;
     (void)connection;
     (void)why;
+    if (exchange && exchange->call)
+        note_end(exchange);
     if (exchange)
         call_free(exchange->call);
     free(exchange);

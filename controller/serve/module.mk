@@ -7,6 +7,7 @@ srcs-controller += controller/serve/api.c controller/serve/archive.c controller/
                    controller/serve/http.c controller/serve/json.c controller/serve/library.c controller/serve/listen.c controller/serve/page.c \
                    controller/serve/route.c controller/serve/schema.c controller/serve/uri.c controller/serve/workers.c controller/serve/assets.S
 srcs-controller += controller/serve/api_playbooks.c controller/serve/api_runs.c controller/serve/api_status.c
+srcs-controller += controller/serve/api_metrics.c controller/serve/counts.c controller/serve/pump.c
 srcs-controller += controller/serve/hub.c controller/serve/api_events.c
 
 $(BUILD)/controller/serve/assets.o: $(wildcard controller/serve/page/*) controller/serve/schemas.json

@@ -1,4 +1,5 @@
 /* The service: opening, the loop, closing. */
+#include "controller/outlet/config.h"
 #include "controller/serve/timetable_priv.h"
 
 #include "controller/store/store.h"
@@ -217,6 +218,25 @@ static int find_program(struct service *service, const char *given, struct errs 
     return 0;
 }
 
+bool service_outlets_file(const struct service *service, char *path, size_t size)
+{
+    const struct node *root = service->settings.document.root;
+
+    snprintf(path, size, "%s/serve.yaml", service->data);
+    return node_member(root, "outlets") || node_member(root, "egress");
+}
+
+/* A run would refuse to start with it. */
+static int check_outlets(const struct service *service, const char *file, struct errs *errs)
+{
+    struct outlet_config *config = NULL;
+    char path[SERVICE_PATH_MAX + 64];
+    int result = service_outlets_file(service, path, sizeof(path)) ? outlet_config_read(file, errs, &config) : 0;
+
+    outlet_config_free(config);
+    return result;
+}
+
 static int prepare(struct service *service, const struct service_options *options, struct errs *errs)
 {
     const char *zone = getenv("TZ");
@@ -238,6 +258,8 @@ static int prepare(struct service *service, const struct service_options *option
     result = open_registry(service, errs);
     if (result == 0)
         result = settings_read(&service->settings, settings, errs);
+    if (result == 0)
+        result = check_outlets(service, settings, errs);
     if (result == 0)
         result = service_db_open(path, &service->db, errs);
     if (result == 0)

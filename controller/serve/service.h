@@ -55,6 +55,9 @@ int service_restart(struct service *service, char *const argv[]);
 const char *service_data(const struct service *service);      /* borrowed */
 const char *service_playbooks(const struct service *service); /* borrowed */
 
+/* DATA/serve.yaml where it has a section `outlets` or `egress` (controller/outlet/config.h); else false. */
+bool service_outlets_file(const struct service *service, char *path, size_t size);
+
 /* For other tables of service.db (schema.def): between lock and unlock only. No function of this header may be called in between. */
 struct service_db *service_lock(struct service *service);
 void service_unlock(struct service *service);

@@ -45,6 +45,8 @@ static const struct key_desc keys[] = {
     { .name = "schedules", .type = KEY_ANY, .help = "by name, as the API takes them" },
     { .name = "windows", .type = KEY_ANY, .help = "by name, as the API takes them" },
     { .name = "suites", .type = KEY_ANY, .help = "by name, as the API takes them" },
+    { .name = "outlets", .type = KEY_ANY, .help = "who is told of runs" }, /* controller/outlet/config.c reads these two */
+    { .name = "egress", .type = KEY_ANY, .help = "where requests may go" },
 };
 
 static const struct section_desc section = { .name = "serve.yaml", .size = sizeof(struct settings), KEYS(keys), .node_offset = SIZE_MAX,

@@ -95,6 +95,14 @@ static void arguments_done(struct arguments *arguments)
         free(arguments->list[i]);
 }
 
+/* Without any, the deny-list of addresses alone. */
+static void put_outlets(const struct service *service, struct arguments *arguments)
+{
+    char file[SERVICE_PATH_MAX + 64];
+
+    put_option(arguments, "--outlets", service_outlets_file(service, file, sizeof(file)) ? file : "-");
+}
+
 static void put_vars(struct arguments *arguments, const char *text)
 {
     cJSON *vars = text ? cJSON_Parse(text) : NULL, *item;
@@ -146,6 +154,7 @@ static int read_arguments(struct service *service, const char *id, struct argume
         put_option(ret_arguments, "--batch", db_text(row, 3));
         put_option(ret_arguments, "--out", db_text(row, 4));
         put_option(ret_arguments, "--seed", db_text(row, 2));
+        put_outlets(service, ret_arguments);
         put_option(ret_arguments, "--format", "json");
         put_vars(ret_arguments, db_text(row, 1));
         put_argument(ret_arguments, "--");

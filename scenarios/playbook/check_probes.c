@@ -3,6 +3,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/matcher.h"
 #include "scenarios/playbook/value.h"
 
 #include <stdio.h>
@@ -122,6 +123,18 @@ static void check_prometheus(const struct checker *checker, struct probe *probe)
     check_url(checker, probe, "prometheus", probe->prometheus.url);
 }
 
+static void check_alertmanager(const struct checker *checker, struct probe *probe)
+{
+    const struct text_list *match = &probe->alertmanager.match;
+    struct matcher matcher;
+
+    is_of(probe, UNIT_COUNT, false);
+    check_url(checker, probe, "alertmanager", probe->alertmanager.url);
+    for (size_t i = 0; i < match->count; i++)
+        if (matcher_parse(match->items[i], &matcher) < 0)
+            check_refuse(checker, check_member(probe->node, "alertmanager"), "match: found '%s', expected %s", match->items[i], MATCHER_EXAMPLES);
+}
+
 static void check_redis(const struct checker *checker, struct probe *probe)
 {
     const struct redis_probe *redis = &probe->redis;
@@ -177,6 +190,7 @@ static const struct {
     [PROBE_FILE] = { "file", check_file },
     [PROBE_LOG] = { "log", check_log },
     [PROBE_PROMETHEUS] = { "prometheus", check_prometheus },
+    [PROBE_ALERTMANAGER] = { "alertmanager", check_alertmanager },
     [PROBE_REDIS] = { "redis", check_redis },
     [PROBE_POSTGRES] = { "postgres", check_postgres },
     [PROBE_PROXY] = { "proxy", check_proxy },

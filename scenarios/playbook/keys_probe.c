@@ -79,6 +79,17 @@ static const struct key_desc prometheus_keys[] = {
 static const struct section_desc prometheus_section = { "prometheus-probe", sizeof(struct prometheus_probe), KEYS(prometheus_keys), NO_NODE, NO_NAME,
                                                         .help = "What a Prometheus answers." };
 
+static const struct key_desc alertmanager_keys[] = {
+    { "url", KEY_TEXT, AT(alertmanager_probe, url), .required = true, .help = "Of the alert manager: http://HOST:9093." },
+    { "match", KEY_TEXTS, AT(alertmanager_probe, match), .required = true, .help = "Matchers that an alert fits, all of them: name=value, name!=value, name=~regex, name!~regex." },
+    { "silenced", VALUE(UNIT_BOOL, 0, 1, 0), AT(alertmanager_probe, silenced), .help = "Those that are silenced or inhibited count too." },
+    { "detects", VALUE(UNIT_BOOL, 0, 1, 0), AT(alertmanager_probe, detects),
+      .help = "The first alert after the injection is the instant of detection, where none fired before it." },
+    { "headers", KEY_PAIRS, AT(alertmanager_probe, headers), .words = ": ", .help = "Headers of the request, such as Authorization." },
+};
+static const struct section_desc alertmanager_section = { "alertmanager-probe", sizeof(struct alertmanager_probe), KEYS(alertmanager_keys), NO_NODE, NO_NAME,
+                                                          .help = "How many alerts fire." };
+
 static const struct key_desc redis_keys[] = {
     { "url", KEY_TEXT, AT(redis_probe, url), .required = true, .help = "redis://HOST:PORT." },
     { "field", KEY_TEXT, AT(redis_probe, field), .required = true, .help = "Of INFO: used_memory, connected_clients; of a field with parts: db0.keys." },
@@ -138,6 +149,7 @@ static const struct key_desc probe_keys[] = {
     { "file", KEY_SECTION, AT(probe, file), .section = &file_section, .help = "A number in a file." },
     { "log", KEY_SECTION, AT(probe, log), .section = &log_section, .help = "Numbers in lines as they are written." },
     { "prometheus", KEY_SECTION, AT(probe, prometheus), .section = &prometheus_section, .help = "What a Prometheus answers." },
+    { "alertmanager", KEY_SECTION, AT(probe, alertmanager), .section = &alertmanager_section, .help = "How many alerts fire." },
     { "redis", KEY_SECTION, AT(probe, redis), .section = &redis_section, .help = "What a Redis tells of itself." },
     { "postgres", KEY_SECTION, AT(probe, postgres), .section = &postgres_section, .help = "What a PostgreSQL answers." },
     { "proxy", KEY_SECTION, AT(probe, proxy), .section = &proxy_section, .help = "A counter of a proxy." },

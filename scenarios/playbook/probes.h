@@ -18,6 +18,7 @@ enum probe_kind {
     PROBE_FILE,
     PROBE_LOG,
     PROBE_PROMETHEUS,
+    PROBE_ALERTMANAGER,
     PROBE_REDIS,
     PROBE_POSTGRES,
     PROBE_PROXY,  /* the engine tells: its executors' counters */
@@ -92,6 +93,12 @@ struct prometheus_probe {
     struct text_list headers; /* "Name: value" */
 };
 
+struct alertmanager_probe {
+    const char *url;
+    struct text_list match, headers; /* matchers (scenarios/base/matcher.h); "Name: value" */
+    int64_t silenced, detects;       /* 1: silenced and inhibited ones count too; the first is the instant of detection */
+};
+
 struct redis_probe {
     const char *url, *field, *user, *password;
 };
@@ -145,6 +152,7 @@ struct probe {
     struct file_probe file;
     struct log_probe log;
     struct prometheus_probe prometheus;
+    struct alertmanager_probe alertmanager;
     struct redis_probe redis;
     struct postgres_probe postgres;
     struct proxy_probe proxy;

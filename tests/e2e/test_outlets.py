@@ -3,9 +3,10 @@
 # others are down, slow or somewhere they must not be; and that a killed teller loses nothing.
 # beside: others
 # time-limit: 240
-import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
+import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from outlet_kills import ordeal
 from outlet_peers import Receiver, Wrong, check_metrics, check_trace
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -26,7 +27,7 @@ targets:
 proxies:
   store: {upstream: "127.0.0.1:${port.store}"}
 load:
-  main: {resp: {url: "redis://${proxies.store.listen}", timeout: 100ms}, rate: 100/s}
+  main: {resp: {url: "redis://${proxies.store.listen}", timeout: 2s}, rate: 50/s}
 %s
 steady-state-hypothesis: [{signal: main.goodput, min: 20%%}]
 method:
@@ -162,7 +163,7 @@ outlets:
   hook:   {{kind: webhook, url: "http://127.0.0.1:{peer.port}/hook", secret-env: HOOK_KEY}}
   chat:   {{kind: slack, url-env: CHAT_URL, on: [injected, ended]}}
   boards: {{kind: grafana, url: "http://127.0.0.1:{peer.port}/", token-file: "{scene.work}/token", dashboard: shop-board, tags: [weekly]}}
-  pager:  {{kind: alertmanager, url: "http://127.0.0.1:{manager.port}", silence: ["service=shop", "severity=~warn.*"], silence-for: 6s, alert: true}}
+  pager:  {{kind: alertmanager, url: "http://127.0.0.1:{manager.port}", silence: ["service=shop", "severity=~warn.*"], silence-for: 9s, alert: true}}
   traces: {{kind: otlp, url: "http://127.0.0.1:{peer.port}/otlp"}}
 egress: {{loopback: all}}
 """)
@@ -172,10 +173,11 @@ egress: {{loopback: all}}
     suppressed = until(lambda: manager.alerts("ShopSlow")[0]["status"]["state"] == "suppressed", 10)
     live = run.poll() is None
     scene.text = run.communicate()[0] + scene.log("told")
+    closed = not manager.silences("active")  # before it could have lapsed
     scene.point("the run comes to its end", run.returncode in DECIDED)
     after = until(lambda: manager.alerts("ShopSlow")[0]["status"]["state"] == "active", 10)
     scene.text += f"{bool(silenced)} {suppressed} {live} {after} {json.dumps(manager.ask('silences'))}"
-    scene.point("its alerts are silenced while it lives, and not after", silenced and suppressed and live and after and not manager.silences("active") and
+    scene.point("its alerts are silenced while it lives, and not after", silenced and suppressed and live and closed and after and
                 len(manager.silences("expired")) <= 2)
 
     hooks = peer.of("/hook")
@@ -343,6 +345,43 @@ egress: {{loopback: all, drain: 1s}}
     peer.close()
 
 
+def killed_often(scene):
+    """A slice of prove/test_outlet_kills.py."""
+    seed = time.time_ns() & 0xffffffff
+    hits, wrong = ordeal(PERTURB, scene.work, scene.env, 20, seed)
+    scene.text = f"seed {seed}, {hits} kills: {wrong}"
+    scene.point("a teller that is killed at random loses nothing", hits >= 20 and not wrong)
+
+
+def alerts_in(scene, manager):
+    """Alerts of the real one as a guard's signal and as the instant of detection; silenced ones and others do not count."""
+    more = f"""probes:
+  alerts: {{alertmanager: {{url: "http://127.0.0.1:{manager.port}/", match: ["service=seen", "severity=~pa.e"], detects: true}}, every: 100ms}}
+  others: {{alertmanager: {{url: "http://127.0.0.1:{manager.port}", match: ['service=a"b']}}, every: 100ms}}
+guards: [{{signal: alerts.last, above: "0", for: 300ms, every: 100ms, then: [release]}}]"""
+    playbook = scene.playbook("alerts.yaml", more)
+    with open(playbook) as f:
+        text = f.read()
+    scene.write("alerts.yaml", text.replace("for: 1500ms", "for: 6s"))
+    manager.raise_alert("NotPaged", service="seen", severity="warning")
+    run = scene.begin("run", playbook, "--out", scene.work + "/alerts")
+    until(lambda: any(e["kind"] == "fault_acted" for e in scene.events("alerts")), 20)
+    manager.raise_alert("Slow", service="seen", severity="page")
+    raised_ns = time.monotonic_ns()
+    scene.text = run.communicate()[0]
+    result = scene.result("alerts")
+    detected = result["instants_s"]["detected"]
+    at_s = (raised_ns - int(result["run"]["zero_ns"])) / 1e9
+    marks = [e["fields"] for e in scene.events("alerts") if e["kind"] == "mark"]
+    scene.text += json.dumps([result["probes"], result["guards"], result["instants_s"], marks, at_s, result.get("timers")])
+    scene.point("an alert is the instant of detection, by the clock of whoever raised it", detected is not None and -0.15 < detected - at_s < 0.6 * SCALE and
+                marks == [{"mark": "detected", "text": "alerts"}] and result["marks"][0]["by"] == "alertmanager" and not any(p["failed"] for p in result["probes"]))
+    released = result["faults"][0]["released_s"] - result["faults"][0]["armed_s"]
+    scene.point("and a guard that releases the fault", result["guards"][0]["breached"] and released < 5)
+    again = scene.perturb("run", playbook, "--out", scene.work + "/again")
+    scene.point("one that fired before says nothing of this fault", again in (0, 1, 2) and scene.result("again")["instants_s"]["detected"] is None)
+
+
 def mute_port(path):
     return re.search(r"mute: .*?127\.0\.0\.1:(\d+)/", open(path).read()).group(1)
 
@@ -364,6 +403,81 @@ captures:
     status = scene.perturb("run", scene.playbook("probed.yaml", more), "--out", scene.work + "/open", "--outlets", opened)
     scene.point("and let through where it allows", status in DECIDED and peer.of("/page") and peer.of("/capture"))
     peer.close()
+
+
+class Prometheus:
+    def __init__(self, work, target):
+        self.port = free_port()
+        with open(work + "/prometheus.yml", "w") as f:
+            f.write("scrape_configs: [{job_name: perturb, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{targets: ['%s']}]}]\n" % target)
+        self.process = subprocess.Popen(["prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/tsdb", f"--web.listen-address=127.0.0.1:{self.port}"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(self, query):
+        """The series of an instant query; None where it is refused or nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": query}), timeout=5 * SCALE) as answer:
+                return [(r["metric"], float(r["value"][1])) for r in json.load(answer)["data"]["result"]]
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def exposition(text):
+    """promtool's findings; "" for none."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout + ("" if done.returncode == 0 else f" status {done.returncode}")
+
+
+def scraped(scene):
+    """The service as a real Prometheus scrapes it, at rest and while a run goes on; the dashboard's queries over what it has."""
+    data, port = scene.work + "/data", free_port()
+    os.makedirs(data + "/playbooks", 0o700)
+    shutil.copy(scene.playbook(), data + "/playbooks/run.yaml")
+    scene.write("data/serve.yaml", "outlets: {nobody: {kind: webhook, url: 'http://127.0.0.1:9/', on: [failed]}}\n")
+    scene.env["PERTURB_STATE"] = data
+    service = scene.begin("serve", "--data", data, "--listen", f"127.0.0.1:{port}")
+
+    def page():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5 * SCALE) as answer:
+                return answer.headers["Content-Type"], answer.read().decode()
+        except OSError:
+            return "", ""
+
+    until(lambda: page()[1], 20)
+    prometheus = Prometheus(scene.work, f"127.0.0.1:{port}")
+    until(lambda: prometheus.ask("up == 1"), 20)
+    type, rest = page()
+    run = scene.begin("run", data + "/playbooks/run.yaml", "--outlets", data + "/serve.yaml")
+    until(lambda: 'phase="inject"' in page()[1] and "perturb_run_faults_armed{" in page()[1], 20)
+    live = page()[1]
+    scraped_live = until(lambda: prometheus.ask('max_over_time(perturb_run_faults_armed{playbook="run.yaml"}[1m]) == 1'), 20)
+    scene.text = run.communicate()[0] + rest + live + exposition(rest) + exposition(live)
+    scene.point("/metrics keeps the rules of the exposition, at rest and live", type.startswith("text/plain; version=0.0.4") and exposition(rest) == exposition(live) == "" and
+                'load="main"' in live and live.count("perturb_run_info{") == 1)
+    ended = until(lambda: prometheus.ask('sum(perturb_runs_total{playbook="run.yaml",service="shop"}) == 1'), 20)
+    scene.text += f"\n{scraped_live} {ended} {prometheus.ask('up')} {prometheus.ask('perturb_runs_total')}"
+    scene.point("a real Prometheus scrapes it, live and afterwards", scraped_live and ended and prometheus.ask("up") and prometheus.ask("up")[0][1] == 1)
+    with open("docs/grafana-dashboard.json") as f:
+        queries = [t["expr"].replace("$playbook", ".*") for p in json.load(f)["panels"] for t in p["targets"]]
+    with open("controller/outlet/metrics.def") as f:
+        known = set(re.findall(r'METRIC\(\w+, "(\w+)"', f.read()))
+    wrong = [q for q in queries if prometheus.ask(q) is None or not set(re.findall(r"perturb_(\w+)", q)) <= known]
+    empty = [q for q in queries if prometheus.ask(q) == [] and not re.search("perturb_(run_|schedule_|loss|conv|last_success)", q)]
+    with open("docs/ecosystem.md") as f:
+        text = f.read()
+    undocumented = [name for name in known if f"`perturb_{name}`" not in text]
+    scene.text += f"wrong: {wrong} empty: {empty} undocumented: {undocumented}"
+    scene.point("the dashboard asks for what there is, and all of it is documented", len(queries) > 15 and not wrong and not empty and not undocumented)
+    prometheus.close()
+    service.terminate()
+    scene.text = service.communicate()[0]
+    scene.point("the service ends", service.returncode == 0)
+    del scene.env["PERTURB_STATE"]
 
 
 def refused(scene):
@@ -390,15 +504,18 @@ egress: {allow: [everything]}
 
 def main():
     scene = Scene()
-    print("1..25", flush=True)
+    print("1..33", flush=True)
     manager = Alertmanager(scene.work)
     try:
         all_told(scene, manager)
         alert_and_back(scene, manager)
         killed_teller(scene, manager)
+        killed_often(scene)
+        alerts_in(scene, manager)
         nobody_there(scene)
         forbidden(scene)
         refused(scene)
+        scraped(scene)
     finally:
         manager.close()
     if not scene.failed:

@@ -57,6 +57,7 @@ static void each_kind_knows_its_unit(void **state)
         { "  x: {log: {target: shop, extract: redis.sync-losses}}\n", PROBE_LOG, UNIT_COUNT, 0 },
         { "  x: {log: {path: f, pattern: \"a=(.)\"}, unit: seconds}\n", PROBE_LOG, UNIT_DURATION, 0 },
         { "  x: {prometheus: {url: \"http://h\", query: up}}\n", PROBE_PROMETHEUS, UNIT_RATIO, 0 },
+        { "  x: {alertmanager: {url: \"http://h\", match: [a=b, c!~d]}}\n", PROBE_ALERTMANAGER, UNIT_COUNT, 0 },
         { "  x: {redis: {url: \"redis://h:1\", field: f}}\n", PROBE_REDIS, UNIT_RATIO, 0 },
         { "  x: {postgres: {connection: c, query: q}, unit: count}\n", PROBE_POSTGRES, UNIT_COUNT, 0 },
         { "  x: {proxy: {proxy: store, field: held}}\n", PROBE_PROXY, UNIT_SIZE, 0 },

@@ -246,6 +246,31 @@ static void a_log_that_comes_later_is_read_from_its_start(void **state)
 
 /* ---- answers --------------------------------------------------------------------------------------------------------------------- */
 
+static void an_alert_manager_answers_with_a_list(void **state)
+{
+    static const struct {
+        const char *answer, *why;
+        double value;
+    } cases[] = {
+        { "[]\n", NULL, 0 },
+        { "[{\"labels\":{}},{\"labels\":{}}]", NULL, 2 },
+        { "\"bad matcher format\"", "bad matcher format", 0 },
+        { "{\"code\":602,\"message\":\"filter in query\"}", "filter in query", 0 },
+        { "<html>", "no answer of an alert manager", 0 },
+        { "", "no answer of an alert manager", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char why[96] = "";
+        double value = 0;
+
+        assert_int_equal(alertmanager_count(cases[i].answer, &value, why, sizeof(why)), cases[i].why ? -EIO : 0);
+        assert_string_equal(why, cases[i].why ? cases[i].why : "");
+        assert_true(fabs(value - cases[i].value) < 1e-12);
+    }
+}
+
 static void a_prometheus_answers_one_number_or_none(void **state)
 {
     static const struct {
@@ -329,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_log_is_followed_through_rotation_and_truncation),
         cmocka_unit_test(a_log_that_comes_later_is_read_from_its_start),
         cmocka_unit_test(a_prometheus_answers_one_number_or_none),
+        cmocka_unit_test(an_alert_manager_answers_with_a_list),
         cmocka_unit_test(fields_of_info_are_found),
     };
 
