@@ -3,6 +3,7 @@
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
+#include "scenarios/base/priority.h"
 #include "shims/seccomp/natives.h"
 #include "shims/seccomp/remote.h"
 
@@ -247,6 +248,7 @@ static int begin(struct shared *shared, int listener, const char *page_path, pid
     (void)signal(SIGCHLD, SIG_IGN); /* keepers of ours are reaped by the kernel */
     (void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     (void)prctl(PR_SET_TIMERSLACK, 1);
+    priority_raise(); /* before the threads are made, which inherit it */
     held_begin(&self);
     result = tasks_begin(&self.tasks, target);
     if (!result)
