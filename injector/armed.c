@@ -1,6 +1,8 @@
 /* Plans in force: built and freed by the control thread, read by the loops. */
 #include "injector/armed.h"
 
+#include "injector/event.h"
+
 #include "scenarios/base/cleanup.h"
 #include "scenarios/vocab/decide.h"
 
@@ -13,7 +15,7 @@ enum { RAMP_STEPS = 100 };
 static void wake(int event_fd)
 {
     if (event_fd >= 0)
-        (void)!write(event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        event_tell(event_fd);
 }
 
 /* May the one go on as the other? Names are unique in a plan. A datagram rule with other parameters begins anew: its state may even

@@ -104,10 +104,6 @@ int injector_verify(const struct injector *injector, struct buf *ret_found);
 /* Raises the soft limit of descriptors to the hard one: for a process that is a proxy and little else. */
 void injector_raise_descriptors(void);
 
-/* Asks for a short slice and some niceness, where it may: on a busy machine a loop that waits for a processor stamps a first effect late
- * and holds bytes too long. Before injector_new: the loops inherit it. */
-void injector_raise_priority(void);
-
 /* The body of the wire executor's process: serves the executor messages on `control_fd` (a connected Unix stream socket; taken)
  * until QUIT, SIGTERM or the end of that stream, and then goes on forwarding until every connection has ended by itself.
  * Leaves the terminal's session and ignores SIGINT and SIGHUP, so that Ctrl-C and the end of its parent do not cut traffic.

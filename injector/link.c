@@ -1,6 +1,8 @@
 /* One direction of a connection: bytes in from the kernel, through the chain, out to the kernel. */
 #include "injector/loop.h"
 
+#include "injector/event.h"
+
 #include "scenarios/base/clock.h"
 
 #include <assert.h>
@@ -179,7 +181,7 @@ static void pause_full(struct conn *conn, struct link *link, uint64_t held_bytes
     __atomic_store_n(&share->hold_full, share->hold_full + 1, __ATOMIC_RELEASE);
     if (armed && share->hold_full_epoch != armed->plan->epoch) {
         share_set(&share->hold_full_epoch, armed->plan->epoch);
-        (void)!write(armed->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        event_tell(armed->event_fd);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "injector/loop.h"
 
 #include "injector/accept.h"
+#include "injector/event.h"
 #include "scenarios/base/clock.h"
 
 #include <assert.h>
@@ -205,7 +206,7 @@ static void acknowledge(struct loop *loop)
     if (loop->command_taken == loop->command_done || (loop->verb == LOOP_CLOSE && !accept_is_closed(loop, loop->command_proxy)))
         return;
     __atomic_store_n(&loop->command_done, loop->command_taken, __ATOMIC_RELEASE);
-    (void)!write(loop->ack_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    event_tell(loop->ack_fd);
 }
 
 /* ---- the turn --------------------------------------------------------------------------------------------------------- */
@@ -321,7 +322,7 @@ static void *run(void *context)
     if (result >= 0)
         loop->ops->readable(loop->io, tag_of(OPERATION_WAKE, 0, 0, 0), loop->wake_fd);
     __atomic_store_n(&loop->command_done, 1, __ATOMIC_RELEASE);
-    (void)!write(loop->ack_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    event_tell(loop->ack_fd);
     if (result < 0)
         return NULL;
     while (!loop->stopping && result >= 0)
@@ -428,8 +429,10 @@ int loop_start(struct loop *loop, uint32_t index, const struct injector_limits *
         result = start_thread(loop);
     if (result >= 0)
         return 0;
-    if (loop->started)
+    if (loop->started) { /* it did not say in time that it had begun: it may still */
+        loop_ask(loop, LOOP_STOP, NULL, NULL);
         pthread_join(loop->thread, NULL);
+    }
     loop->started = false;
     loop_release(loop);
     return result;
@@ -461,7 +464,7 @@ void loops_stop(struct loop *loops, uint32_t count)
 
 void loop_wake(struct loop *loop)
 {
-    (void)!write(loop->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    event_tell(loop->wake_fd);
 }
 
 void loop_ask(struct loop *loop, enum loop_verb verb, struct armed *armed, struct proxy *proxy)

@@ -15,7 +15,6 @@ srcs-injector += \
     injector/listen.c \
     injector/loop.c \
     injector/pool.c \
-    injector/priority.c \
     injector/probe.c \
     injector/registry.c \
     injector/resolve.c \

@@ -5,6 +5,8 @@
  * 2. A request that waits for a name that has just been looked up shares the answer: a burst of dials is one question. */
 #include "injector/resolve.h"
 
+#include "injector/event.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -116,7 +118,7 @@ static void *help(void *context)
         request->next = resolver->answered;
         resolver->answered = request;
         if (!resolver->closed)
-            (void)!write(resolver->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+            event_tell(resolver->wake_fd);
     }
     unref(resolver);
     return NULL;

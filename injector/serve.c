@@ -8,6 +8,7 @@
 
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
+#include "scenarios/base/priority.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -354,7 +355,7 @@ int injector_serve_parting(int control_fd, const struct injector_limits *limits,
     struct server server = { .control_fd = control_fd, .signal_fd = -1, .grace_ns = GRACE_NS };
 
     leave_terminal();
-    injector_raise_priority();
+    priority_raise(); /* a loop that waits for a processor stamps a first effect late; the loops inherit it */
     injector_raise_descriptors();
     server.signal_fd = open_signals();
     server.start_result = server.signal_fd < 0 ? server.signal_fd : injector_new(limits, &server.injector);

@@ -73,6 +73,7 @@ static int tell(const struct input *inputs, int count, bool json, struct errs *e
 {
     const struct input *last = &inputs[count - 1];
     cJSON *diagnosis;
+    int result = 0;
 
     if (count == 2 && !(inputs[0].is_go && inputs[1].is_go))
         return errs_add(errs, ERR_INPUT, inputs[inputs[0].is_go].name, "only two Go task dumps can be compared");
@@ -82,14 +83,17 @@ static int tell(const struct input *inputs, int count, bool json, struct errs *e
     if (json) {
         AUTO_FREE char *text = cJSON_Print(diagnosis);
 
-        puts(text ? text : "");
+        if (text)
+            puts(text);
+        else
+            result = errs_add(errs, ERR_INTERNAL, "diagnose", "no memory");
     } else if (last->is_go) {
         go_show(diagnosis, stdout);
     } else {
         locks_show(diagnosis, stdout);
     }
     cJSON_Delete(diagnosis);
-    return 0;
+    return result;
 }
 
 static int parse_options(int argc, char **argv, bool *ret_json, struct errs *errs)
@@ -125,7 +129,7 @@ static int diagnose_main(int argc, char **argv)
     for (int i = 0; i < count; i++) {
         inputs[i].name = argv[optind + i];
         if (read_input(&inputs[i], &errs) < 0)
-            result = -EINVAL;
+            result = errs.count ? -EINVAL : errs_add(&errs, ERR_INTERNAL, inputs[i].name, "no memory");
     }
     if (!result)
         (void)tell(inputs, count, json, &errs);

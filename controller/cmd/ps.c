@@ -6,6 +6,7 @@
 #include "controller/cmd/proxies.h"
 #include "controller/run/locks.h"
 #include "controller/run/recover.h"
+#include "scenarios/base/cleanup.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,6 +63,20 @@ static void print_pages(const struct pages *pages, bool json, struct errs *errs)
     }
 }
 
+/* Said, not listed: what a page of another version holds is not known. */
+static void print_strangers(const struct registry *registry)
+{
+    struct page_strange list[16];
+    size_t count = page_strangers(registry, list, ARRAY_SIZE(list));
+
+    for (size_t i = 0; i < count; i++)
+        if (list[i].version && list[i].version != CONTROL_VERSION)
+            fprintf(stderr, "perturb: ps: %s: a page of version %u; this perturb reads %u: the one that started it lists it\n", list[i].name,
+                    list[i].version, (unsigned)CONTROL_VERSION);
+        else
+            fprintf(stderr, "perturb: ps: %s: no whole control page (cut short, or not one); its program passes through\n", list[i].name);
+}
+
 static int ps_main(int argc, char **argv)
 {
     struct registry registry = { .fd = -1 };
@@ -88,6 +103,7 @@ static int ps_main(int argc, char **argv)
     }
     if (!pages_select(&registry, NULL, &pages, &errs))
         print_pages(&pages, json, &errs);
+    print_strangers(&registry);
     if (!json && !(pages.count + proxies_print(&registry, !pages.count)))
         printf("nothing runs under the shim and no proxy; `perturb exec -- CMD` starts a program with it\n");
     if (!json && !lever_read(&registry, &halted) && halted)

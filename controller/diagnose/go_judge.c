@@ -214,6 +214,18 @@ static int judge_begin(struct go_judge *judge, const struct go_dump *dump)
 
 /* ---- the document ----------------------------------------------------------------------------------------------------- */
 
+static _Thread_local bool ran_short; /* of memory, since go_diagnose() began: a document that lacks a part is given up */
+
+static void kept(const void *added)
+{
+    ran_short |= !added;
+}
+
+static void joined(cJSON_bool done)
+{
+    ran_short |= !done;
+}
+
 static cJSON *stack_json(const struct go_dump *dump, const struct go_task *task)
 {
     cJSON *list = cJSON_CreateArray();
@@ -223,11 +235,11 @@ static cJSON *stack_json(const struct go_dump *dump, const struct go_task *task)
         const struct go_frame *frame = &dump->frames[task->frame_first + i];
 
         snprintf(text, sizeof(text), "%s %s", frame->function, frame->place);
-        cJSON_AddItemToArray(list, cJSON_CreateString(text));
+        joined(cJSON_AddItemToArray(list, cJSON_CreateString(text)));
     }
     if (task->maker[0]) {
         snprintf(text, sizeof(text), "created by %s", task->maker);
-        cJSON_AddItemToArray(list, cJSON_CreateString(text));
+        joined(cJSON_AddItemToArray(list, cJSON_CreateString(text)));
     }
     return list;
 }
@@ -235,7 +247,7 @@ static cJSON *stack_json(const struct go_dump *dump, const struct go_task *task)
 static void add_id(cJSON *ids, uint64_t id)
 {
     if (cJSON_GetArraySize(ids) < IDS_MAX)
-        cJSON_AddItemToArray(ids, cJSON_CreateNumber((double)id));
+        joined(cJSON_AddItemToArray(ids, cJSON_CreateNumber((double)id)));
 }
 
 static void raise_number(cJSON *object, const char *key, double value)
@@ -258,7 +270,7 @@ static cJSON *states_json(const struct go_dump *dump)
 {
     cJSON *list = cJSON_CreateArray();
 
-    for (size_t i = 0; i < dump->task_count; i++) {
+    for (size_t i = 0; i < dump->task_count && !ran_short; i++) {
         const struct go_task *task = &dump->tasks[i];
         cJSON *state, *found = NULL;
 
@@ -269,10 +281,10 @@ static cJSON *states_json(const struct go_dump *dump)
         }
         if (!found && cJSON_GetArraySize(list) < STATES_MAX) {
             found = cJSON_CreateObject();
-            cJSON_AddStringToObject(found, "state", task->state);
-            cJSON_AddNumberToObject(found, "tasks", 0);
-            cJSON_AddNumberToObject(found, "longest_minutes", 0);
-            cJSON_AddItemToArray(list, found);
+            kept(cJSON_AddStringToObject(found, "state", task->state));
+            kept(cJSON_AddNumberToObject(found, "tasks", 0));
+            kept(cJSON_AddNumberToObject(found, "longest_minutes", 0));
+            joined(cJSON_AddItemToArray(list, found));
         }
         add_to_number(found, "tasks", 1);
         raise_number(found, "longest_minutes", task->minutes);
@@ -346,11 +358,11 @@ static cJSON *group_json(const struct go_dump *dump, const struct group *group)
     const struct go_task *task = &dump->tasks[group->task];
     cJSON *object = cJSON_CreateObject();
 
-    cJSON_AddNumberToObject(object, "tasks", group->count);
-    cJSON_AddStringToObject(object, "state", task->state);
-    cJSON_AddNumberToObject(object, "longest_minutes", group->minutes);
-    cJSON_AddNumberToObject(object, "example", (double)task->id);
-    cJSON_AddItemToObject(object, "stack", stack_json(dump, task));
+    kept(cJSON_AddNumberToObject(object, "tasks", group->count));
+    kept(cJSON_AddStringToObject(object, "state", task->state));
+    kept(cJSON_AddNumberToObject(object, "longest_minutes", group->minutes));
+    kept(cJSON_AddNumberToObject(object, "example", (double)task->id));
+    joined(cJSON_AddItemToObject(object, "stack", stack_json(dump, task)));
     return object;
 }
 
@@ -396,6 +408,7 @@ static size_t count_before(const struct go_dump *dump, const struct go_dump *bef
         if (group)
             group->before++;
     }
+    kept(sorted);
     if (!sorted)
         return 0;
     qsort(sorted, before->task_count, sizeof(struct go_task *), by_id);
@@ -416,17 +429,18 @@ static cJSON *growth_json(const struct go_dump *dump, const struct go_dump *befo
 {
     cJSON *object = cJSON_CreateObject(), *groups;
 
-    cJSON_AddNumberToObject(object, "before", (double)before->task_count);
-    cJSON_AddNumberToObject(object, "after", (double)dump->task_count);
-    cJSON_AddNumberToObject(object, "never_ended", (double)count_before(dump, before, list, count));
+    kept(cJSON_AddNumberToObject(object, "before", (double)before->task_count));
+    kept(cJSON_AddNumberToObject(object, "after", (double)dump->task_count));
+    kept(cJSON_AddNumberToObject(object, "never_ended", (double)count_before(dump, before, list, count)));
     groups = cJSON_AddArrayToObject(object, "grown");
+    kept(groups);
     qsort(list, count, sizeof(*list), grown_first);
     for (size_t i = 0; i < count && i < GROUPS_MAX && list[i].count > list[i].before; i++) {
         cJSON *group = group_json(dump, &list[i]);
 
-        cJSON_AddNumberToObject(group, "before", list[i].before);
-        cJSON_AddNumberToObject(group, "never_ended", list[i].lasted);
-        cJSON_AddItemToArray(groups, group);
+        kept(cJSON_AddNumberToObject(group, "before", list[i].before));
+        kept(cJSON_AddNumberToObject(group, "never_ended", list[i].lasted));
+        joined(cJSON_AddItemToArray(groups, group));
     }
     return object;
 }
@@ -455,15 +469,15 @@ static cJSON *stuck_new(const struct go_judge *judge, const struct judge_task *o
     char text[32];
 
     snprintf(text, sizeof(text), "0x%" PRIx64, own->address);
-    cJSON_AddStringToObject(object, "address", own->for_ever ? "nil" : text);
-    cJSON_AddStringToObject(object, "verdict", verdict_of(judge, own));
-    cJSON_AddStringToObject(object, "what", own->for_ever ? "nothing" : own->role == ROLE_LOCKS ? "lock" : "channel");
-    cJSON_AddStringToObject(object, "known_by", own->for_ever ? "state" : own->by_frame ? "frame" : "argument");
-    cJSON_AddNumberToObject(object, "tasks", 0);
-    cJSON_AddNumberToObject(object, "longest_minutes", 0);
-    cJSON_AddItemToObject(object, "senders", cJSON_CreateArray());
-    cJSON_AddItemToObject(object, "receivers", cJSON_CreateArray());
-    cJSON_AddItemToObject(object, "waiters", cJSON_CreateArray());
+    kept(cJSON_AddStringToObject(object, "address", own->for_ever ? "nil" : text));
+    kept(cJSON_AddStringToObject(object, "verdict", verdict_of(judge, own)));
+    kept(cJSON_AddStringToObject(object, "what", own->for_ever ? "nothing" : own->role == ROLE_LOCKS ? "lock" : "channel"));
+    kept(cJSON_AddStringToObject(object, "known_by", own->for_ever ? "state" : own->by_frame ? "frame" : "argument"));
+    kept(cJSON_AddNumberToObject(object, "tasks", 0));
+    kept(cJSON_AddNumberToObject(object, "longest_minutes", 0));
+    joined(cJSON_AddItemToObject(object, "senders", cJSON_CreateArray()));
+    joined(cJSON_AddItemToObject(object, "receivers", cJSON_CreateArray()));
+    joined(cJSON_AddItemToObject(object, "waiters", cJSON_CreateArray()));
     return object;
 }
 
@@ -489,6 +503,7 @@ static cJSON *stuck_json(const struct go_judge *judge)
     for (uint32_t i = 0; list && i < judge->dump->task_count; i++)
         if (judge->tasks[i].stuck)
             list[count++] = (struct stuck){ judge->tasks[i].address, i };
+    kept(list);
     if (list)
         qsort(list, count, sizeof(*list), by_address);
     for (size_t i = 0; i < count; i++) {
@@ -497,11 +512,11 @@ static cJSON *stuck_json(const struct go_judge *judge)
 
         if (!i || list[i].address != list[i - 1].address) {
             object = stuck_new(judge, own);
-            cJSON_AddItemToArray(array, object);
-            cJSON_AddItemToObject(object, "stack", stack_json(judge->dump, task));
+            joined(cJSON_AddItemToArray(array, object));
+            joined(cJSON_AddItemToObject(object, "stack", stack_json(judge->dump, task)));
         }
         if (own->role == ROLE_SENDS)
-            cJSON_ReplaceItemInObjectCaseSensitive(object, "verdict", cJSON_CreateString("stuck"));
+            joined(cJSON_ReplaceItemInObjectCaseSensitive(object, "verdict", cJSON_CreateString("stuck")));
         add_to_number(object, "tasks", 1);
         raise_number(object, "longest_minutes", task->minutes);
         add_id(cJSON_GetObjectItemCaseSensitive(object, keys[own->role]), task->id);
@@ -522,25 +537,29 @@ struct cJSON *go_diagnose(const struct go_dump *dump, const struct go_dump *befo
     AUTO_FREE struct group *list = make_groups(dump, &count);
     cJSON *object = cJSON_CreateObject(), *groups;
 
-    if (judge_begin(&judge, dump) == 0 && list && object) {
+    ran_short = judge_begin(&judge, dump) < 0 || !list || !object;
+    if (!ran_short) {
         for (size_t i = 0; i < dump->task_count; i++)
             running += may_run(dump->tasks[i].state) && !judge.tasks[i].for_ever;
-        cJSON_AddStringToObject(object, "kind", "perturb-diagnosis");
-        cJSON_AddNumberToObject(object, "version", 1);
-        cJSON_AddStringToObject(object, "of", "go");
-        cJSON_AddNumberToObject(object, "tasks", (double)dump->task_count);
-        cJSON_AddNumberToObject(object, "may_run", (double)running);
-        cJSON_AddBoolToObject(object, "truncated", dump->truncated);
-        cJSON_AddItemToObject(object, "states", states_json(dump));
-        cJSON_AddItemToObject(object, "stuck", stuck_json(&judge));
+        kept(cJSON_AddStringToObject(object, "kind", "perturb-diagnosis"));
+        kept(cJSON_AddNumberToObject(object, "version", 1));
+        kept(cJSON_AddStringToObject(object, "of", "go"));
+        kept(cJSON_AddNumberToObject(object, "tasks", (double)dump->task_count));
+        kept(cJSON_AddNumberToObject(object, "may_run", (double)running));
+        kept(cJSON_AddBoolToObject(object, "truncated", dump->truncated));
+        joined(cJSON_AddItemToObject(object, "states", states_json(dump)));
+        joined(cJSON_AddItemToObject(object, "stuck", stuck_json(&judge)));
         if (before) /* by key, which the next sort destroys */
-            cJSON_AddItemToObject(object, "growth", growth_json(dump, before, list, count));
+            joined(cJSON_AddItemToObject(object, "growth", growth_json(dump, before, list, count)));
         groups = cJSON_AddArrayToObject(object, "groups");
+        kept(groups);
         qsort(list, count, sizeof(*list), larger_first);
         for (size_t i = 0; i < count && i < GROUPS_MAX; i++)
-            cJSON_AddItemToArray(groups, group_json(dump, &list[i]));
+            joined(cJSON_AddItemToArray(groups, group_json(dump, &list[i])));
     }
     free(judge.tasks);
     free(judge.mentions);
-    return object;
+    if (ran_short)
+        cJSON_Delete(object);
+    return ran_short ? NULL : object;
 }

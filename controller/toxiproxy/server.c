@@ -10,6 +10,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/err.h"
+#include "scenarios/base/priority.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -405,7 +406,7 @@ int toxiproxy_main(int argc, char **argv)
     }
     log_level_set(getenv("LOG_LEVEL"));
     injector_raise_descriptors();
-    injector_raise_priority();
+    priority_raise();
     server->signal_fd = open_signals();
     server->api.presence = (struct presence){ .registry.fd = -1, .notice.fd = -1, .watch_fd = -1 };
     server->api.strict = options.strict;

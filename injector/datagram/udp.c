@@ -1,6 +1,7 @@
 /* The proxies of a loop and its turn. */
 #include "injector/datagram/udp_priv.h"
 
+#include "injector/event.h"
 #include "injector/loop.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
@@ -295,7 +296,7 @@ static void tell_no_room(struct endpoint *endpoint, uint64_t now_ns)
         return;
     share_set(&share->hold_full_epoch, armed->plan->epoch);
     if (armed->event_fd >= 0)
-        (void)!write(armed->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        event_tell(armed->event_fd);
 }
 
 void udp_turn(struct udp *udp)

@@ -289,6 +289,30 @@ static int check_number(const struct checker *checker)
                         "the method has %s faults, repetitions included; a plan holds %s", found, expected);
 }
 
+/* From its beginning to its end. */
+static bool acts_during(const struct step *step, const struct step *other)
+{
+    return step->at <= other->at &&
+           (step->duration == ABSENT || (other->duration != ABSENT && step->at + step->duration >= other->at + other->duration));
+}
+
+/* Warns of a step whose calls another, earlier in the list, ends for all of its time. */
+static void warn_idle(const struct checker *checker, const struct step *steps, size_t last)
+{
+    const struct plan_rule *rules[PLAN_RULES_MAX + 1];
+    const struct step *step = &steps[last];
+    size_t count = 0;
+    char place[ERR_WHERE_MAX];
+
+    if (step->layer != LAYER_CALL || !step->target)
+        return;
+    for (size_t i = 0; i < last; i++)
+        if (steps[i].layer == LAYER_CALL && steps[i].target && !strcmp(steps[i].target, step->target) && acts_during(&steps[i], step))
+            rules[count++] = &steps[i].spec.rule;
+    rules[count] = &step->spec.rule;
+    spec_rules_warn(rules, count + 1, count, node_where(&checker->playbook->document, step->node, place, sizeof(place)), checker->errs);
+}
+
 void check_method(const struct checker *checker)
 {
     struct step *steps = checker->playbook->method.items;
@@ -304,4 +328,6 @@ void check_method(const struct checker *checker)
         return;
     for (size_t i = 0; i < checker->playbook->method.count; i++)
         check_step(checker, &steps[i], i);
+    for (size_t i = 0; i < checker->playbook->method.count && checker->errs->count == errors_before; i++)
+        warn_idle(checker, steps, i);
 }

@@ -295,6 +295,8 @@ static void read_maps(struct inspection *inspection)
             continue;
         if (!strncmp(file_name(path), "libperturb", 10))
             inspection->has_shim = true;
+        if (!strncmp(file_name(path), "libperturb-watch", 16))
+            inspection->sees_releases = true;
         if (strstr(path, "/pages/"))
             inspection->has_page = true;
         if (permissions[2] == 'x')

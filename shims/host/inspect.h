@@ -19,6 +19,7 @@ struct inspection {
     bool is_go, is_musl;
     bool is_setuid;         /* the loader drops the preload (AT_SECURE), unless we are that user already */
     bool has_shim;          /* a process: libperturb.so is mapped */
+    bool sees_releases;     /* in the form that wraps releases and condition waits (PRELOAD_WATCHING) */
     bool has_page;          /* and a control page */
     bool uses_io_uring;     /* imports it, or has rings open: such I/O passes no libc call */
     bool uses_stdio;        /* imports printf, getc and the like, which calls.def does not have */

@@ -67,6 +67,13 @@ struct page_state {
 };
 void page_state(const struct page *page, struct page_state *ret_state);
 
+/* Pages of the registry that no handle can be had of, at most `max`: of another version, cut short or damaged. Returns how many. */
+struct page_strange {
+    char name[64];
+    uint32_t version; /* that it says it is of; 0: it does not even say that it is a page */
+};
+size_t page_strangers(const struct registry *registry, struct page_strange *list, size_t max);
+
 /* Counts of the rules of the last publication, in its order, at most `max`. Returns how many were written. */
 size_t page_status(const struct page *page, struct rule_status *list, size_t max);
 

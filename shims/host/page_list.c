@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +45,46 @@ int page_each(const struct registry *registry, int (*each)(struct page *page, vo
     missed = !entry && errno ? -errno : missed;
     closedir(folder);
     return result ? result : missed;
+}
+
+/* The first fields never change between versions (control.h rule 1). */
+static uint32_t version_of(const struct registry *registry, const char *name)
+{
+    uint32_t head[2] = { 0, 0 }; /* magic, version */
+    char path[300];
+    int fd;
+
+    snprintf(path, sizeof(path), "pages/%s", name);
+    fd = openat(registry->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return 0;
+    if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) || head[0] != CONTROL_MAGIC)
+        head[1] = 0;
+    close(fd);
+    return head[1];
+}
+
+size_t page_strangers(const struct registry *registry, struct page_strange *list, size_t max)
+{
+    DIR *folder = open_pages(registry);
+    const struct dirent *entry;
+    size_t count = 0;
+
+    while (folder && count < max && (entry = readdir(folder))) {
+        struct page *page;
+        int opened = page_open(registry, entry->d_name, &page);
+
+        if (!opened)
+            page_close(page);
+        if (opened != -EPROTO)
+            continue;
+        list[count].version = version_of(registry, entry->d_name);
+        snprintf(list[count].name, sizeof(list[count].name), "%.63s", entry->d_name);
+        count++;
+    }
+    if (folder)
+        closedir(folder);
+    return count;
 }
 
 static int sweep_one(struct page *page, void *context)

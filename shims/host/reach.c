@@ -1,6 +1,7 @@
 /* From facts to words: what cannot take effect, and why. Control plane. */
 #include "shims/host/inspect.h"
 
+#include "shims/host/preload.h"
 #include "shims/include/calls.h"
 
 #include <stdio.h>
@@ -124,6 +125,11 @@ const char *inspect_obstacle(const struct inspection *inspection, enum fault_id 
         return NULL;
     if (fault == FAULT_CALL_alloc_fail && owns_allocator(inspection)) {
         snprintf(room, size, "the program defines malloc itself, so its allocations pass no library call");
+        return room;
+    }
+    if (inspection->has_shim && !inspection->sees_releases && points && !(points & ~PRELOAD_WATCHING)) {
+        snprintf(room, size, "its libperturb.so leaves releases and condition waits alone; `exec` with such a fault, or --watch-locks, brings "
+                             "the library that wraps them");
         return room;
     }
     if ((points & inspection->points) || (inspection->loads_more && !inspection->pid))

@@ -21,8 +21,10 @@
 #define LOOK_NS (20 * NS_PER_MS)
 #define LOOK_EACH_NS (NS_PER_MS / 2)
 
-/* So much before something is due the holder is awake: what a processor at rest takes to wake would be added to every delay. */
-#define AWAKE_NS (30 * NS_PER_US)
+/* So much before something is due the holder is awake, at least and at most; learn_lead() says where between. */
+#define LEAD_MIN_NS (20 * NS_PER_US)
+#define LEAD_MAX_NS (150 * NS_PER_US)
+#define LEAD_MARGIN_NS (10 * NS_PER_US)
 
 /* What an epoll event is about: the kind above, a number below. */
 enum tag { TAG_LISTENER = 1, TAG_WAKE, TAG_KEEPER, TAG_PROCESS, TAG_HELD };
@@ -418,12 +420,30 @@ static uint64_t look_at_all(struct supervisor *supervisor)
     return next_ns;
 }
 
-static int wait_events(const struct supervisor *supervisor, uint64_t until_ns, struct epoll_event *events, int max)
+/* What a processor at rest takes to wake would be added to every delay, and differs from machine to machine, and with what the
+ * host does: so the holder is awake before by as much as it was woken late. Up at once, down slowly: the worst of late counts. */
+static void learn_lead(struct supervisor *supervisor, uint64_t late_ns)
 {
-    uint64_t now_ns = clock_now_ns();
-    struct timespec wait = ns_timespec(until_ns > now_ns + AWAKE_NS ? until_ns - now_ns - AWAKE_NS : 0);
+    uint64_t wanted_ns = late_ns + LEAD_MARGIN_NS;
 
-    return (int)syscall(SYS_epoll_pwait2, supervisor->epoll_fd, events, max, until_ns == UINT64_MAX ? NULL : &wait, NULL, 0);
+    if (wanted_ns >= supervisor->lead_ns)
+        supervisor->lead_ns = wanted_ns < LEAD_MAX_NS ? wanted_ns : LEAD_MAX_NS;
+    else
+        supervisor->lead_ns -= (supervisor->lead_ns - wanted_ns) / 64;
+    if (supervisor->lead_ns < LEAD_MIN_NS)
+        supervisor->lead_ns = LEAD_MIN_NS;
+}
+
+static int wait_events(struct supervisor *supervisor, uint64_t until_ns, struct epoll_event *events, int max)
+{
+    uint64_t now_ns = clock_now_ns(), wake_ns = until_ns - supervisor->lead_ns;
+    bool is_asleep = until_ns > now_ns + supervisor->lead_ns;
+    struct timespec wait = ns_timespec(is_asleep ? wake_ns - now_ns : 0);
+    int count = (int)syscall(SYS_epoll_pwait2, supervisor->epoll_fd, events, max, until_ns == UINT64_MAX ? NULL : &wait, NULL, 0);
+
+    if (!count && is_asleep)
+        learn_lead(supervisor, clock_now_ns() - wake_ns);
+    return count;
 }
 
 /* The keeper was killed: another one is made, a child of ours. It outlives us as the first did. */

@@ -85,6 +85,7 @@ struct supervisor {
     struct held held[HELD_MAX];
     size_t held_count, held_top; /* in use; one past the highest ever used */
     uint64_t next_wake_ns;       /* when the holder looks next */
+    uint64_t lead_ns;            /* the holder's own: so long before something is due it is awake */
     uint64_t tickets;
 };
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # Attach and detach, live, under load: an nginx worker, and a threaded C++ program that throws as it works. No request is lost or answered
-# wrongly, what the fault counts is what the one client that it is about counted, and after the detach no slot leads into the library.
+# wrongly, what the fault counts is what the one client that it is about counted, and after the detach no slot leads into the library;
+# also when attach and detach are killed at random instants (tests/prove/test_attach_kills.py does that longer).
 # time-limit: 120
-import os, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import os, random, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from attached import SCALE, read, slots, until
 
 BUILD = os.path.realpath(os.environ.get("BUILD", "build"))
 PERTURB = os.path.join(BUILD, "perturb")
-CONNECTIONS, REQUESTS, ROUNDS, LATE_S = 6, 30, 3, 0.010
+CONNECTIONS, REQUESTS, ROUNDS, LATE_S, KILLS = 6, 30, 3, 0.010, 6
+SEED = int(os.environ.get("PERTURB_TEST_SEED", str(time.time_ns() % 10**9)))
 
 NGINX = """daemon off; worker_processes 1; pid %(base)s/pid; error_log %(base)s/error.log; worker_rlimit_nofile 512;
 events { worker_connections 128; }
@@ -130,14 +132,42 @@ class Scene:
         one.ask()
         one.socket.close()
 
+    def goes_on(self, load, requests):
+        before = sum(load.asked)
+        self.expect(until(lambda: sum(load.asked) > before + requests or load.errors, 20), "the load does not go on")
+
+    def kill_at_random(self, pid, load, count):
+        """Attach and detach, killed at any instant: the program serves on, and both work afterwards."""
+        rng, hit = random.Random(SEED), 0
+        for _ in range(2):  # the first brings the library, as later ones do not
+            begin = time.monotonic()
+            self.expect(self.perturb("attach", pid).returncode == 0, "no attach before the kills")
+            span = (time.monotonic() - begin) * 1.2  # some come too late
+            self.expect(self.perturb("detach", pid).returncode == 0, "no detach before the kills")
+        self.perturb("attach", pid)
+        for _ in range(count):
+            word = rng.choice(("attach", "detach"))
+            if word == "attach":
+                self.perturb("detach", pid)
+            one = subprocess.Popen([PERTURB, word, str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env)
+            time.sleep(rng.uniform(0, span))
+            one.kill()
+            hit += one.wait() < 0
+            self.goes_on(load, 2 * CONNECTIONS)
+        # what a killed one left is taken over after a second
+        self.perturb("detach", pid)
+        self.expect(until(lambda: self.perturb("attach", pid).returncode == 0, 20), "no attach after the kills")
+        self.expect(self.perturb("detach", pid).returncode == 0 and slots(pid) == 0, "no detach after the kills")
+        print(f"# {count} kills, {hit} in time, seed {SEED}", flush=True)
+
     def play(self, pid, kind, port):
         """How many requests were answered, all told."""
         load = Load(kind, port)
         self.expect(until(lambda: min(load.asked) > 20 or load.errors, 20), "the load does not begin")
+        self.kill_at_random(pid, load, KILLS)
         for _ in range(ROUNDS):
             self.round(pid, kind, port)
-        before = sum(load.asked)
-        self.expect(until(lambda: sum(load.asked) > before + 50 or load.errors, 20), "the load does not go on")
+        self.goes_on(load, 50)
         total = load.end() + ROUNDS * (REQUESTS + 1)
         self.found += load.errors
         print(f"# {total} requests, {len(load.errors)} lost", flush=True)

@@ -315,6 +315,12 @@ def no_pages(here):
         lives = subprocess.run(["cat", "/etc/hostname"], env=environment, capture_output=True)
         point(f"a page that is {name} is refused by name, and programs under it run", done.returncode == 69 and
               "cut short, or of another version" in done.stderr and lives.returncode == 0 and not lives.stderr, done.stderr)
+    said = perturb("ps").stderr
+    point("ps names each, and the version of the one that has another", all(f"perturb: ps: {name}: " in said for name in ("cut", "older", "empty")) and
+          re.search(r"ps: older: a page of version \d+; this perturb reads \d+", said), said)
+    done = perturb("arm", program.name, "lock_hold@unlock:1ms", "--for", "1s")
+    point("a fault at releases is refused where the library leaves them alone", done.returncode == 69 and "leaves releases and condition waits alone" in
+          done.stderr, done.stderr)
     done = perturb("arm", "--all", "latency@read:1us,name=sound", "--for", "30s")
     point("they do not stand in the way of the others", done.returncode == 0 and program.page()["armed"], done.stderr)
     program.end()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -49,12 +50,13 @@ class Postgres:
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
         if not found:
             raise zoo.Skip("no postgres")
-        self.bin, self.data, self.folder = os.path.dirname(found[-1]), os.path.join(folder, "data"), folder
         self.become = []
         if os.geteuid() == 0:
+            folder = tempfile.mkdtemp(prefix="zoo-", dir="/tmp")  # where another user can get to
             self.become = [*zoo.need("setpriv"), "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
             shutil.chown(folder, "postgres", "postgres")
             os.chmod(folder, 0o755)
+        self.bin, self.data, self.folder = os.path.dirname(found[-1]), os.path.join(folder, "data"), folder
         subprocess.run([*self.become, f"{self.bin}/initdb", "-D", self.data, "-A", "trust", "-U", "postgres"], check=True,
                        stdout=subprocess.DEVNULL)
         self.port = zoo.free_port()
@@ -95,6 +97,8 @@ def postgresql(folder):
         statements = [postgres.query("INSERT INTO t VALUES (1)")[0] for _ in range(3)]
         zoo.compare(found, f"{backend}: a log that cannot be synced ends it", (statements[-1] != 0, server.end() != 0), (True, True))
         zoo.compare(found, f"{backend}: it says why", "PANIC:  could not fsync" in server.text() or "PANIC:  could not fdatasync" in server.text(), True)
+    if postgres.folder != folder:
+        shutil.rmtree(postgres.folder)
     return found
 
 

@@ -6,7 +6,7 @@
    a line or a few; and when status 0 comes with the very output of a run without faults (a failure swallowed is no success).
 3. A cmocka binary may fail its tests. It may not crash (cmocka catches SIGSEGV and tells of it in words), hang, or be reported by
    a sanitiser.
-4. Nothing of a run is left running.
+4. Nothing of a run is left running, in its session (looked at after each run) or out of it (known by the run's TMPDIR, after each subject).
 5. Runs share nothing: each has a registry, a state home and a folder for its files of its own, removed when it was clean."""
 
 import concurrent.futures
@@ -93,6 +93,28 @@ def end_session(session):
         if not left or time.monotonic() > until:
             break
         time.sleep(0.02)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return list(left.values())
+
+
+def strays():
+    """Processes of runs whose folder has gone, after a grace; they are ended. Their command lines."""
+    mark, until = os.path.join(tempfile.gettempdir(), "torture-").encode(), time.monotonic() + DEADLINE_S / 2
+    while True:
+        left = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as environ, open(f"/proc/{pid}/cmdline", "rb") as command:
+                    here = dict(word.partition(b"=")[::2] for word in environ.read().split(b"\0")).get(b"TMPDIR", b"")
+                    words = command.read().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if here.startswith(mark) and not os.path.exists(here) and session_of(pid)[0]:
+                left[int(pid)] = words
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.1)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return list(left.values())
@@ -190,10 +212,10 @@ class Outcome:
         self.runs, self.exhausted, self.unclean = 0, False, []
 
 
-def torture(subject, point, dense, sparse, most):
-    outcome, stream = Outcome(), numbers(dense, sparse)
+def torture(subject, point, dense, sparse, most, most_s):
+    outcome, stream, end = Outcome(), numbers(dense, sparse), time.monotonic() + most_s
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        while not outcome.exhausted and outcome.runs < most:
+        while not outcome.exhausted and outcome.runs < most and (time.monotonic() < end or not outcome.runs):
             batch = [next(stream) for _ in range(WORKERS)]
             for number, (run, words) in zip(batch, pool.map(lambda number: attempt(subject, fault_of(point, number)), batch)):
                 if words:
@@ -212,22 +234,27 @@ def tell(number, name, words):
     return len(words) > 0
 
 
-def play(subjects, dense, sparse, most):
-    """A TAP point a subject, which names the calls whose failure was unclean. Returns the exit status."""
+def play(subjects, dense, sparse, most, most_s):
+    """A TAP point a subject, which names the calls whose failure was unclean; at most so many runs and seconds a point of a subject.
+    Returns the exit status."""
+    only = os.environ.get("PERTURB_TORTURE", "").split(",")
+    subjects = [subject for subject in subjects if any(word in subject.name for word in only)]
     print(f"1..{len(subjects)}", flush=True)
     failed = 0
     for number, subject in enumerate(subjects, 1):
-        words, runs, begin = [], 0, time.monotonic()
+        words, runs, begin, cut = [], 0, time.monotonic(), []
         subject.expected = attempt(subject)[0]
         counts = observed(subject)
         for point in FAULTS:
             if counts.get(point):
-                outcome = torture(subject, point, dense, sparse, most)
+                outcome = torture(subject, point, dense, sparse, most, most_s)
                 runs += outcome.runs
+                cut += [] if outcome.exhausted else [f"{point}@{outcome.runs}"]
                 words += [f"{fault_of(point, at)}: {what}" for at, what in outcome.unclean[:5]]
+        words += [f"left running, out of its session: {command}" for command in strays()]
         if not runs:
             words.append("no run saw an injection")
         failed += tell(number, subject.name, words)
         print(f"# {runs} runs, {time.monotonic() - begin:.1f} s; calls: " +
-              " ".join(f"{point}={count}" for point, count in counts.items() if count), flush=True)
+              " ".join(f"{point}={count}" for point, count in counts.items() if count) + (f"; not to the end: {' '.join(cut)}" if cut else ""), flush=True)
     return 1 if failed else 0

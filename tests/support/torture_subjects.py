@@ -41,6 +41,18 @@ def writes(name, text):
     return prepare
 
 
+DUMP = """goroutine 5 [chan send, 3 minutes]:
+main.f(0xc000010000, {0x1})
+\t/src/main.go:12 +0x1d
+created by main.main in goroutine 1
+\t/src/main.go:8 +0x85
+
+goroutine 6 [sync.Mutex.Lock]:
+main.g(0xc000010060)
+\t/src/main.go:20 +0x1d
+"""
+
+
 def series():
     """Ten minutes of a gauge that falls at 200 s and is back at 260 s."""
     rows = ["time,good"]
@@ -91,6 +103,7 @@ def commands(run):
         Subject("report as text", [PERTURB, "report", run]),
         Subject("report as JSON", [PERTURB, "report", run, "--format", "json"]),
         Subject("report as HTML", [PERTURB, "report", run, "--format", "html"]),
+        Subject("diagnose", [PERTURB, "diagnose", "--format", "json", "{here}/dump"], prepare=writes("dump", DUMP)),
         Subject("estimate", [PERTURB, "estimate", "{here}/series.csv", "--inject", "200", "--release", "250"], prepare=writes("series.csv", series())),
     ]
 

@@ -20,8 +20,11 @@ static struct errs errs;
 
 static int parse(const char *text, struct go_dump *ret_dump)
 {
+    char *copy = strdup(text);
+
+    assert_non_null(copy);
     errs.count = 0;
-    return go_dump_parse(strdup(text), strlen(text), "dump", ret_dump, &errs);
+    return go_dump_parse(copy, strlen(text), "dump", ret_dump, &errs);
 }
 
 static cJSON *diagnose(const char *text)
@@ -148,6 +151,7 @@ static void broken_dumps_are_read(void **state)
         char *copy = malloc(length + 1);
         struct go_dump dump;
 
+        assert_non_null(copy);
         memcpy(copy, whole, length);
         copy[length] = '\0';
         for (uint64_t k = 1; k <= round % 4 && length; k++)

@@ -1,6 +1,6 @@
 /* What a process whose main business is to be in time asks of the scheduler. Ground: sched(7), sched_setattr(2); Linux 6.12 for
  * sched_attr::sched_runtime of SCHED_OTHER. */
-#include "injector/injector.h"
+#include "scenarios/base/priority.h"
 
 #include <errno.h>
 #include <linux/sched.h>
@@ -10,12 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WIRE_NICENESS = -10, WIRE_SLICE_NS = 100000 };
+enum { NICENESS = -10, SLICE_NS = 100000 };
 
 /* A short slice lets it preempt at once without a larger share; older kernels, and users without the right, get what they can. */
-void injector_raise_priority(void)
+void priority_raise(void)
 {
-    struct sched_attr attributes = { .size = sizeof(attributes), .sched_policy = SCHED_NORMAL, .sched_runtime = WIRE_SLICE_NS };
+    struct sched_attr attributes = { .size = sizeof(attributes), .sched_policy = SCHED_NORMAL, .sched_runtime = SLICE_NS };
     int niceness;
 
     if (syscall(SYS_sched_getscheduler, 0) != SCHED_NORMAL)
@@ -24,10 +24,10 @@ void injector_raise_priority(void)
     niceness = getpriority(PRIO_PROCESS, 0);
     if (niceness == -1 && errno)
         niceness = 0;
-    attributes.sched_nice = MIN(niceness, (int)WIRE_NICENESS);
+    attributes.sched_nice = MIN(niceness, (int)NICENESS);
     if (syscall(SYS_sched_setattr, 0, &attributes, 0) == 0)
         return;
     attributes.sched_nice = niceness;
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)setpriority(PRIO_PROCESS, 0, WIRE_NICENESS);
+    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
 }
