@@ -345,7 +345,7 @@ static cJSON *describe_loads(const struct run *run)
         put_number(object, "late", (double)counters.late);
         put_number(object, "lateness_max_s", (double)counters.lateness_max_ns / 1e9);
         cJSON_AddBoolToObject(object, "fit", load_is_fit(&counters));
-        put_number(object, "connects", (double)counters.connects);
+        put_number(object, "connects", load->workload->kind == WORKLOAD_COMMAND ? NAN : (double)counters.connects);
         put_failed_ids(run, load, object);
     }
     return array;
