@@ -6,10 +6,15 @@
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { JOURNAL_BYTES_MAX = 64 << 20 };
 
@@ -66,6 +71,31 @@ static int status_of(const cJSON *journal)
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(journal, "deviated"));
 }
 
+/* Ours stands in the journal beside theirs. The old one stays as it is until the new one is whole. */
+static int write_back(const char *path, const cJSON *journal, struct errs *errs)
+{
+    char *text = cJSON_Print(journal);
+    char draft[PATH_MAX];
+    int result = -ENOMEM, fd = -1;
+    FILE *out = NULL;
+
+    if (text && snprintf(draft, sizeof(draft), "%s.XXXXXX", path) < (int)sizeof(draft)) {
+        fd = mkostemp(draft, O_CLOEXEC);
+        result = fd < 0 ? -errno : 0;
+        out = fd < 0 ? NULL : fdopen(fd, "w");
+    }
+    if (out) {
+        fprintf(out, "%s\n", text);
+        (void)fchmod(fd, 0644);
+        result = fflush(out) || fsync(fd) ? -errno : 0;
+        fclose(out);
+        if (result < 0 || rename(draft, path) < 0)
+            (void)unlink(draft);
+    }
+    cJSON_free(text);
+    return result < 0 ? errs_add(errs, ERR_WORLD, path, "the measurement cannot be added to the journal: %s", strerror(-result)) : 0;
+}
+
 static int delegate(const struct document *document, const char *journal_path, struct measurement *measurement, struct errs *errs)
 {
     struct ctk_instants instants;
@@ -77,6 +107,8 @@ static int delegate(const struct document *document, const char *journal_path, s
     ctk_instants_of(journal, &instants);
     if (measurement)
         measurement_end(measurement, journal, &instants);
+    if (measurement && journal)
+        (void)write_back(journal_path, journal, errs);
     status = journal ? status_of(journal) : errs_status(errs);
     cJSON_Delete(journal);
     return status;

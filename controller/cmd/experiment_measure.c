@@ -112,8 +112,12 @@ static void tell(const struct est_result *result, cJSON *journal)
     printf("; worth %s of full outage; band 5 %%, hold 3 s\n", fmt_seconds(isfinite(result->loss_to_hold_s) ? result->loss_to_hold_s : result->loss_to_end_s).text);
     if (result->reason[0])
         printf("%-12s %s\n", "", result->reason);
-    if (!cJSON_IsArray(extensions))
+    if (!cJSON_IsObject(journal))
         return;
+    if (!cJSON_IsArray(extensions)) {
+        cJSON_DeleteItemFromObjectCaseSensitive(journal, "extensions");
+        extensions = cJSON_AddArrayToObject(journal, "extensions");
+    }
     own = cJSON_CreateObject();
     cJSON_AddItemToArray(extensions, own);
     cJSON_AddStringToObject(own, "name", "perturb");

@@ -213,14 +213,22 @@ static int bootstrap_counts(const struct view *view, const struct excursion *exc
     return 0;
 }
 
-/* Which law it is errs beside what the noise does to one: the two are independent, so their reaches add as squares. */
+/* Which law it is errs beside what the noise does to one: the two are independent, so their reaches add as squares. Not where a line was
+ * chosen, the end of the family: there it was this noise that hid the tail of a rounded fall, and the reaches add as they are. */
 static void span_laws(const struct view *view, const struct excursion *excursion, struct est_interval *interval)
 {
     const struct relax *law = &excursion->relax;
     double bin = view->series->bin_s, estimate_s = excursion->to_s;
 
-    interval->low = estimate_s - hypot(estimate_s - interval->low, bin * (law->crossing - law->crossing_low));
-    interval->high = estimate_s + hypot(interval->high - estimate_s, bin * (law->crossing_high - law->crossing));
+    double low = bin * (law->crossing - law->crossing_low), high = bin * (law->crossing_high - law->crossing);
+
+    if (law->law == RELAX_LINE) {
+        interval->low -= low;
+        interval->high += high;
+        return;
+    }
+    interval->low = estimate_s - hypot(estimate_s - interval->low, low);
+    interval->high = estimate_s + hypot(interval->high - estimate_s, high);
 }
 
 static int bootstrap_values(const struct view *view, const struct noise *noise, const struct excursion *excursion, size_t until,

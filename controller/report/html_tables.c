@@ -72,20 +72,6 @@ static void put_cell(struct buf *out, const struct column *column, enum gauge ga
     buf_done(&text);
 }
 
-/* A column that no row fills is not shown. */
-static bool column_used(const struct column *column, const cJSON *rows)
-{
-    const cJSON *row;
-
-    cJSON_ArrayForEach(row, rows) {
-        const cJSON *item = doc_get(row, column->key);
-
-        if (item && !cJSON_IsNull(item))
-            return true;
-    }
-    return false;
-}
-
 static void put_row(struct buf *out, const struct table *table, const bool *used, const double *most, const cJSON *row)
 {
     buf_puts(out, "<tr>");
@@ -111,7 +97,7 @@ void html_table(struct buf *out, const struct table *table, const cJSON *parent,
         buf_printf(out, "<p class=\"note\">%s</p>\n", table->note);
     buf_puts(out, "<div class=\"scroll\"><table><thead><tr>");
     for (size_t i = 0; table->columns[i].head; i++) {
-        used[i] = column_used(&table->columns[i], rows);
+        used[i] = table_column_used(&table->columns[i], rows);
         most[i] = gauge_most(table, &table->columns[i], rows);
         if (used[i])
             buf_printf(out, "<th scope=\"col\"%s>%s</th>", table_is_number(&table->columns[i]) ? " class=\"number\"" : "",

@@ -94,10 +94,12 @@ static void put_table(struct buf *out, const struct table *table, const cJSON *r
         return;
     buf_printf(out, "\n### %s\n\n|", table->title);
     for (const struct column *column = table->columns; column->head; column++)
-        buf_printf(out, " %s |", column->head);
+        if (table_column_used(column, rows))
+            buf_printf(out, " %s |", column->head);
     buf_puts(out, "\n|");
     for (const struct column *column = table->columns; column->head; column++)
-        buf_puts(out, table_is_number(column) ? " ---: |" : " --- |");
+        if (table_column_used(column, rows))
+            buf_puts(out, table_is_number(column) ? " ---: |" : " --- |");
     buf_puts(out, "\n");
     cJSON_ArrayForEach(row, rows) {
         if (shown++ == TABLE_ROWS_MAX) {
@@ -106,7 +108,8 @@ static void put_table(struct buf *out, const struct table *table, const cJSON *r
         }
         buf_puts(out, "|");
         for (const struct column *column = table->columns; column->head; column++)
-            put_cell(out, column, row);
+            if (table_column_used(column, rows))
+                put_cell(out, column, row);
         buf_puts(out, "\n");
     }
 }

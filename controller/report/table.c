@@ -18,6 +18,7 @@ const struct table table_expect = {
         { "what", "what", CELL_TEXT },
         { "asked for", "bound", CELL_TEXT },
         { "measured", "value", CELL_TEXT },
+        { "margin", "margin", CELL_SHARE },
         { 0 },
     },
 };
@@ -68,6 +69,7 @@ const struct table table_loads = {
         { "outcomes", "outcomes", CELL_TALLY },
         { "late", "late", CELL_COUNT },
         { "kept its plan", "fit", CELL_YES },
+        { "trouble", "trouble", CELL_TEXT },
         { 0 },
     },
 };
@@ -409,4 +411,17 @@ bool table_is_number(const struct column *column)
     default:
         return false;
     }
+}
+
+bool table_column_used(const struct column *column, const cJSON *rows)
+{
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, rows) {
+        const cJSON *item = doc_get(row, column->key);
+
+        if (item && !cJSON_IsNull(item))
+            return true;
+    }
+    return false;
 }

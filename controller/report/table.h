@@ -64,6 +64,9 @@ void table_cell(struct buf *out, const struct column *column, const cJSON *row);
 
 enum gauge table_gauge(const struct table *table, const struct column *column);
 
+/* Does any row fill it? A column that none does is not shown. */
+bool table_column_used(const struct column *column, const cJSON *rows);
+
 /* Is the column a number (to be set flush right)? */
 bool table_is_number(const struct column *column);
 

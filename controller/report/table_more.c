@@ -88,6 +88,7 @@ enum gauge table_gauge(const struct table *table, const struct column *column)
         enum gauge gauge;
     } rows[] = {
         { &table_guards, " margin ", GAUGE_SHARE },
+        { &table_expect, " margin ", GAUGE_SHARE },
         { &table_hops, " baseline fault after ", GAUGE_MOST },
         { &table_ramp, " failed_share latency_s ", GAUGE_HEAT },
         { &table_locks, " contended delay_s longest_s ", GAUGE_HEAT },

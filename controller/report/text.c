@@ -268,6 +268,8 @@ static void put_judged(struct sheet *sheet, const char *label, const cJSON *rows
         buf_printf(&line, "%.80s %.80s", doc_text(row, what_key), doc_text(row, "bound"));
         if (doc_text(row, "value")[0])
             buf_printf(&line, ": %.200s", doc_text(row, "value"));
+        if (doc_number(row, "margin") >= 0)
+            buf_printf(&line, ", %s away from it", fmt_share(doc_number(row, "margin")).text);
         put_label(sheet, shown++ ? "" : label);
         put_outcome(sheet, doc_text(row, "outcome"));
         clean_plain(&clean, line.data, LINE_CHARS_MAX);

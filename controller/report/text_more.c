@@ -6,6 +6,7 @@
 #include "controller/report/summary.h"
 
 #include "scenarios/base/buf.h"
+#include "scenarios/base/cleanup.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,6 +111,34 @@ static void tell_timers(const cJSON *result, text_line *line, void *context)
     }
 }
 
+/* Generators of others: what they say of themselves, and what is wrong with what they did. */
+static void tell_outside(const cJSON *result, text_line *line, void *context)
+{
+    static const struct {
+        const char *key, *head;
+    } figures[] = { { "p50_s", "p50" }, { "p90_s", "p90" }, { "p95_s", "p95" }, { "p99_s", "p99" }, { "max_s", "max" } };
+    const cJSON *load;
+    size_t row = 0;
+
+    cJSON_ArrayForEach(load, doc_list(result, "loads")) {
+        const cJSON *totals = doc_get(load, "totals");
+        struct buf text;
+
+        if ((!totals && !doc_text(load, "trouble")[0]) || row == ROWS_MAX)
+            continue;
+        buf_init(&text, LINE_BYTES_MAX);
+        buf_printf(&text, "%.60s:", doc_text(load, "name"));
+        for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
+            if (isfinite(doc_number(totals, figures[i].key)))
+                buf_printf(&text, " %s %s", figures[i].head, fmt_seconds(doc_number(totals, figures[i].key)).text);
+        if (totals)
+            buf_puts(&text, " from the sending, by its own word");
+        if (doc_text(load, "trouble")[0])
+            buf_printf(&text, "%s%.250s", totals ? "; " : " ", doc_text(load, "trouble"));
+        tell(line, context, "Generator", row++, &text);
+    }
+}
+
 /* Newest first: "410 ms, 390 ms, metastable". */
 static void tell_history(const cJSON *result, text_line *line, void *context)
 {
@@ -138,6 +167,7 @@ static void tell_history(const cJSON *result, text_line *line, void *context)
 void text_more(const cJSON *result, text_line *line, void *context)
 {
     tell_timers(result, line, context);
+    tell_outside(result, line, context);
     tell_guards(result, line, context);
     tell_captures(result, line, context);
     tell_locks(result, line, context);

@@ -194,6 +194,8 @@ static void put_estimate(cJSON *object, const struct est_result *result)
     put_number(baseline, "level", result->baseline.level);
     put_number(baseline, "sigma", result->baseline.sigma);
     put_number(baseline, "drift", result->baseline.drift);
+    put_number(baseline, "start_s", result->baseline.start_s);
+    put_number(baseline, "end_s", result->baseline.end_s);
     put_number(object, "threshold", result->threshold);
     put_number(object, "level_worst_ok", result->level_worst_ok);
     put_number(object, "bin_s", result->bin_s);
@@ -343,7 +345,7 @@ static cJSON *describe_loads(const struct run *run)
         put_number(object, "late", (double)counters.late);
         put_number(object, "lateness_max_s", (double)counters.lateness_max_ns / 1e9);
         cJSON_AddBoolToObject(object, "fit", load_is_fit(&counters));
-        put_number(object, "connects", (double)counters.connects);
+        put_number(object, "connects", load->workload->kind == WORKLOAD_COMMAND ? NAN : (double)counters.connects);
         put_failed_ids(run, load, object);
     }
     return array;

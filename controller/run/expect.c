@@ -52,6 +52,11 @@ static enum outcome note_at_least(struct judgement *judgement, const char *what,
     cJSON_AddStringToObject(entry, "what", what);
     snprintf(text, sizeof(text), "at least %.4g%s", bound, unit);
     cJSON_AddStringToObject(entry, "bound", text);
+    cJSON_AddNumberToObject(entry, "at_least", bound);
+    if (isfinite(value))
+        cJSON_AddNumberToObject(entry, "measured", value);
+    if (isfinite(value) && bound > 0)
+        cJSON_AddNumberToObject(entry, "margin", (value - bound) / bound);
     if (isnan(value))
         snprintf(text, sizeof(text), "no data");
     else if (isinf(high))
@@ -84,6 +89,10 @@ static enum outcome note(struct judgement *judgement, const char *what, const ch
     snprintf(text, sizeof(text), "at most %.4g%s", bound, unit);
     cJSON_AddStringToObject(entry, "bound", text);
     cJSON_AddNumberToObject(entry, "at_most", bound);
+    if (isfinite(value))
+        cJSON_AddNumberToObject(entry, "measured", value);
+    if (isfinite(value) && bound > 0)
+        cJSON_AddNumberToObject(entry, "margin", (bound - value) / bound);
     if (isnan(value))
         snprintf(text, sizeof(text), "no data");
     else if (isinf(high))

@@ -2,6 +2,7 @@
  *
  * 1. A guard is judged over the last `for`, every `every`; it trips at `breaches` in a row. No data breaches nothing.
  *    One that does not abort waits for the method: before it there is nothing to release, and nothing to look back at.
+ *    During a ramp it is judged over what the ramp has done so far; before the method only what aborts is.
  * 2. It trips once. Faults are released within the tick in which it does, evidence and notes go to threads of their own.
  * 3. Its latency is from the first breach of the streak to the instant at which every executor had acknowledged the release. */
 #include "controller/run/run_priv.h"
@@ -76,9 +77,10 @@ static void act(struct run *run, struct guard_run *state)
 static void judge_guard(struct run *run, struct guard_run *state, uint64_t now_ns)
 {
     const struct guard *guard = state->guard;
+    uint64_t from_ns = run->ramp_from_ns ? run->ramp_from_ns : run->baseline_start_ns;
     double value;
 
-    if (state->tripped_ns || now_ns < state->next_ns || now_ns < run->baseline_start_ns + (uint64_t)guard->hold ||
+    if (state->tripped_ns || now_ns < state->next_ns || now_ns < from_ns + (uint64_t)guard->hold ||
         (!run->method_ns && !(guard->actions & GUARD_ABORT)))
         return;
     state->next_ns = now_ns + (uint64_t)guard->every;
@@ -100,10 +102,18 @@ static void judge_guard(struct run *run, struct guard_run *state, uint64_t now_n
 
 void run_judge_guards(struct run *run, uint64_t now_ns)
 {
-    if (!run->baseline_start_ns || run->released_ns)
+    if (!run->ramp_from_ns && (!run->baseline_start_ns || run->released_ns))
         return;
     for (size_t i = 0; i < run->playbook->guards.count; i++)
         judge_guard(run, &run->guards[i], now_ns);
+}
+
+void run_guards_anew(struct run *run, uint64_t ramp_from_ns)
+{
+    run->ramp_from_ns = ramp_from_ns;
+    for (size_t i = 0; i < run->playbook->guards.count; i++)
+        if (!run->guards[i].tripped_ns)
+            run->guards[i].streak = 0;
 }
 
 void run_guards_released(struct run *run)

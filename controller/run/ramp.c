@@ -304,10 +304,15 @@ int run_ramp(struct run *run, enum ramp_when when)
         result = open_generator(&climb, when);
     if (result == 0) {
         load->generator = climb.generator;
+        run_guards_anew(run, clock_now_ns());
         kept = when == RAMP_FAULT ? arm_again(run) : NULL;
         if (!run_is_aborted(run))
             climb_to_knee(&climb);
+        if ((run_is_aborted(run) || run_is_cut_short(run)) && !climb.result->note[0])
+            snprintf(climb.result->note, sizeof(climb.result->note), "it was ended at %.140s", run_is_aborted(run) ? run->abort_reason : run->release_reason);
+        run_guards_anew(run, 0);
         release_again(run, kept);
+        run_guards_released(run);
     }
     load->generator = others;
     load_free(climb.generator);

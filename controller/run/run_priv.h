@@ -224,6 +224,7 @@ struct run {
     size_t evidence_count;
     struct peak_watch peak;
     struct shed_run shed;
+    uint64_t ramp_from_ns; /* while a ramp climbs: since when; else 0 */
     struct ramp_run *ramps[RAMP_MOMENTS]; /* before, under fault, after; NULL: not done */
     bool refused_baseline, unproven;
     char refusal[440];
@@ -360,6 +361,7 @@ bool run_judge_steady(struct run *run);
 
 /* ---- guards.c ---- */
 void run_judge_guards(struct run *run, uint64_t now_ns);
+void run_guards_anew(struct run *run, uint64_t ramp_from_ns); /* a ramp begins, or with 0 has ended: streaks begin anew */
 void run_guards_released(struct run *run); /* every fault has been released: guards that asked for it have acted */
 bool run_is_cut_short(const struct run *run); /* a guard released the faults: the method goes no further */
 void run_test_guard(struct run *run); /* the run is a test of one guard: its faults only count */

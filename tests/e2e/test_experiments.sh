@@ -91,7 +91,7 @@ journal() { # PYTHON-EXPRESSION over d
     python3 -c 'import json, sys; d = json.load(open("journal.json")); sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" || { head -c 3000 journal.json | sed 's/^/# /'; return 1; }
 }
 
-echo 1..18
+echo 1..19
 write calm <<'YAML'
 method:
   - {type: action, name: post, provider: {type: http, url: "${base}/post", method: POST, headers: {Content-Type: application/json}, arguments: {ids: "${ids}"}}, pauses: {after: 0.1}}
@@ -166,11 +166,16 @@ cat > bin/chaos <<'SH'
 #!/bin/sh
 echo "$@" > delegated
 while [ $# -gt 1 ]; do [ "$1" = --journal-path ] && journal=$2; shift; done
-now=$(date -u +%Y-%m-%dT%H:%M:%S+00:00)
-printf '{"status": "completed", "deviated": true, "steady_states": {"before": {"steady_state_met": true}}, "run": [{"activity": {"type": "action"}, "start": "%s", "end": "%s"}], "rollbacks": []}' "$now" "$now" > "$journal"
+begun=$(date -u +%Y-%m-%dT%H:%M:%S.%6N+00:00)
+python3 -c pass
+now=$(date -u +%Y-%m-%dT%H:%M:%S.%6N+00:00)
+printf '{"status": "completed", "deviated": true, "steady_states": {"before": {"steady_state_met": true}}, "run": [{"activity": {"type": "action"}, "start": "%s", "end": "%s"}], "rollbacks": []}' "$begun" "$now" > "$journal"
 SH
 chmod +x bin/chaos
-PATH=$work/bin:$PATH run 1 python.yaml --delegate --journal theirs.json
+PATH=$work/bin:$PATH run 1 python.yaml --delegate --journal theirs.json --load "http://127.0.0.1:$port/" --rate 100/s
 check "--delegate hands the file over and reads the journal" grep -qx 'run --journal-path theirs.json python.yaml' delegated
+check "and what was measured beside it stands in that journal" python3 -c 'import json
+d = json.load(open("theirs.json"))
+assert d["status"] == "completed" and d["run"] and d["extensions"][-1]["name"] == "perturb" and d["extensions"][-1]["verdict"] == "absorbed", d'
 cd / && [[ $failed -eq 0 ]] && rm -rf "$work"
 exit $failed

@@ -64,7 +64,7 @@ check() { # NAME CONDITION...
     fi
 }
 
-echo 1..14
+echo 1..16
 echo 1 > "$work/level"
 printf 'user=me\npassword = hunter2\nAuthorization: Bearer abc; x=y\n{"token": "q\\"z", "n": 1}\n' > "$work/secrets"
 
@@ -99,5 +99,12 @@ check "guard test: it acts in time, the faults only count" test $? -eq 0 -a "$(g
 playbook 500ms 'guards: [{signal: main.errors, above: 50%, for: 30s}]' > "$work/late.yaml"
 "$BUILD/perturb" guard test "$work/late.yaml" > "$work/log" 2>&1
 check "guard test: one whose window outlasts the method never acts" test $? -eq 1 -a "$(grep -c 'did not act' "$work/log")" -eq 1
+
+playbook 500ms 'guards: [{signal: level, above: "5", for: 300ms, every: 100ms, breaches: 2}]' 'slo: {latency: 50ms}' \
+    'ramp: {from: 50/s, to: 400/s, steps: 4, hold: 3s, when: [before]}' > "$work/climb.yaml"
+echo 9 > "$work/level"
+check "a guard is judged while a ramp climbs" run climb 3
+check "and ends it, before anything was armed" result climb \
+    'd["guards"][0]["breached"] and d["ramp"]["knees"][0]["note"].startswith("it was ended at guard: level") and d["faults"][0]["injected_s"] is None'
 [[ $failed -eq 0 ]] && rm -rf "$work"
 exit $failed

@@ -223,6 +223,28 @@ static void continuous_recoveries_meet_their_bounds(void **state)
     }
 }
 
+/* Two outliers in a sudden return, and two laws that hardly differ about it: the parabola between them met the band 13,000 years before. */
+static void a_crossing_between_laws_stays_inside_what_was_fitted(void **state)
+{
+    struct family family = gauge("sudden, cv 2 %, heavy tails", TRACE_STEP, 0.02, 0.0);
+    struct est_instants instants;
+    struct est_series *series;
+    struct est_result result;
+
+    (void)state;
+    family.trace.noise = NOISE_STUDENT3;
+    family.trace.seed = family.pins.seed = 77001231252;
+    family.trace.delay_s = family.trace.bin_s * rng_unit(rng_draw(family.trace.seed, rng_hash("truth.phase"), 0, 0));
+    instants = trace_instants(&family.trace);
+    series = trace_values(&family.trace, EST_GAUGE, EST_HIGHER_BETTER);
+    assert_non_null(series);
+    assert_int_equal(est_judge(series, &family.pins, &instants, NULL, &result), 0);
+    est_series_free(series);
+    assert_int_equal(result.verdict, EST_CONVERGED);
+    assert_true(result.converged_s > instants.release_s && result.converged_s < instants.release_s + 1.0);
+    assert_true(result.converged_interval.low > instants.inject_s && result.converged_interval.high < instants.end_s);
+}
+
 /* A signal that comes back slowly passes through "a few failures more than the spotless baseline": in band, so no excursion. */
 static void gradual_recovery_of_requests_is_one_excursion(void **state)
 {
@@ -324,6 +346,7 @@ int main(void)
         cmocka_unit_test(sudden_recovery_is_told_within_two_base_bins),
         cmocka_unit_test(rare_requests_neither_flag_nothing_nor_lose_a_recovery),
         cmocka_unit_test(continuous_recoveries_meet_their_bounds),
+        cmocka_unit_test(a_crossing_between_laws_stays_inside_what_was_fitted),
         cmocka_unit_test(gradual_recovery_of_requests_is_one_excursion),
         cmocka_unit_test(a_drained_token_bucket_is_told_at_its_closed_form),
         cmocka_unit_test(null_gauges_are_not_flagged),
