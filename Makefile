@@ -2,6 +2,7 @@
 #   make help    what there is to make
 
 VERSION := 0.1.0
+DATE    := 2026-11-23 # of this version: in manual pages and packages, which are the same whenever they are built
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -22,7 +23,7 @@ warnings  := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes 
              $(if $(DEV),-Werror)
 hardening := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 all_cflags   = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(warnings) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(hardening)) \
-               -fvisibility=hidden -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
+               -fvisibility=hidden -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' -DPERTURB_DATE='"$(strip $(DATE))"' $(CPPFLAGS) $(CFLAGS)
 all_ldflags  = $(if $(SAN),-fsanitize=$(SAN)) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -123,6 +124,7 @@ unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
 truth_programs  := $(BUILD)/tests/truth/truth
+manuals         := $(addprefix $(BUILD)/man/,perturb.1 perturb-playbook.5 perturb-faults.7)
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c)) \
                    $(if $(shell command -v $(CXX)),$(patsubst %.cc,$(BUILD)/%,$(wildcard tests/fixtures/*.cc)))
@@ -144,7 +146,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 $(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
 $(BUILD)/tests/bench/bench_shims: $(call objects,$(wildcard tests/bench/shims/*.c))
 
-check_binaries: all $(BUILD)/vocab_gen $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
+check_binaries: all $(BUILD)/vocab_gen $(manuals) $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
 include tests/fuzz/fuzz.mk
 
@@ -185,12 +187,25 @@ demo: ## Install what is missing, build, and run the quickstart on the bundled s
 	@$(MAKE) --no-print-directory all
 	@$(BUILD)/perturb run playbooks/quickstart.yaml
 
+
 # ---- house ------------------------------------------------------------------------------------------------------------
 docs: $(BUILD)/vocab_gen $(BUILD)/perturb ## Regenerate the reference from the tables
 	@$(BUILD)/vocab_gen reference > scenarios/reference/faults.md
 	@$(BUILD)/vocab_gen events > scenarios/reference/events.md
 	@$(BUILD)/vocab_gen schema > scenarios/reference/playbook.schema.json
 	@mkdir -p docs/reference && $(BUILD)/perturb serve openapi > docs/reference/openapi.json
+	@$(BUILD)/vocab_gen keys > docs/reference/playbook-keys.md
+	@$(BUILD)/perturb manual commands > docs/reference/commands.md
+
+man: $(manuals) ## Make the manual pages perturb(1), perturb-playbook(5), perturb-faults(7)
+
+$(BUILD)/man/perturb.1: $(BUILD)/perturb
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)$< manual $(@F) > $@
+
+$(BUILD)/man/perturb-%: $(BUILD)/vocab_gen
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)$< $(@F) > $@
 
 $(BUILD)/vocab_gen: $(call objects,$(srcs-vocab_gen)) $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $^ $(libs)
@@ -238,5 +253,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all man check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
 .DEFAULT_GOAL := all
