@@ -249,6 +249,9 @@ uninstall: ## Remove what install copied
 clean: ## Remove $(BUILD)
 	rm -rf $(BUILD)
 
+print-%: # a variable of this file, for scripts: one word a line
+	@printf '%s\n' $($*)
+
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
