@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* `perturb manual perturb.1|commands`: the manual page perturb(1), or the reference of all commands as Markdown. Exit status. */
+/* `perturb manual perturb.1|perturb-proxy.1|commands`: a manual page, or the reference of all commands as Markdown. Exit status. */
 int hidden_manual(const struct command *const *commands, size_t count, int argc, char **argv);
 
 /* `perturb complete -- WORD...`: what may stand in place of the last word, one a line, "WORD<tab>what it is"; ":files" stands for

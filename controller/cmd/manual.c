@@ -132,7 +132,19 @@ static void put_manual(FILE *out, const struct command *const *commands, size_t 
         put_command(out, commands[i]);
     put_pairs(out, "EXIT STATUS", statuses, ARRAY_SIZE(statuses));
     put_pairs(out, "ENVIRONMENT", variables, ARRAY_SIZE(variables));
-    roff_see_also(out, "perturb-playbook(5), perturb-faults(7)");
+    roff_see_also(out, "perturb-proxy(1), perturb-playbook(5), perturb-faults(7)");
+}
+
+/* The proxy is a program of its own, too. */
+static void put_proxy_manual(FILE *out, const struct command *const *commands, size_t count)
+{
+    roff_begin(out, "perturb-proxy", 1, "serve proxies and toxics by the API of Toxiproxy");
+    roff_section(out, "DESCRIPTION");
+    roff_text(out, "`perturb-proxy` is `perturb proxy` as a program that needs nothing else. It takes the same flags:");
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(commands[i]->name, "proxy"))
+            put_command(out, commands[i]);
+    roff_see_also(out, "perturb(1)");
 }
 
 static void put_markdown(FILE *out, const struct command *const *commands, size_t count)
@@ -157,10 +169,12 @@ int hidden_manual(const struct command *const *commands, size_t count, int argc,
 {
     if (argc == 2 && !strcmp(argv[1], "perturb.1"))
         put_manual(stdout, commands, count);
+    else if (argc == 2 && !strcmp(argv[1], "perturb-proxy.1"))
+        put_proxy_manual(stdout, commands, count);
     else if (argc == 2 && !strcmp(argv[1], "commands"))
         put_markdown(stdout, commands, count);
     else {
-        fprintf(stderr, "usage: perturb manual perturb.1|commands\n");
+        fprintf(stderr, "usage: perturb manual perturb.1|perturb-proxy.1|commands\n");
         return ERR_USAGE;
     }
     return fflush(stdout) ? ERR_WORLD : 0;

@@ -25,7 +25,7 @@ skip() { # NAME REASON
     printf 'ok %d - %s # SKIP %s\n' "$points" "$1" "$2"
 }
 
-for page in perturb.1 perturb-playbook.5 perturb-faults.7; do
+for page in perturb.1 perturb-proxy.1 perturb-playbook.5 perturb-faults.7; do
     if command -v mandoc > /dev/null; then
         point "$page: mandoc has nothing to say" "$(mandoc -T lint -W warning "$build/man/$page" 2>&1 | head -n 20)"
     else
