@@ -239,7 +239,7 @@ install: all $(manuals) ## Copy the built tree to DESTDIR/PREFIX
 	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -m 644 shims/include/perturb.h $(DESTDIR)$(includedir)/perturb.h
 	printf 'includedir=%s\nlibrary=%s\n\nName: perturb\nDescription: Fault points for programs under perturb\nVersion: %s\nCflags: -I$${includedir}\n' \
-	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc
+	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc && chmod 644 $(DESTDIR)$(pkgconfigdir)/perturb.pc
 	for file in $(shipped) $(starters); do \
 	  install -d $(DESTDIR)$(datadir)/$$(dirname $$file) && sed '$(installed_paths)' $$file > $(DESTDIR)$(datadir)/$$file && \
 	  chmod $$(test -x $$file && echo 755 || echo 644) $(DESTDIR)$(datadir)/$$file || exit 1; done
