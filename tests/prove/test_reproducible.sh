@@ -23,6 +23,11 @@ if out=$(cd "$work/a/much/longer/place/two/build/deb" && sha256sum -c --quiet "$
 else
     echo "not ok 2 - the same bytes"
     sed 's/^/# /' <<< "$out"
+    for deb in "$work"/a/one/build/deb/*.deb; do
+        other=$work/a/much/longer/place/two/build/deb/${deb##*/}
+        diff <(dpkg-deb -I "$deb"; dpkg-deb -c "$deb"; dpkg-deb --fsys-tarfile "$deb" | tar x --to-command='sha256sum | sed "s|-|$TAR_FILENAME|"') \
+            <(dpkg-deb -I "$other"; dpkg-deb -c "$other"; dpkg-deb --fsys-tarfile "$other" | tar x --to-command='sha256sum | sed "s|-|$TAR_FILENAME|"') | sed 's/^/# /' | head -n 20
+    done
     failed=1
 fi
 exit $failed
