@@ -16,9 +16,9 @@ redis-refused shop=--naive 1 not_converged|metastable
 redis-cut-answers - 0 converged
 redis-cut-answers shop=--naive 1 not_converged|metastable
 redis-outage-storm - 0 converged
-redis-outage-storm shop=--naive 1 not_converged|metastable
+redis-outage-storm shop=--no-fallback 1 converged|recovered_under_fault
 redis-killed-thrice - 0 converged
-redis-killed-thrice shop=--naive 1 not_converged|metastable
+redis-killed-thrice shop=--no-fallback 1 converged|recovered_under_fault
 redis-slow-fsync - 0 absorbed|converged
 redis-slow-fsync fsync=always 1 not_converged|metastable|converged|recovered_under_fault
 nginx-upstream-paused - 0 absorbed|converged|recovered_under_fault
