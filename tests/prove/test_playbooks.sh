@@ -22,7 +22,7 @@ redis-killed-thrice shop=--no-fallback 1 converged|recovered_under_fault
 redis-slow-fsync - 0 absorbed|converged
 redis-slow-fsync fsync=always 1 not_converged|metastable|converged|recovered_under_fault
 nginx-upstream-paused - 0 absorbed|converged|recovered_under_fault
-nginx-upstream-paused front=naive 1 converged|not_converged
+nginx-upstream-paused front=naive 1 converged|not_converged|recovered_under_fault
 nginx-upstream-resets - 0 absorbed|converged
 nginx-upstream-resets front=naive 1 converged|recovered_under_fault
 reconnect-herd - 0 converged
