@@ -2,6 +2,7 @@
 #   make help    what there is to make
 
 VERSION := 0.1.0
+DATE    := 2026-11-23 # of this version: in manual pages and packages, which are the same whenever they are built
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -11,6 +12,12 @@ includedir = $(PREFIX)/include
 pkgconfigdir = $(PREFIX)/lib/pkgconfig
 datadir  = $(PREFIX)/share/perturb
 docdir   = $(PREFIX)/share/doc/perturb
+mandir   = $(PREFIX)/share/man
+bashdir  = $(PREFIX)/share/bash-completion/completions
+zshdir   = $(PREFIX)/share/zsh/site-functions
+fishdir  = $(PREFIX)/share/fish/vendor_completions.d
+unitdir  = $(PREFIX)/lib/systemd/system
+units   := $(wildcard controller/serve/*.service)
 
 # The user's CC, CFLAGS, CPPFLAGS, LDFLAGS are added to ours, never replaced by them.
 CFLAGS  ?= -O2 -g
@@ -20,9 +27,11 @@ V       ?=
 
 warnings  := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
              $(if $(DEV),-Werror)
+# What is built does not know in which directory that was.
+nowhere   := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(BUILD))=build
 hardening := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 all_cflags   = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD) $(warnings) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(hardening)) \
-               -fvisibility=hidden -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
+               -fvisibility=hidden -MMD -MP $(nowhere) -DPERTURB_VERSION='"$(VERSION)"' -DPERTURB_DATE='"$(strip $(DATE))"' $(CPPFLAGS) $(CFLAGS)
 all_ldflags  = $(if $(SAN),-fsanitize=$(SAN)) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -86,7 +95,7 @@ $(BUILD)/%.o: %.S $(BUILD)/flags.stamp
 $(BUILD)/pic/%.o: %.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,'$< (shim)')$(CC) -std=c11 -D_GNU_SOURCE -I. $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
-	  -fno-builtin-malloc -fno-builtin-calloc -U_FORTIFY_SOURCE -MMD -MP -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	  -fno-builtin-malloc -fno-builtin-calloc -U_FORTIFY_SOURCE -MMD -MP $(nowhere) -DPERTURB_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/libscenarios.a: $(call objects,$(srcs-scenarios))
 $(BUILD)/libinjector.a: $(call objects,$(srcs-injector))
@@ -123,6 +132,7 @@ unit_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 component_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/component/test_*.c))
 long_tests      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/test_*.c tests/prove/test_*.c))
 truth_programs  := $(BUILD)/tests/truth/truth
+manuals         := $(addprefix $(BUILD)/man/,perturb.1 perturb-proxy.1 perturb-playbook.5 perturb-faults.7)
 bench_programs  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 fixtures        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fixtures/*.c)) \
                    $(if $(shell command -v $(CXX)),$(patsubst %.cc,$(BUILD)/%,$(wildcard tests/fixtures/*.cc)))
@@ -144,7 +154,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(support_srcs)) $(archives)
 $(BUILD)/tests/bench/bench_peers: $(call objects,$(wildcard tests/bench/peers/*.c))
 $(BUILD)/tests/bench/bench_shims: $(call objects,$(wildcard tests/bench/shims/*.c))
 
-check_binaries: all $(BUILD)/vocab_gen $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
+check_binaries: all $(BUILD)/vocab_gen $(manuals) $(truth_programs) $(unit_tests) $(component_tests) $(long_tests) $(fixtures)
 
 include tests/fuzz/fuzz.mk
 
@@ -185,12 +195,25 @@ demo: ## Install what is missing, build, and run the quickstart on the bundled s
 	@$(MAKE) --no-print-directory all
 	@$(BUILD)/perturb run playbooks/quickstart.yaml
 
+
 # ---- house ------------------------------------------------------------------------------------------------------------
 docs: $(BUILD)/vocab_gen $(BUILD)/perturb ## Regenerate the reference from the tables
 	@$(BUILD)/vocab_gen reference > scenarios/reference/faults.md
 	@$(BUILD)/vocab_gen events > scenarios/reference/events.md
 	@$(BUILD)/vocab_gen schema > scenarios/reference/playbook.schema.json
 	@mkdir -p docs/reference && $(BUILD)/perturb serve openapi > docs/reference/openapi.json
+	@$(BUILD)/vocab_gen keys > docs/reference/playbook-keys.md
+	@$(BUILD)/perturb manual commands > docs/reference/commands.md
+
+man: $(manuals) ## Make the manual pages perturb(1), perturb-proxy(1), perturb-playbook(5), perturb-faults(7)
+
+$(BUILD)/man/%.1: $(BUILD)/perturb
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)$< manual $(@F) > $@
+
+$(BUILD)/man/perturb-playbook.5 $(BUILD)/man/perturb-faults.7: $(BUILD)/vocab_gen
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)$< $(@F) > $@
 
 $(BUILD)/vocab_gen: $(call objects,$(srcs-vocab_gen)) $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(all_ldflags) -o $@ $^ $(libs)
@@ -204,39 +227,52 @@ lint: ## clang-tidy over the sources
 hdr-check: ## Every header compiles alone
 	@for h in $$(find scenarios injector shims controller playbooks tests -name '*.h'); do $(CC) $(filter-out -MMD -MP,$(all_cflags)) $(lib_flags) -fsyntax-only -x c $$h || exit 1; done
 
-install: all ## Copy the built tree to DESTDIR/PREFIX
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(datadir)/playbooks $(DESTDIR)$(docdir)
-	install -m 755 $(BUILD)/perturb $(DESTDIR)$(bindir)/perturb
-	install -m 755 $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)/perturb-proxy
-	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(DESTDIR)$(libdir)
-	install -m 755 $(BUILD)/libperturb.so $(DESTDIR)$(libdir)/libperturb.so
-	install -d $(DESTDIR)$(includedir) $(DESTDIR)$(pkgconfigdir)
+# Where the tree is when it is installed: playbooks name programs under ./build and starters under playbooks/.
+installed_paths = s|\./build/|$(libdir)/|g; s|playbooks/\([a-z]*\)/start|$(datadir)/playbooks/\1/start|g
+starters := $(wildcard playbooks/*/start)
+shipped  := $(wildcard playbooks/*.yaml playbooks/*/*.yaml)
+pages    := playbooks/README.md $(shell find docs scenarios/reference -name '*.md' -o -name '*.json' 2>/dev/null | sort)
+
+install: all $(manuals) ## Copy the built tree to DESTDIR/PREFIX
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir) $(DESTDIR)$(pkgconfigdir)
+	install -m 755 $(BUILD)/perturb $(BUILD)/perturb-proxy $(DESTDIR)$(bindir)
+	install -m 755 $(BUILD)/libperturb.so $(BUILD)/libperturb-watch.so $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
 	install -m 644 shims/include/perturb.h $(DESTDIR)$(includedir)/perturb.h
 	printf 'includedir=%s\nlibrary=%s\n\nName: perturb\nDescription: Fault points for programs under perturb\nVersion: %s\nCflags: -I$${includedir}\n' \
-	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc
-	install -m 755 $(addprefix $(BUILD)/,$(programs)) $(DESTDIR)$(libdir)
-	install -d $(DESTDIR)$(datadir)/playbooks/nginx
-	install -m 755 playbooks/nginx/start $(DESTDIR)$(datadir)/playbooks/nginx
-	for playbook in $(notdir $(wildcard playbooks/*.yaml)); do \
-	  sed 's#\./build/#$(libdir)/#g; s#playbooks/nginx/start#$(datadir)/playbooks/nginx/start#g' playbooks/$$playbook > $(DESTDIR)$(datadir)/playbooks/$$playbook; \
-	  chmod 644 $(DESTDIR)$(datadir)/playbooks/$$playbook; done
-	install -d $(DESTDIR)$(datadir)/playbooks/gameday
-	for playbook in $(notdir $(wildcard playbooks/gameday/*.yaml)); do \
-	  sed 's#\./build/#$(libdir)/#g' playbooks/gameday/$$playbook > $(DESTDIR)$(datadir)/playbooks/gameday/$$playbook; \
-	  chmod 644 $(DESTDIR)$(datadir)/playbooks/gameday/$$playbook; done
-	install -m 644 README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(DESTDIR)$(docdir)
+	  '$(includedir)' '$(libdir)/libperturb.so' '$(VERSION)' > $(DESTDIR)$(pkgconfigdir)/perturb.pc && chmod 644 $(DESTDIR)$(pkgconfigdir)/perturb.pc
+	for file in $(shipped) $(starters); do \
+	  install -d $(DESTDIR)$(datadir)/$$(dirname $$file) && sed '$(installed_paths)' $$file > $(DESTDIR)$(datadir)/$$file && \
+	  chmod $$(test -x $$file && echo 755 || echo 644) $(DESTDIR)$(datadir)/$$file || exit 1; done
+	for file in README.md CHANGELOG.md LICENSE SECURITY.md ARCHITECTURE.md $(pages); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done
+	for file in $(manuals); do install -D -m 644 $$file $(DESTDIR)$(mandir)/man$${file##*.}/$${file##*/} || exit 1; done
+	install -D -m 644 controller/packaging/completion/perturb.bash $(DESTDIR)$(bashdir)/perturb
+	install -D -m 644 controller/packaging/completion/_perturb $(DESTDIR)$(zshdir)/_perturb
+	install -D -m 644 controller/packaging/completion/perturb.fish $(DESTDIR)$(fishdir)/perturb.fish
+	for unit in $(units); do install -d $(DESTDIR)$(unitdir) && sed 's#/usr/bin/#$(bindir)/#g; s#/usr/local/bin/#$(bindir)/#g' $$unit > $(DESTDIR)$(unitdir)/$${unit##*/} && \
+	  chmod 644 $(DESTDIR)$(unitdir)/$${unit##*/} || exit 1; done
 
 uninstall: ## Remove what install copied
 	rm -f $(DESTDIR)$(bindir)/perturb $(DESTDIR)$(bindir)/perturb-proxy
 	rm -f $(DESTDIR)$(includedir)/perturb.h $(DESTDIR)$(pkgconfigdir)/perturb.pc
+	rm -f $(foreach m,$(manuals),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -f $(DESTDIR)$(bashdir)/perturb $(DESTDIR)$(zshdir)/_perturb $(DESTDIR)$(fishdir)/perturb.fish $(foreach u,$(units),$(DESTDIR)$(unitdir)/$(notdir $(u)))
 	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir)
+
+deb: all $(manuals) ## Debian packages perturb, perturb-proxy, libperturb-dev, into BUILD/deb (offline)
+	@rm -rf $(BUILD)/deb-stage
+	@$(MAKE) -s --no-print-directory BUILD=$(BUILD) PREFIX=/usr DESTDIR=$(BUILD)/deb-stage zshdir=/usr/share/zsh/vendor-completions install
+	@controller/packaging/deb $(BUILD)/deb-stage $(BUILD)/deb $(VERSION) $(strip $(DATE))
+	@rm -rf $(BUILD)/deb-stage
 
 clean: ## Remove $(BUILD)
 	rm -rf $(BUILD)
+
+print-%: # a variable of this file, for scripts: one word a line
+	@printf '%s\n' $($*)
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall clean help FORCE
+.PHONY: all man check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall deb clean help FORCE
 .DEFAULT_GOAL := all

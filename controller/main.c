@@ -1,5 +1,6 @@
 /* perturb: dispatch only. Each subcommand is a constant entry in controller/cmd/. */
 #include "controller/cmd/cmd.h"
+#include "controller/cmd/hidden.h"
 
 #include "scenarios/base/cleanup.h"
 
@@ -61,5 +62,9 @@ int main(int argc, char **argv)
                 return command_usage(commands[i]);
         return commands[i]->run(argc - 1, argv + 1);
     }
+    if (!strcmp(argv[1], "complete"))
+        return hidden_complete(commands, ARRAY_SIZE(commands), argc - 1, argv + 1);
+    if (!strcmp(argv[1], "manual"))
+        return hidden_manual(commands, ARRAY_SIZE(commands), argc - 1, argv + 1);
     return refuse_command(argv[1]);
 }

@@ -5,6 +5,7 @@
 
 #include "injector/injector.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/utf8.h"
 #include "shims/host/attach.h"
 #include "shims/include/calls.h"
 #include "shims/seccomp/supervise.h"
@@ -51,9 +52,11 @@ static void print_process(const struct inspection *inspection)
 
 static void print_facts(const struct inspection *inspection)
 {
+    char room[PATH_MAX];
+
     if (inspection->script[0])
-        printf("script     %s\n", inspection->script);
-    printf("program    %s\n", inspection->path);
+        printf("script     %s\n", utf8_shown(inspection->script, room, sizeof(room)));
+    printf("program    %s\n", utf8_shown(inspection->path, room, sizeof(room)));
     printf("linked     %s\n", linkage_words(inspection));
     if (inspection->allocator[0])
         printf("malloc     is %s's%s\n", inspection->allocator,

@@ -1,1 +1,1 @@
-srcs-controller += $(wildcard controller/cmd/*.c)
+srcs-controller += $(wildcard controller/cmd/*.c) scenarios/tools/roff.c

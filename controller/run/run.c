@@ -9,6 +9,7 @@
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
+#include "scenarios/base/utf8.h"
 #include "shims/host/process.h"
 
 #include <errno.h>
@@ -391,11 +392,12 @@ int run_execute(const struct run_request *request, struct errs *errs)
                                             .wants_wire = playbook->proxies.count > 0, .captures = run_may_redirect(playbook),
                                             .backend = request->backend, .spin_ns = playbook->wire.precise ? INJECTOR_PRECISE_NS : 0,
                                             .engine = engine, .fenced = fenced, .context = run };
+        char title[512];
 
         if (request->guard_test)
             run_test_guard(run);
         if (!request->json && !request->quiet)
-            printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, playbook->title);
+            printf("run %s, seed %llu: %s\n", run->id, (unsigned long long)run->seed, utf8_shown(playbook->title, title, sizeof(title)));
         fflush(stdout);
         if (request->begun)
             request->begun(request->begun_context, run->id, run->directory, playbook);
@@ -416,11 +418,12 @@ static void preview_targets(const struct playbook *playbook)
 {
     const struct target *targets = playbook->targets.items;
     const struct proxy *proxies = playbook->proxies.items;
+    char room[4096];
 
     for (size_t i = 0; i < playbook->targets.count; i++) {
         printf("  target %-12s", targets[i].name);
         for (size_t j = 0; j < targets[i].command.count; j++)
-            printf(" %s", targets[i].command.items[j]);
+            printf(" %s", utf8_shown(targets[i].command.items[j], room, sizeof(room)));
         if (targets[i].pid != ABSENT)
             printf(" pid %lld", (long long)targets[i].pid);
         printf("%s%s%s%s\n", targets[i].unit ? " unit " : targets[i].cgroup ? " cgroup " : targets[i].address ? " address " : "",
@@ -462,13 +465,14 @@ int run_preview(const struct run_request *request, struct errs *errs)
 {
     struct playbook *playbook = calloc(1, sizeof(*playbook));
     struct run run = { .request = request, .playbook = playbook };
+    char title[512];
 
     if (!playbook) {
         errs_add(errs, ERR_INTERNAL, request->file, "out of memory");
         return ERR_INTERNAL;
     }
     if (playbook_read(playbook, request->file, request->options, errs) == 0) {
-        printf("%s: %s\n", request->file, playbook->title);
+        printf("%s: %s\n", request->file, utf8_shown(playbook->title, title, sizeof(title)));
         preview_targets(playbook);
         run_preview_captures(playbook, errs);
         preview_method(request, playbook, errs);

@@ -1,18 +1,12 @@
 /* Findings and the nearest valid name. Control plane only. */
 #include "scenarios/base/err.h"
+#include "scenarios/base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/param.h>
-
-static void make_printable(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
 
 static int class_errno(enum err_class class)
 {
@@ -33,8 +27,8 @@ static void __attribute__((format(printf, 4, 0))) fill(struct err *err, enum err
     err->class = class;
     snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
     vsnprintf(err->text, sizeof(err->text), format, args);
-    make_printable(err->where);
-    make_printable(err->text);
+    utf8_make_showable(err->where);
+    utf8_make_showable(err->text);
 }
 
 int errs_add(struct errs *errs, enum err_class class, const char *where, const char *format, ...)

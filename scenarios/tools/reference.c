@@ -9,14 +9,14 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const layer_titles[LAYER_COUNT] = {
+const char *const vocab_layer_titles[LAYER_COUNT] = {
     [LAYER_STREAM] = "on the wire, each direction of a TCP or Unix connection",
     [LAYER_DATAGRAM] = "on the wire, each direction of a UDP session",
     [LAYER_CALL] = "inside the target, at a libc call",
     [LAYER_HOST] = "from outside the target",
 };
 
-static const char *unit_name(enum unit unit)
+const char *vocab_unit_name(enum unit unit)
 {
     static const char *const names[] = {
         [UNIT_DURATION] = "duration", [UNIT_SIZE] = "size",   [UNIT_RATE] = "rate",   [UNIT_FREQUENCY] = "frequency",
@@ -40,7 +40,7 @@ static int64_t sample_of(const struct param_desc *param)
 }
 
 /* "latency:200ms,to=127.0.0.1:6379": the line is put together here, then parsed as a user's would be. */
-static int put_example(const struct fault_desc *fault, char *line, size_t size)
+int vocab_example(const struct fault_desc *fault, char *line, size_t size)
 {
     const struct param_desc *main = fault->main ? fault_param(fault, fault->main) : NULL;
     const char *to = fault->layer == LAYER_STREAM ? "to=127.0.0.1:6379" : "";
@@ -61,9 +61,34 @@ static int put_example(const struct fault_desc *fault, char *line, size_t size)
     return -EINVAL;
 }
 
+void vocab_range(const struct param_desc *param, char *text, size_t size)
+{
+    char low[64], high[64];
+
+    if (param->words)
+        snprintf(text, size, "%s", param->words);
+    else if (param->unit == UNIT_ERRNO)
+        snprintf(text, size, "an errno name");
+    else if (param->unit == UNIT_BOOL)
+        snprintf(text, size, "true, false");
+    else
+        snprintf(text, size, "%s to %s", unit_print(param->unit, param->minimum, low, sizeof(low)),
+                 unit_print(param->unit, param->maximum, high, sizeof(high)));
+}
+
+void vocab_default(const struct fault_desc *fault, const struct param_desc *param, char *text, size_t size)
+{
+    if (param->rest_of)
+        snprintf(text, size, "what `%s` leaves", fault_param_at(fault, param->rest_of)->name);
+    else if (param->required)
+        snprintf(text, size, "required");
+    else
+        value_print(param->unit, param->words, param->initial, text, size);
+}
+
 static void print_params(FILE *out, const struct fault_desc *fault)
 {
-    char low[64], high[64], initial[64];
+    char range[256], initial[96];
 
     if (!fault->param_count)
         return;
@@ -71,21 +96,9 @@ static void print_params(FILE *out, const struct fault_desc *fault)
     for (size_t i = 0; i < fault->param_count; i++) {
         const struct param_desc *param = &fault->params[i];
 
-        fprintf(out, "| `%s` | %s | ", param->name, unit_name(param->unit));
-        if (param->words)
-            fprintf(out, "%s", param->words);
-        else if (param->unit == UNIT_ERRNO)
-            fprintf(out, "an errno name");
-        else if (param->unit == UNIT_BOOL)
-            fprintf(out, "true, false");
-        else
-            fprintf(out, "%s to %s", unit_print(param->unit, param->minimum, low, sizeof(low)),
-                    unit_print(param->unit, param->maximum, high, sizeof(high)));
-        if (param->rest_of)
-            fprintf(out, " | what `%s` leaves | %s |\n", fault_param_at(fault, param->rest_of)->name, param->help);
-        else
-            fprintf(out, " | %s | %s |\n", param->required ? "required" : value_print(param->unit, param->words, param->initial, initial, sizeof(initial)),
-                param->help);
+        vocab_range(param, range, sizeof(range));
+        vocab_default(fault, param, initial, sizeof(initial));
+        fprintf(out, "| `%s` | %s | %s | %s | %s |\n", param->name, vocab_unit_name(param->unit), range, initial, param->help);
     }
     fprintf(out, "\n");
 }
@@ -130,7 +143,7 @@ static void print_aliases(FILE *out, const struct fault_desc *fault)
         fprintf(out, ".\n\n");
 }
 
-static void print_backends(FILE *out, uint32_t backends)
+void vocab_backends(FILE *out, uint32_t backends)
 {
     static const struct {
         enum backend bit;
@@ -147,12 +160,12 @@ static void print_backends(FILE *out, uint32_t backends)
 }
 
 /* A host fault stands in playbooks only. */
-static void print_step(FILE *out, const struct fault_desc *fault)
+void vocab_step(FILE *out, const struct fault_desc *fault)
 {
     const struct param_desc *main = fault->main ? fault_param(fault, fault->main) : NULL;
     char value[64];
 
-    fprintf(out, "    - {fault: %s", fault->name);
+    fprintf(out, "- {fault: %s", fault->name);
     if (fault_places[fault->id] != ACTS_ON_MACHINE)
         fprintf(out, ", target: NAME");
     if (fault_places[fault->id] & ACTS_ON_OTHER)
@@ -161,30 +174,32 @@ static void print_step(FILE *out, const struct fault_desc *fault)
         fprintf(out, ", path: /srv/data");
     if (main)
         fprintf(out, ", %s: %s", main->name, value_print(main->unit, main->words, main->unit == UNIT_SIZE ? 64 << 20 : sample_of(main), value, sizeof(value)));
-    fprintf(out, ", at: 2s, for: 5s}\n\n");
+    fprintf(out, ", at: 2s, for: 5s}\n");
 }
 
 static int print_fault(FILE *out, const struct fault_desc *fault)
 {
     char line[256], item[256] = "";
 
-    if (put_example(fault, line, sizeof(line)) < 0)
+    if (vocab_example(fault, line, sizeof(line)) < 0)
         return -EINVAL;
     if (fault->main && strchr(line, ':'))
         snprintf(item, sizeof(item), "%s: %.200s", fault->main, strchr(line, ':') + 1);
     fprintf(out, "### %s.%s\n\n%s\n\n", layer_names[fault->layer], fault->name, fault->help);
     if (fault->layer == LAYER_DATAGRAM)
         fprintf(out, "    - {fault: %s, proxy: NAME, at: 2s, for: 5s%s%s}\n\n", fault->name, strchr(line, ':') ? ", " : "", item);
-    else if (fault->layer == LAYER_HOST)
-        print_step(out, fault);
-    else
+    else if (fault->layer == LAYER_HOST) {
+        fputs("    ", out);
+        vocab_step(out, fault);
+        fputc('\n', out);
+    } else
         fprintf(out, "    perturb exec -f '%s' -- CMD\n\n", line);
     print_params(out, fault);
     print_points(out, fault);
     print_selectors(out, fault);
     print_aliases(out, fault);
     fprintf(out, "Carried out by: ");
-    print_backends(out, fault->backends);
+    vocab_backends(out, fault->backends);
     fprintf(out, ". Counts as injected at: %s. Undone: %s.\n\n", fault->acted,
             fault->undo == UNDO_EXPIRES ? "it expires by itself at the end of its lease" : "through the undo journal");
     return 0;
@@ -197,7 +212,7 @@ static void print_selector_table(FILE *out)
     fprintf(out, "## Selectors\n\nWhen, where and how often a fault acts; all given ones must hold.\n\n");
     fprintf(out, "| selector | kind | operators | |\n|---|---|---|---|\n");
     for (size_t i = 0; i < SELECTOR_COUNT; i++) {
-        fprintf(out, "| `%s` | %s |", selector_descs[i].name, unit_name(selector_descs[i].unit));
+        fprintf(out, "| `%s` | %s |", selector_descs[i].name, vocab_unit_name(selector_descs[i].unit));
         for (size_t op = 0; op < ARRAY_SIZE(operators); op++)
             if (selector_descs[i].operators & BIT(op))
                 fprintf(out, " `%s`", operators[op]);
@@ -211,7 +226,7 @@ static void print_kinds(FILE *out)
     fprintf(out, "## Kinds of value\n\n| kind | |\n|---|---|\n");
     for (int unit = UNIT_DURATION; unit < UNIT_ENUM; unit++)
         if (unit != UNIT_BOOL)
-            fprintf(out, "| %s | %s |\n", unit_name((enum unit)unit), unit_example((enum unit)unit));
+            fprintf(out, "| %s | %s |\n", vocab_unit_name((enum unit)unit), unit_example((enum unit)unit));
     fprintf(out, "\nDurations take ns us ms s m h d (also `1m30s`), sizes B kB KiB MB MiB GB GiB, rates a size or kbit, Mbit, Gbit with `/s`.\n\n");
 }
 
@@ -228,7 +243,7 @@ int print_reference(FILE *out)
     for (size_t i = 0; i < POINT_COUNT; i++)
         fprintf(out, "| `@%s` | %s%s |\n", point_descs[i].name, point_descs[i].help, point_descs[i].groups & GROUP_NAMED ? " (has to be named)" : "");
     for (size_t layer = 0; layer < LAYER_COUNT; layer++) {
-        fprintf(out, "\n## %s: %s\n\n", layer_names[layer], layer_titles[layer]);
+        fprintf(out, "\n## %s: %s\n\n", layer_names[layer], vocab_layer_titles[layer]);
         for (size_t i = 0; i < FAULT_COUNT; i++)
             if ((size_t)fault_descs[i].layer == layer && print_fault(out, &fault_descs[i]) < 0)
                 return -EINVAL;

@@ -95,21 +95,16 @@ static char *rough(enum unit unit, int64_t value, char *text, size_t size)
     return text;
 }
 
-/* Text of a target on somebody's terminal: no control characters, neither C0 nor C1, and only UTF-8. */
+/* Text of a target on somebody's terminal. */
 static void put_plain_text(struct buf *out, const char *text)
 {
     size_t length = strlen(text), size;
 
     for (size_t at = 0; at < length; at += size ? size : 1) {
-        unsigned char byte = (unsigned char)text[at];
-        bool is_c1;
+        bool fit = utf8_showable(text + at, length - at) > 0;
 
         size = utf8_character(text + at, length - at);
-        is_c1 = size == 2 && byte == 0xc2 && (unsigned char)text[at + 1] < 0xa0;
-        if (!size || byte < 0x20 || byte == 0x7f || is_c1)
-            buf_puts(out, "?");
-        else
-            buf_append(out, text + at, size);
+        buf_append(out, fit ? text + at : "?", fit ? size : 1);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "shims/host/page_priv.h"
 
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/utf8.h"
 #include "shims/host/namespace.h"
 #include "shims/host/process.h"
 
@@ -69,9 +70,7 @@ static void read_comm(pid_t pid, char comm[16])
 static void make_printable(char comm[16])
 {
     comm[15] = '\0';
-    for (; *comm; comm++)
-        if ((unsigned char)*comm < ' ' || *comm == 0x7f)
-            *comm = '?';
+    utf8_make_showable(comm);
 }
 
 static uint32_t image_of(const struct page *page)

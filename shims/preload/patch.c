@@ -149,12 +149,19 @@ static uint32_t hash_of(const char *name)
 /* The function of that name that this library exports; NULL when there is none. */
 static uintptr_t own_function(const char *name)
 {
-    const uint32_t *hash = self.hash;
-    uint32_t bucket_count = hash[0], first = hash[1], words = hash[2], value = hash_of(name);
+    const uint32_t *hash = self.hash, *buckets, *chain;
+    uint32_t bucket_count, first, words, value = hash_of(name);
     const uint64_t *bloom = (const void *)(hash + 4);
-    const uint32_t *buckets = (const void *)(bloom + words), *chain = buckets + bucket_count;
-    uint64_t word = bloom[(value / 64) % words];
+    uint64_t word;
 
+    if (!hash) /* never, where the library can be attached at all */
+        return 0;
+    bucket_count = hash[0];
+    first = hash[1];
+    words = hash[2];
+    buckets = (const void *)(bloom + words);
+    chain = buckets + bucket_count;
+    word = bloom[(value / 64) % words];
     if (!((word >> (value % 64)) & (word >> ((value >> hash[3]) % 64)) & 1))
         return 0;
     for (uint32_t i = buckets[value % bucket_count]; i >= first; i++) {

@@ -155,6 +155,18 @@ static void a_full_buffer_is_told(void **state)
     }
 }
 
+static void what_must_not_be_shown_is_not(void **state)
+{
+    char text[] = "a\x1b[2J\xc2\x9b\xe2\x80\xae\xff\x7f\xd8\x9c\xe2\x81\xa6z \xc3\xa4\xe2\x82\xac", room[8];
+
+    (void)state;
+    utf8_make_showable(text);
+    assert_string_equal(text, "a?[2J??????z \xc3\xa4\xe2\x82\xac");
+    assert_string_equal(utf8_shown("\x1b" "12345678", room, sizeof(room)), "?123456");
+    assert_string_equal(utf8_shown("123456\xc3\xa4", room, sizeof(room)), "123456?");
+    assert_string_equal(utf8_shown(NULL, room, sizeof(room)), "");
+}
+
 static void utf8_as_the_rfc_has_it(void **state)
 {
     (void)state;
@@ -184,6 +196,7 @@ int main(void)
         cmocka_unit_test(broken_text_becomes_whole),
         cmocka_unit_test(hostile_text_reaches_no_terminal),
         cmocka_unit_test(a_full_buffer_is_told),
+        cmocka_unit_test(what_must_not_be_shown_is_not),
         cmocka_unit_test(utf8_as_the_rfc_has_it),
     };
 
