@@ -33,6 +33,16 @@ async function problem_of(response) {
   return new Problem(response.status, clean(said.title || response.statusText, 200), clean(said.detail, 1000), said.errors);
 }
 
+// What never got an answer is a Problem of status 0.
+async function reach(url, init) {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The service does not answer", error.name === "TimeoutError" ? "It took too long." : "Is it running, and is the network there?");
+  }
+}
+
 // options: { query, body, signal, timeout_ms, once (an idempotency key is sent), headers }
 export async function call(method, where, options = {}) {
   const url = new URL(where.startsWith("/") ? where : BASE + "/" + where, location.origin);
@@ -44,7 +54,7 @@ export async function call(method, where, options = {}) {
   if (method !== "GET") headers["X-Perturb"] = "1";
   if (options.once) headers["Idempotency-Key"] = key();
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(url, {
+  const response = await reach(url, {
     method, headers, credentials: "same-origin", redirect: "error", keepalive: Boolean(options.keepalive),
     signal: AbortSignal.any ? AbortSignal.any(ends) : options.signal || ends[0],
     body: options.body === undefined ? undefined : JSON.stringify(options.body)

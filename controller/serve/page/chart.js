@@ -5,7 +5,8 @@ import { h, say } from "/dom.js";
 import { seconds, share } from "/format.js";
 
 const SPANS_S = [30, 60, 120, 300, 600];
-const GUTTER = 58, TOP = 8, BOTTOM = 22, RIGHT = 10;
+const TOP = 10, RIGHT = 10;
+const WALL_PX = 1900; // from there on everything is larger, as in page.css
 const SLIDE = 0.1; // a full window moves on by so much of itself at a time
 
 let palette = null;
@@ -44,6 +45,7 @@ export class Chart {
     this.whole = true;
     this.is_seen = true;
     this.pair = [0, 0];
+    this.scale();
     this.build();
     charts.add(this);
   }
@@ -53,7 +55,7 @@ export class Chart {
     this.readout = h("span", { class: "readout" });
     this.element = h("figure", { class: "chart" },
       h("figcaption", null, h("h3", null, this.options.title), this.legend(), this.readout), h("div", { class: "plot" }, this.canvas));
-    this.context = this.canvas.getContext("2d", { desynchronized: true });
+    this.context = this.canvas.getContext("2d");
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.canvas.parentElement);
     this.views = new IntersectionObserver((entries) => { this.is_seen = entries.at(-1).isIntersecting; });
@@ -75,12 +77,21 @@ export class Chart {
     this.whole = true;
   }
 
+  scale() {
+    const factor = window.innerWidth >= WALL_PX ? 1.5 : 1;
+    this.gutter = 58 * factor;
+    this.bottom = 22 * factor;
+    this.font = Math.round(11 * factor) + "px system-ui, sans-serif";
+    this.stroke = 1.6 * factor;
+  }
+
   resize() {
+    this.scale();
     const box = this.canvas.parentElement.getBoundingClientRect();
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     this.width = Math.floor(box.width);
     this.height = Math.floor(box.height);
-    if (this.width < 2 * GUTTER || this.height < 40) return;
+    if (this.width < 2 * this.gutter || this.height < 40) return;
     this.canvas.width = this.width * ratio;
     this.canvas.height = this.height * ratio;
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -88,11 +99,11 @@ export class Chart {
   }
 
   x(t_s) {
-    return GUTTER + (t_s - this.from_s) / this.span_s * (this.width - GUTTER - RIGHT);
+    return this.gutter + (t_s - this.from_s) / this.span_s * (this.width - this.gutter - RIGHT);
   }
 
   y(value) {
-    return TOP + (1 - Math.min(value, this.top) / this.top) * (this.height - TOP - BOTTOM);
+    return TOP + (1 - Math.min(value, this.top) / this.top) * (this.height - TOP - this.bottom);
   }
 
   // The window of time: it grows with the run until it is ten minutes wide, then it slides.
@@ -135,7 +146,7 @@ export class Chart {
     }
     this.fit_time();
     this.fit_top(dirty_bin);
-    const from_x = this.whole ? 0 : Math.max(GUTTER, Math.floor(this.x((dirty_bin - 1) * this.series.bin_s)) - 2);
+    const from_x = this.whole ? 0 : Math.max(this.gutter, Math.floor(this.x((dirty_bin - 1) * this.series.bin_s)) - 2);
     this.paint(from_x);
     this.whole = false;
     return true;
@@ -152,20 +163,20 @@ export class Chart {
     this.paint_shades(from_x, right);
     this.paint_grid(from_x, right);
     context.beginPath();
-    context.rect(Math.max(GUTTER, from_x), 0, right - Math.max(GUTTER, from_x), this.height);
+    context.rect(Math.max(this.gutter, from_x), 0, right - Math.max(this.gutter, from_x), this.height);
     context.clip();
-    for (const line of this.options.lines) this.paint_line(line, Math.max(from_x, GUTTER));
+    for (const line of this.options.lines) this.paint_line(line, Math.max(from_x, this.gutter));
     this.paint_instants();
     context.restore();
   }
 
   paint_shades(from_x, right) {
     for (const span of this.shades.spans) {
-      const left = Math.max(GUTTER, from_x, this.x(span.from_s));
+      const left = Math.max(this.gutter, from_x, this.x(span.from_s));
       const end = Math.min(right, span.to_s === null ? this.x((this.series.last + 1) * this.series.bin_s) : this.x(span.to_s));
       if (end <= left) continue;
       this.context.fillStyle = colour(span.kind);
-      this.context.fillRect(left, TOP, end - left, this.height - TOP - BOTTOM);
+      this.context.fillRect(left, TOP, end - left, this.height - TOP - this.bottom);
     }
   }
 
@@ -175,42 +186,42 @@ export class Chart {
     context.strokeStyle = colour("rule");
     context.fillStyle = colour("soft");
     context.lineWidth = 1;
-    context.font = "11px system-ui, sans-serif";
+    context.font = this.font;
     context.textBaseline = "middle";
     context.beginPath();
     for (const value of steps) {
       const y = Math.round(this.y(value)) + 0.5;
-      context.moveTo(Math.max(GUTTER, from_x), y);
+      context.moveTo(Math.max(this.gutter, from_x), y);
       context.lineTo(right, y);
     }
     context.stroke();
     this.paint_times(from_x, right);
-    if (from_x >= GUTTER) return;
+    if (from_x >= this.gutter) return;
     context.textAlign = "right";
-    for (const value of steps) context.fillText(this.options.unit === "share" ? share(value) : seconds(value), GUTTER - 8, this.y(value));
+    for (const value of steps) context.fillText(this.options.unit === "share" ? share(value) : seconds(value), this.gutter - 8, this.y(value));
   }
 
   paint_times(from_x, right) {
     const context = this.context;
-    const rough_s = this.span_s * 90 / (right - GUTTER);
+    const rough_s = this.span_s * this.gutter * 1.5 / (right - this.gutter);
     const step_s = [1, 2, 5, 10, 15, 30, 60, 120, 300].find((one) => one >= rough_s) || 300;
     context.textAlign = "center";
     for (let t_s = Math.ceil(this.from_s / step_s) * step_s; t_s <= this.from_s + this.span_s; t_s += step_s) {
       const x = this.x(t_s);
-      if (x < from_x - 40 || x > right - 14 || x < GUTTER) continue;
-      context.fillText(t_s >= 120 ? Math.floor(t_s / 60) + ":" + String(t_s % 60).padStart(2, "0") : t_s + " s", x, this.height - BOTTOM / 2);
+      if (x < from_x - 60 || x > right - this.bottom || x < this.gutter) continue;
+      context.fillText(t_s >= 120 ? Math.floor(t_s / 60) + ":" + String(t_s % 60).padStart(2, "0") : t_s + " s", x, this.height - this.bottom / 2);
     }
   }
 
   paint_line(line, from_x) {
     const context = this.context, series = this.series, bin_s = series.bin_s;
-    const per_px = this.span_s / bin_s / (this.width - GUTTER - RIGHT);
+    const per_px = this.span_s / bin_s / (this.width - this.gutter - RIGHT);
     const step = Math.max(1, Math.floor(per_px));
-    const back = Math.floor(((from_x - GUTTER) / (this.width - GUTTER - RIGHT) * this.span_s + this.from_s) / bin_s) - 2 * step;
+    const back = Math.floor(((from_x - this.gutter) / (this.width - this.gutter - RIGHT) * this.span_s + this.from_s) / bin_s) - 2 * step;
     const begin = Math.max(series.oldest, Math.floor(Math.max(back, this.from_s / bin_s) / step) * step);
     let is_down = false;
     context.strokeStyle = colour(line.colour);
-    context.lineWidth = line.width || 1.6;
+    context.lineWidth = this.stroke;
     context.lineJoin = "round";
     context.beginPath();
     for (let bin = begin; bin <= series.last; bin += step) {
@@ -238,7 +249,7 @@ export class Chart {
       context.lineWidth = 1.5;
       context.beginPath();
       context.moveTo(x, TOP);
-      context.lineTo(x, this.height - BOTTOM);
+      context.lineTo(x, this.height - this.bottom);
       context.stroke();
     }
     context.setLineDash([]);

@@ -23,8 +23,8 @@ export async function open(context) {
   let all = context.query.get("all") === "1";
   const toggle = h("input", { type: "checkbox", id: "all-findings", checked: all });
   toggle.addEventListener("change", () => { all = toggle.checked; part.refresh(); });
-  const part = region(context, async (signal) => {
-    if (part.element.contains(document.activeElement)) return null; // somebody is writing in it
+  const part = region(context, async (signal, element) => {
+    if (element.contains(document.activeElement)) return null; // somebody is writing in it
     const { items } = await list("findings", all ? { all: "1" } : {}, 500, signal);
     return table("Findings", [
       { head: "Finding", cell: (row) => [h("b", null, bdi(row.title || row.playbook, 160)), h("span", { class: "under" }, row.playbook ? playbook_link(row.playbook) : null)] },

@@ -80,10 +80,10 @@ function one_day(day, refresh) {
 export async function open(context) {
   const id = context.args[0];
   if (!id) return show_list(context);
-  const part = region(context, async (signal) => {
+  const part = region(context, async (signal, element) => {
     const day = await get(path("gamedays", id), { signal });
     context.title("Game day: " + clean(day.title || day.playbook || id, 80));
-    if (part.element.contains(document.activeElement) && document.activeElement.tagName === "INPUT" && document.activeElement.value) return null;
+    if (element.contains(document.activeElement) && document.activeElement.tagName === "INPUT" && document.activeElement.value) return null;
     return one_day(day, () => part.refresh());
   });
   fill(context.root, part.element);

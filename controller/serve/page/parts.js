@@ -20,14 +20,10 @@ export function heading(title, ...more) {
 export function problem(error) {
   const box = h("div", { class: "problem", role: "alert" });
   const denied = error instanceof Problem && error.status === 403;
-  const title = error instanceof Problem ? (denied ? "Your role does not allow this" : error.title || "Refused") : "The service does not answer";
-  add_problem(box, title, error);
-  return box;
-}
-
-function add_problem(box, title, error) {
-  const detail = error instanceof Problem ? error.message : error.name === "TimeoutError" ? "It took too long." : "It will be asked again.";
-  fill(box, h("strong", null, title), detail && detail !== title ? h("p", { dir: "auto" }, detail) : null,
+  const title = !(error instanceof Problem) ? "This page has a fault" : denied ? "Your role does not allow this" : error.title || "Refused";
+  const detail = error.message;
+  if (!(error instanceof Problem)) console.error(error);
+  return fill(box, h("strong", null, title), detail && detail !== title ? h("p", { dir: "auto" }, detail) : null,
     error.errors?.length ? located(error.errors) : null);
 }
 
@@ -82,7 +78,7 @@ export function region(context, load, attributes = {}) {
   const refresh = async () => {
     const mine = ++turn;
     try {
-      const content = await load(context.signal);
+      const content = await load(context.signal, element);
       if (mine === turn && !context.signal.aborted && content) fill(element, content);
     } catch (error) {
       if (mine === turn && error.name !== "AbortError" && !context.signal.aborted) fill(element, problem(error));

@@ -51,6 +51,7 @@ async function show_history(context) {
   const query = Object.fromEntries(["playbook", "service", "verdict"].map((name) => [name, context.query.get(name)]));
   let cursor = context.query.get("cursor");
   const box = (run) => {
+    if (run.state !== "ended") return null;
     const element = h("input", { type: "checkbox", "aria-label": "Compare " + run.id, checked: chosen.some((one) => one.id === run.id) });
     element.addEventListener("change", () => compare.pick(run, element));
     return element;

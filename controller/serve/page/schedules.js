@@ -48,7 +48,7 @@ function occurrence_table(items) {
     { head: "Due", cell: (row) => time(row.due), style: "when" },
     { head: "Schedule", cell: (row) => bdi(row.name || row.schedule, 80) },
     { head: "State", cell: (row) => h("span", { class: "badge " + (STATES[row.state] || "unsure") }, row.state) },
-    { head: "Why", cell: (row) => bdi(row.reason || "", 300) },
+    { head: "Why", cell: (row) => (row.reason ? bdi(row.reason, 300) : null) },
     { head: "Run", cell: (row) => (row.run ? run_link(row.run) : h("span", { class: "faint" }, "\u2013")) }
   ], items, "Nothing was due yet.");
 }
