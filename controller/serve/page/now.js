@@ -25,7 +25,7 @@ class LiveView {
     this.charts = [];
     this.rows = new Map();
     this.last_text = 0;
-    this.last_description = 0;
+    this.last_description = -DESCRIBE_MS;
     this.last_sample_at = 0;
     this.is_asked = false;
     this.build();
