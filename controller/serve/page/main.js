@@ -66,7 +66,7 @@ async function show(keeps_focus = false) {
   mark_section(name);
   const context = {
     args, query, name, signal: abort.signal, root: main, status: () => app.status, announce,
-    on_change: (react) => app.changes.add(react), reopen: () => show(true),
+    on_change: (react) => app.changes.add(react), reopen: () => show(true), look,
     title: (text) => { if (!abort.signal.aborted) name_page(text); }
   };
   name_page(VIEWS[name].title);

@@ -8,7 +8,7 @@ const STATES = { due: "running", started: "pass", skipped: "unsure" };
 
 function describe(schedule) {
   const timing = [schedule.cron, schedule.zone].filter(Boolean).join(" \u00b7 ");
-  const jitter = Number(schedule.jitter) > 0 || (typeof schedule.jitter === "string" && schedule.jitter && schedule.jitter !== "0") ? "\u00b1 " + schedule.jitter : "";
+  const jitter = schedule.jitter && !/^0/.test(schedule.jitter) ? "jitter " + schedule.jitter : "";
   return [h("code", null, bdi(timing, 200)), h("span", { class: "under" }, [jitter, schedule.catch_up && "catch up: " + (typeof schedule.catch_up === "object" ? "all" : schedule.catch_up),
     schedule.overlap && "overlap: " + schedule.overlap].filter(Boolean).join(" \u00b7 "))];
 }
@@ -22,16 +22,16 @@ function buttons(schedule, refresh, trouble) {
   const id = String(schedule.id ?? schedule.name);
   const name = " " + (schedule.name || id);
   const ask = (label, verb) => act([label, h("span", { class: "away" }, name)], async () => { await post(path("schedules", id, verb), {}); refresh(); }, trouble);
+  if (schedule.source === "file") return [schedule.enabled === false ? null : h("span", { class: "buttons" }, ask("Skip next", "skip")), h("span", { class: "under" }, "kept in serve.yaml")];
   return h("span", { class: "buttons" }, schedule.enabled === false ? ask("Resume", "resume") : [ask("Skip next", "skip"), ask("Pause", "pause")],
     act(["Delete", h("span", { class: "away" }, name)], async () => { await call("DELETE", path("schedules", id)); refresh(); }, trouble, { class: "quiet" }));
 }
 
 function next_of(schedule) {
   if (schedule.enabled === false) return h("span", { class: "chip" }, "paused");
-  const next = Array.isArray(schedule.next) ? schedule.next : schedule.next ? [schedule.next] : schedule.next_due ? [schedule.next_due] : [];
-  const instants = next.map((one) => (typeof one === "string" ? one : one.due)).filter(Boolean);
-  if (!instants.length) return h("span", { class: "faint" }, "none");
-  return [time(instants[0]), h("span", { class: "under" }, time(instants[0], "relative"), schedule.skip_next ? " \u00b7 will be skipped" : null)];
+  if (!schedule.next?.due) return [h("span", { class: "faint" }, "none"), schedule.note ? h("span", { class: "under" }, bdi(schedule.note, 200)) : null];
+  return [time(schedule.next.due), h("span", { class: "under" }, time(schedule.next.due, "relative")), schedule.skip ? h("span", { class: "under" }, "skips ", time(schedule.skip)) : null,
+    schedule.note ? h("span", { class: "under" }, bdi(schedule.note, 200)) : null];
 }
 
 function schedule_table(items, refresh, trouble) {
@@ -81,9 +81,9 @@ function window_part(context) {
   const part = region(context, async (signal) => {
     const { items } = await list("windows", {}, 200, signal);
     return table("Windows", [
-      { head: "Window", cell: (row) => bdi(row.name, 80) }, { head: "Kind", cell: (row) => h("span", { class: "badge " + (row.kind === "freeze" ? "running" : "pass") }, row.kind) },
+      { head: "Window", cell: (row) => bdi(row.name, 80) }, { head: "Kind", cell: (row) => [h("span", { class: "badge " + (row.kind === "freeze" ? "running" : "pass") }, row.kind), row.open ? " open now" : null] },
       { head: "When", cell: (row) => (row.cron ? [h("code", null, bdi(row.cron)), " for ", bdi(row.duration)] : [time(row.from), " to ", time(row.until)]) },
-      { head: "", says: "Actions", cell: (row) => act(["Delete", h("span", { class: "away" }, " " + row.name)], async () => { await call("DELETE", path("windows", String(row.id ?? row.name))); part.refresh(); }, trouble, { class: "quiet" }), style: "actions" }
+      { head: "", says: "Actions", cell: (row) => act(["Delete", h("span", { class: "away" }, " " + row.name)], async () => { await call("DELETE", path("windows", row.name)); part.refresh(); }, trouble, { class: "quiet" }), style: "actions" }
     ], items, "No window: schedules may run at any time.");
   });
   const save = async (data, element) => {
@@ -98,13 +98,28 @@ function window_part(context) {
   h("p", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Create")))));
 }
 
+// All schedules at once.
+function scheduler_button(context, trouble) {
+  const holder = h("span");
+  const draw = () => {
+    const is_paused = context.status()?.scheduler === "paused";
+    fill(holder, is_paused ? h("span", { class: "badge unsure" }, "all paused") : null, " ", act(is_paused ? "Resume all" : "Pause all", async () => {
+      await post(is_paused ? "scheduler/resume" : "scheduler/pause", {});
+      await context.look();
+      draw();
+    }, trouble));
+  };
+  draw();
+  return holder;
+}
+
 export async function open(context) {
   const trouble = h("div");
   const soft = (where) => list(where, {}, 500, context.signal).catch(() => ({ items: [] }));
   const part = region(context, async (signal) => schedule_table((await list("schedules", {}, 500, signal)).items, () => { part.refresh(); past.refresh(); }, trouble));
   const past = region(context, async (signal) => occurrence_table((await list("occurrences", {}, 60, signal)).items));
   const adding = h("div");
-  fill(context.root, heading("Schedules"), part.element, trouble, adding, h("section", null, h("h2", null, "Occurrences"), past.element), window_part(context));
+  fill(context.root, heading("Schedules", h("div", { class: "tools" }, scheduler_button(context, trouble))), part.element, trouble, adding, h("section", null, h("h2", null, "Occurrences"), past.element), window_part(context));
   const [playbooks, suites] = await Promise.all([soft("playbooks"), soft("suites")]);
   if (!context.signal.aborted) fill(adding, add_form(playbooks.items, suites.items, () => { part.refresh(); past.refresh(); }));
 }
