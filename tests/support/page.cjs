@@ -29,7 +29,8 @@ class Service {
     service.playbooks = path.join(service.home, "playbooks");
     fs.mkdirSync(service.playbooks);
     for (const [name, text] of Object.entries(playbooks)) fs.writeFileSync(path.join(service.playbooks, name), text);
-    service.env = { ...process.env, XDG_STATE_HOME: path.join(service.home, "state") };
+    fs.mkdirSync(path.join(service.home, "registry"), { mode: 0o700 });
+    service.env = { ...process.env, XDG_STATE_HOME: path.join(service.home, "state"), PERTURB_REGISTRY: path.join(service.home, "registry") };
     await service.run("127.0.0.1:0");
     return service;
   }

@@ -66,7 +66,7 @@ export async function call(method, where, options = {}) {
 }
 
 export const get = (where, options) => call("GET", where, options);
-export const post = (where, body, options) => call("POST", where, { body, ...options });
+export const post = (where, body, options) => call("POST", where, { body, ...options }); // no body: undefined
 
 // All pages of a list, up to `most` items.
 export async function list(where, query = {}, most = 200, signal = undefined) {

@@ -30,7 +30,7 @@ export async function open(context) {
       { head: "Finding", cell: (row) => [h("b", null, bdi(row.title || row.playbook, 160)), h("span", { class: "under" }, row.playbook ? playbook_link(row.playbook) : null)] },
       { head: "Why", cell: (row) => bdi(row.why || row.verdict || "", 400) },
       { head: "Failed", cell: (row) => [row.failures + (row.failures === 1 ? " time, " : " times, "), time(row.last || row.opened, "day"), h("span", { class: "under" }, row.last_run ? run_link(row.last_run) : null)] },
-      { head: "State", cell: (row) => (row.closed ? h("span", { class: "badge pass" }, "mended") : is_late(row) ? h("span", { class: "badge fail" }, "overdue") : h("span", { class: "badge unsure" }, "open")) },
+      { head: "State", cell: (row) => (row.state === "closed" ? h("span", { class: "badge pass" }, "mended") : is_late(row) ? h("span", { class: "badge fail" }, "overdue") : h("span", { class: "badge unsure" }, "open")) },
       { head: "Owner and re-test", cell: (row) => (row.closed ? [bdi(row.owner || ""), " ", bdi(row.closed_run || "")] : assign(row, () => { document.activeElement?.blur(); part.refresh(); })), style: "actions" }
     ], items, all ? "No finding yet." : "No open finding: every playbook that failed has passed since.");
   });

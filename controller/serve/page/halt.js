@@ -12,15 +12,21 @@ function show(kind, text) {
   state.textContent = text;
 }
 
+// What has not let go yet, in words; null when nothing is left.
+function left(halted) {
+  const parts = [[halted.runs_left, "run"], [halted.proxies_left, "proxy"]].filter(([many]) => many > 0).map(([many, what]) => many + " " + what + (many > 1 ? "s" : ""));
+  return parts.length ? parts.join(" and ") + " did not let go in time (the lease ends it, or \u201cperturb panic\u201d on the host)" : null;
+}
+
 async function ask() {
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), WAIT_MS);
   try {
     const response = await fetch("/api/v1/halt", {
-      method: "POST", headers: { "X-Perturb": "1", "Content-Type": "application/json" }, body: "{}", credentials: "same-origin",
+      method: "POST", headers: { "X-Perturb": "1", "Content-Type": "application/json" }, body: "{\"reason\":\"asked on the page\"}", credentials: "same-origin",
       keepalive: true, signal: end.signal
     });
-    if (response.ok) return null;
+    if (response.ok) return left(await response.json().catch(() => ({})));
     if (response.status === 401) return "you are not signed in";
     return "the service answered " + response.status;
   } catch (error) {

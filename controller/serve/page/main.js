@@ -118,7 +118,7 @@ function show_lever(status) {
   const button = h("button", { type: "button", id: "resume" }, "Resume");
   button.addEventListener("click", async () => {
     try {
-      await post("resume", {});
+      await post("resume", { reason: "asked on the page" });
       await look();
       document.getElementById("halt").focus();
     } catch (error) {

@@ -5,7 +5,7 @@ import { Chart } from "/chart.js";
 import { bdi, fill, h, say, table, time } from "/dom.js";
 import { clean, clock, count, known, number, outcome, seconds, share } from "/format.js";
 import { LiveRun, PHASE_KIND } from "/live.js";
-import { act, announce, badge, form, heading, most_of, playbook_link, region, run_columns, run_link } from "/parts.js";
+import { act, announce, badge, form, heading, most_of, playbook_link, problem, region, run_columns, run_link } from "/parts.js";
 import { Stream } from "/stream.js";
 import { Strip } from "/strip.js";
 
@@ -13,6 +13,7 @@ const COLOURS = ["line", "line-2", "line-3"];
 const TEXT_MS = 200;
 const DESCRIBE_MS = 5000;
 const STALLED_MS = 3000;
+const END_MS = 400;
 const MARKS = [["detected", "Detected"], ["acknowledged", "Acknowledged"], ["mitigated", "Mitigated"]];
 
 // ---- one run -----------------------------------------------------------------------------------------------------------------------
@@ -160,17 +161,20 @@ class LiveView {
     this.note_form.hidden = true;
     this.mark_buttons.forEach(({ button }) => { button.disabled = true; });
     this.context.root.querySelector(".top")?.classList.remove("running");
+    if (this.state.verdict) this.show_ending({ ...this.state.verdict, state: "ended", id: this.run.id }, this.state.verdict.why);
     try {
-      const run = await get(path("runs", this.run.id), { signal: this.context.signal });
-      this.run = run;
+      let run = await get(path("runs", this.run.id), { signal: this.context.signal });
+      while (run.state !== "ended" && !this.context.signal.aborted) { // its files are complete a moment before the service has noticed
+        await new Promise((resolve) => setTimeout(resolve, END_MS));
+        run = await get(path("runs", this.run.id), { signal: this.context.signal });
+      }
       this.show_ending(run, run.why);
     } catch (error) {
-      if (error.name !== "AbortError" && this.state.verdict) this.show_ending({ ...this.state.verdict, state: "ended", id: this.run.id }, this.state.verdict.why);
+      if (error.name !== "AbortError" && !this.state.verdict) fill(this.ending, problem(error));
     }
   }
 
   show_ending(run, why) {
-    if (run.state === "running" || run.state === "queued") return;
     const look = outcome(run);
     fill(this.ending, h("section", { class: "top " + look.style }, h("p", { class: "verdict" }, badge(run), h("span", { class: "word" }, bdi(run.verdict || "", 80))),
       why ? h("p", { class: "why", dir: "auto" }, clean(why, 600)) : null,

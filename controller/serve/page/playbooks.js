@@ -2,7 +2,7 @@
 
 import { call, get, list, path, post } from "/api.js";
 import { bdi, field, fill, h, table, time } from "/dom.js";
-import { clean, interval } from "/format.js";
+import { clean, interval, known, number, seconds, share } from "/format.js";
 import { act, badge, heading, located, playbook_link, region, start_run } from "/parts.js";
 
 // ---- the list ------------------------------------------------------------------------------------------------------------------------
@@ -54,9 +54,7 @@ function source_view(source, errors) {
 }
 
 function vars_of(playbook) {
-  if (Array.isArray(playbook.vars)) return playbook.vars.map((one) => [one.name, one.value ?? one.default ?? ""]);
-  if (playbook.vars && typeof playbook.vars === "object") return Object.entries(playbook.vars);
-  return [];
+  return Object.entries(playbook.vars || {});
 }
 
 function read_vars(data) {
@@ -71,21 +69,17 @@ function read_vars(data) {
 }
 
 function preview_view(preview) {
-  const rows = (preview.targets || []).map((row) => (typeof row === "string" ? row : [row.kind, row.name, row.what || row.command || row.detail].filter(Boolean).join(" ")));
-  const lines = (title, items) => (items?.length ? [h("h3", null, title), h("ul", { class: "plain" }, items.map((one) =>
-    h("li", null, h("code", null, bdi(typeof one === "string" ? one : Object.values(one).filter((part) => part !== null && typeof part !== "object").join(" "), 600)))))] : null);
-  const is_listed = rows.length || preview.timeline?.length || preview.undo?.length;
-  return h("div", { class: "preview" }, lines("Exact targets", rows), lines("Timeline", preview.timeline), lines("How it is undone", preview.undo),
-    preview.text ? (is_listed ? h("details", null, h("summary", null, "As text"), h("pre", null, clean(preview.text, 40000))) : h("pre", { tabindex: "0" }, clean(preview.text, 40000))) : null,
-    h("p", { class: "fine" }, "Nothing was started."));
+  const errors = preview.errors || [];
+  return h("div", { class: "preview" }, errors.length ? located(errors) : null, h("pre", { tabindex: "0", "aria-label": "Dry run" }, clean(preview.text, 40000)),
+    h("p", { class: "fine" }, preview.exit_status ? "It would be refused (status " + preview.exit_status + "). Nothing was started." : "These are the exact targets. Nothing was started."));
 }
 
 function start_form(context, playbook) {
   const trouble = h("div");
   const result = h("div", { "aria-live": "polite" });
-  const known = vars_of(playbook);
-  const inputs = known.map(([name, value]) => field(name, h("input", { name: "var." + name, placeholder: String(value), autocomplete: "off" })));
-  const more = known.length ? null : field("Variables", h("textarea", { name: "more", rows: "2", spellcheck: "false", placeholder: "rate=100/s" }), "One NAME=VALUE a line; empty takes the playbook's own.");
+  const own = vars_of(playbook);
+  const inputs = own.map(([name, value]) => field(name, h("input", { name: "var." + name, placeholder: String(value), autocomplete: "off" })));
+  const more = own.length ? null : field("Variables", h("textarea", { name: "more", rows: "2", spellcheck: "false", placeholder: "rate=100/s" }), "One NAME=VALUE a line; empty takes the playbook's own.");
   const seed = field("Seed", h("input", { name: "seed", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off", placeholder: "drawn" }));
   const element = h("form", { class: "form card start" }, h("h2", null, "Start"), h("div", { class: "fields" }, inputs, more, seed));
   const vars = () => read_vars(new FormData(element));
@@ -100,13 +94,25 @@ function start_form(context, playbook) {
   return element;
 }
 
+const span = (from_s, for_s) => [known(from_s) ? "at " + seconds(from_s) : "", known(for_s) ? "for " + seconds(for_s) : ""].filter(Boolean).join(" ");
+
+// What one entry of a list of the playbook says in a line.
+const LINES = {
+  faults: (one) => [h("code", null, bdi(one.spec || one.fault, 300)), one.scope ? [" on ", bdi(one.scope, 80)] : null, " ", h("span", { class: "soft" }, span(one.at_s, one.for_s))],
+  targets: (one) => [h("b", null, bdi(one.name, 80)), " ", h("code", null, bdi([].concat(one.command || [], one.unit || [], one.cgroup || [], one.address || [], known(one.pid) ? "pid " + one.pid : []).join(" "), 400))],
+  proxies: (one) => [h("b", null, bdi(one.name, 80)), " ", h("code", null, bdi((one.listen || "") + " \u2192 " + (one.upstream || ""), 300)), one.captures ? h("span", { class: "chip" }, "captures") : null],
+  loads: (one) => [h("b", null, bdi(one.name, 80)), " ", h("code", null, bdi(one.url || "", 300)), known(one.rate_per_s) ? " " + number(one.rate_per_s) + " /s" : null],
+  guards: (one) => [bdi([one.signal, one.above ? "above " + one.above : "", one.below ? "below " + one.below : ""].filter(Boolean).join(" "), 300), known(one.for_s) ? h("span", { class: "soft" }, " for " + seconds(one.for_s)) : null]
+};
+
 function facts(playbook) {
-  const row = (name, items) => (items?.length ? [h("dt", null, name), h("dd", null, items.slice(0, 30).map((one, i) => [i ? ", " : "",
-    bdi(typeof one === "string" ? one : one.name || one.fault || one.guard || JSON.stringify(one), 200)]))] : null);
-  const expect = playbook.expect && typeof playbook.expect === "object" ? Object.entries(playbook.expect).filter(([, value]) => value !== null)
-    .map(([name, value]) => name.replaceAll("_", " ") + " " + (typeof value === "object" ? JSON.stringify(value) : value)) : playbook.expect ? [String(playbook.expect)] : [];
-  return h("dl", { class: "facts" }, row("Service", playbook.service ? [playbook.service] : []), row("Rigour", playbook.rigour ? [playbook.rigour] : []), row("Faults", playbook.faults),
-    row("Targets", playbook.targets), row("Guards", playbook.guards), row("Expects", expect));
+  const row = (name, key) => (playbook[key]?.length ? [h("dt", null, name), h("dd", null, playbook[key].slice(0, 30).map((one) => h("div", null, LINES[key](one))))] : null);
+  const expect = playbook.expect || {};
+  const expects = [known(expect.convergence_max_s) ? "converges within " + seconds(expect.convergence_max_s) : null, known(expect.loss_max_s) ? "loses at most " + seconds(expect.loss_max_s) + " of full outage" : null,
+    known(expect.band) ? "band " + share(expect.band) : null, known(expect.hold_s) ? "held " + seconds(expect.hold_s) : null].filter(Boolean).join(", ");
+  const plain = (name, value) => (value ? [h("dt", null, name), h("dd", null, bdi(value, 300))] : null);
+  return h("dl", { class: "facts" }, plain("Service", playbook.service), plain("Owner", playbook.owner), plain("Rigour", playbook.rigour), row("Faults", "faults"), row("Targets", "targets"), row("Proxies", "proxies"),
+    row("Load", "loads"), row("Guards", "guards"), plain("Expects", expects));
 }
 
 function source_card(playbook, may_write, refresh) {

@@ -21,7 +21,7 @@ function what(schedule) {
 function buttons(schedule, refresh, trouble) {
   const id = String(schedule.id ?? schedule.name);
   const name = " " + (schedule.name || id);
-  const ask = (label, verb) => act([label, h("span", { class: "away" }, name)], async () => { await post(path("schedules", id, verb), {}); refresh(); }, trouble);
+  const ask = (label, verb) => act([label, h("span", { class: "away" }, name)], async () => { await post(path("schedules", id, verb)); refresh(); }, trouble);
   if (schedule.source === "file") return [schedule.enabled === false ? null : h("span", { class: "buttons" }, ask("Skip next", "skip")), h("span", { class: "under" }, "kept in serve.yaml")];
   return h("span", { class: "buttons" }, schedule.enabled === false ? ask("Resume", "resume") : [ask("Skip next", "skip"), ask("Pause", "pause")],
     act(["Delete", h("span", { class: "away" }, name)], async () => { await call("DELETE", path("schedules", id)); refresh(); }, trouble, { class: "quiet" }));
@@ -104,7 +104,7 @@ function scheduler_button(context, trouble) {
   const draw = () => {
     const is_paused = context.status()?.scheduler === "paused";
     fill(holder, is_paused ? h("span", { class: "badge unsure" }, "all paused") : null, " ", act(is_paused ? "Resume all" : "Pause all", async () => {
-      await post(is_paused ? "scheduler/resume" : "scheduler/pause", {});
+      await post(is_paused ? "scheduler/resume" : "scheduler/pause");
       await context.look();
       draw();
     }, trouble));

@@ -7,25 +7,20 @@ import { heading, problem, region } from "/parts.js";
 
 const LOOK_MS = 4000;
 
-// Pages with their processes, or processes alone: either becomes rows with a depth.
+// Depth in the tree, by who is whose parent; parents come before children.
 function process_rows(data) {
-  const rows = [];
-  for (const one of data.processes || []) {
-    const list = Array.isArray(one.processes) ? one.processes : [one];
-    const depth = new Map();
-    for (const process of list) {
-      const deep = depth.has(process.parent) ? depth.get(process.parent) + 1 : 0;
-      depth.set(process.pid, deep);
-      depth.set(process.inner_pid, deep);
-      rows.push({ page: one.page || process.page || "", ...process, depth: process.depth ?? deep });
-    }
-  }
-  return rows;
+  const depth = new Map();
+  return (data.processes || []).map((process) => {
+    const deep = depth.has(process.parent) ? depth.get(process.parent) + 1 : 0;
+    depth.set(process.pid, deep);
+    depth.set(process.inner_pid, deep);
+    return { ...process, depth: deep };
+  });
 }
 
 function rule_rows(data) {
-  const own = data.rules || [];
-  return own.length ? own : (data.processes || []).flatMap((one) => (Array.isArray(one.processes) ? (one.rules || []).map((rule) => ({ page: one.page, lease_s: one.lease_s, armed: one.armed, ...rule })) : []));
+  const lease = new Map((data.pages || []).map((page) => [page.page, page.lease_s]));
+  return (data.rules || []).map((rule) => ({ ...rule, lease_s: rule.armed ? lease.get(rule.page) : null }));
 }
 
 function process_table(rows, doctor) {
@@ -57,38 +52,41 @@ function rule_table(rows) {
 
 function proxy_table(rows) {
   return table("Proxies", [
-    { head: "Proxy", cell: (row) => h("b", null, bdi(row.name, 80)) }, { head: "Listens", cell: (row) => h("code", null, bdi(row.listen, 120)) }, { head: "Leads to", cell: (row) => h("code", null, bdi(row.upstream || "", 120)) },
-    { head: "Faults", cell: (row) => (row.faults?.length ? row.faults.map((one) => h("span", { class: "chip" }, bdi(typeof one === "string" ? one : one.name, 80))) : h("span", { class: "faint" }, "none")) },
-    { head: "Run", cell: (row) => bdi(row.run || "", 80) }
+    { head: "Process", cell: (row) => String(row.pid ?? ""), style: "number" },
+    { head: "State", cell: (row) => h("span", { class: "badge " + ({ armed: "fail", halted: "unsure" }[row.state] || "pass") }, bdi(row.state, 40)) },
+    { head: "What it serves", cell: (row) => h("span", { class: "lines" }, bdi(row.text, 2000)) }
   ], rows, "No proxy serves now.");
 }
 
 // ---- doctor --------------------------------------------------------------------------------------------------------------------------
 
-// A value of the table is null where the fault can act, else the reason why it cannot.
-function verdict_of(value) {
-  if (value === null || value === true || value === undefined) return h("span", { class: "good" }, "\u2713 can act");
-  if (typeof value === "object") {
-    const reasons = [...new Set(Object.values(value).filter((one) => typeof one === "string"))];
-    const works = Object.values(value).filter((one) => one === null).length;
-    if (works) return [h("span", { class: "good" }, "\u2713 can act"), reasons.length ? h("span", { class: "under" }, bdi(reasons[0], 300)) : null];
-    return h("span", { class: "soft" }, bdi(reasons[0] || "cannot", 300));
+// One row a fault: at which points each backend can carry it out, and the first reason where it cannot.
+function doctor_rows(data) {
+  const rows = new Map();
+  for (const one of data.call_faults || []) {
+    if (!rows.has(one.fault)) rows.set(one.fault, { name: one.fault, preload: [], seccomp: [], why: { preload: null, seccomp: null }, points: 0 });
+    const row = rows.get(one.fault);
+    row.points++;
+    for (const way of ["preload", "seccomp"]) {
+      if (one[way] === null) row[way].push(one.point);
+      else row.why[way] ||= one[way];
+    }
   }
-  return h("span", { class: "soft" }, bdi(value, 300));
+  return [...rows.values()];
 }
 
-function doctor_rows(data) {
-  const faults = data.call_faults || data.faults || [];
-  if (!Array.isArray(faults)) return Object.entries(faults).map(([name, value]) => ({ name, preload: value?.preload !== undefined ? value.preload : value, seccomp: value?.seccomp }));
-  return faults.map((one) => ({ name: one.fault || one.name, preload: one.points || one.preload, seccomp: one.seccomp }));
+function can(row, way, blocked) {
+  if (blocked) return h("span", { class: "soft" }, bdi(blocked, 300));
+  if (!row[way].length) return h("span", { class: "soft" }, bdi(row.why[way] || "cannot", 300));
+  return [h("span", { class: "good" }, "\u2713 can act"), h("span", { class: "under" }, bdi(row[way].length === row.points ? "at every point" : "at " + row[way].join(", "), 300)), row.why[way] ? h("span", { class: "under" }, "elsewhere: ", bdi(row.why[way], 200)) : null];
 }
 
 function doctor_view(row, data) {
   const trait = (name) => (data[name] ? h("span", { class: "chip" }, name) : null);
   return [h("h2", { tabindex: "-1" }, "What can act on ", bdi(row.comm), " ", String(row.pid)), h("p", { class: "chips" }, h("span", { class: "chip" }, bdi(data.program || "", 300)), data.linkage ? h("span", { class: "chip" }, bdi(data.linkage)) : null,
     trait("go"), trait("musl"), trait("io_uring"), data.allocator ? h("span", { class: "chip" }, bdi(data.allocator, 80)) : null, data.auto ? h("span", { class: "chip" }, "backend ", h("b", null, bdi(data.auto))) : null),
-  table("Call faults", [{ head: "Fault", cell: (one) => h("b", null, bdi(one.name, 80)) }, { head: "In the library", cell: (one) => verdict_of(data.preload ?? one.preload) },
-    { head: "By the kernel", cell: (one) => verdict_of(data.seccomp ?? one.seccomp) }], doctor_rows(data), "Nothing is known of it.")];
+  table("Call faults", [{ head: "Fault", cell: (one) => h("b", null, bdi(one.name, 80)) }, { head: "In the library", cell: (one) => can(one, "preload", data.preload) },
+    { head: "By the kernel", cell: (one) => can(one, "seccomp", data.seccomp) }], doctor_rows(data), "Nothing is known of it.")];
 }
 
 export async function open(context) {
