@@ -217,6 +217,74 @@ test("a stream that drops is resumed where it was, and says so meanwhile", async
   await page.context().close();
 });
 
+test("schedules are made, skipped, paused and deleted", async () => {
+  const page = await browser.open(view("schedules"));
+  await settled(page);
+  await page.getByText("New schedule").click();
+  await page.getByLabel("Name", { exact: true }).first().fill(`weekly ${HOSTILE}`.slice(0, 60));
+  await page.getByLabel("Runs", { exact: true }).selectOption({ index: 1 });
+  await page.getByLabel("When", { exact: true }).fill("30 9 * * mon");
+  await page.getByLabel("Zone", { exact: true }).fill("Europe/Berlin");
+  await page.getByRole("button", { name: "Create" }).first().click();
+  const row = page.locator("tbody tr", { hasText: "30 9 * * mon" });
+  await row.waitFor();
+  const before = (await service.api("GET", "/schedules")).body.items[0];
+  assert.equal(await row.locator("time").first().getAttribute("datetime"), before.next.due);
+  assert.match(await row.locator("time").first().getAttribute("title"), / UTC$/);
+  await row.getByRole("button", { name: /Skip next/ }).click();
+  await until("it is skipped", async () => { const now = (await service.api("GET", "/schedules")).body.items[0]; return now.skip === before.next.due || now.next.due !== before.next.due; });
+  await row.getByRole("button", { name: /Pause/ }).click();
+  await row.getByText("paused").waitFor();
+  await row.getByRole("button", { name: /Resume/ }).click();
+  await row.getByRole("button", { name: /Pause/ }).waitFor();
+  await page.getByLabel("When", { exact: true }).fill("61 * * * *");
+  await page.getByLabel("Name", { exact: true }).first().fill("wrong");
+  await page.getByRole("button", { name: "Create" }).first().click();
+  assert.match(await page.locator(".problem").first().textContent(), /61/);
+  await clean(page, "schedules");
+  await row.getByRole("button", { name: /Delete/ }).click();
+  await page.getByText("No schedule yet").waitFor();
+  await page.context().close();
+});
+
+test("Halt needs no stream: with all of them refused it is done within a second, once, and asks again when it fails", async (t) => {
+  const page = await browser.open(view("findings"));
+  await page.context().route(/\/events$/, (route) => route.abort());
+  await page.reload();
+  await settled(page);
+  let refused = 0;
+  await page.context().route(/\/api\/v1\/halt$/, (route) => (refused++ ? route.continue() : route.abort()));
+  const pressed = performance.now();
+  await page.locator("#halt").press("Enter");
+  await page.getByText("Not halted yet").waitFor();
+  await page.locator("#halt-state.done").waitFor();
+  t.diagnostic(`halted ${(performance.now() - pressed).toFixed(0)} ms after the press, the first request lost`);
+  assert.equal((await service.api("GET", "/status")).body.lever, "engaged");
+  await until("every view says so", () => page.locator("#lever").isVisible());
+  await page.getByRole("button", { name: "Resume", exact: true }).click();
+  await until("the lever is back", () => page.locator("#lever").isHidden());
+  assert.equal((await service.api("GET", "/status")).body.lever, "released");
+  await page.context().close();
+});
+
+test("Halt finds a connection with seven tabs that all watch", async (t) => {
+  const context = await browser.chromium.newContext();
+  const pages = [];
+  for (let i = 0; i < 7; i++) {
+    pages.push(await context.newPage());
+    await pages[i].goto(view("now/live-1"), { waitUntil: "commit" });
+  }
+  const front = pages[0];
+  await front.bringToFront();
+  await front.locator("#halt").waitFor();
+  const pressed = performance.now();
+  await front.locator("#halt").click();
+  await until("it is halted", async () => (await service.api("GET", "/status")).body.lever === "engaged");
+  t.diagnostic(`halted ${(performance.now() - pressed).toFixed(0)} ms after the press`);
+  await context.close();
+  await service.api("POST", "/resume");
+});
+
 test("the history pages, filters and compares; links can be shared", async () => {
   const page = await browser.open(view("history"));
   await settled(page);

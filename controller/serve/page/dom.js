@@ -10,6 +10,7 @@ const LINKS = /^(#\/|\/api\/v1\/)/;
 function set(element, key, value) {
   if (value === null || value === undefined || value === false) return;
   if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+  else if (key === "value" && "defaultValue" in element) element.defaultValue = value; // what a form is reset to
   else if (key === "value") element.value = value;
   else if (key === "checked" || key === "disabled" || key === "selected" || key === "open") element[key] = Boolean(value);
   else if (key === "href" && !LINKS.test(value)) return; // only within this page and its API

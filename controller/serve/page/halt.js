@@ -4,7 +4,7 @@
 const button = document.getElementById("halt");
 const state = document.getElementById("halt-state");
 const WAIT_MS = 3000;
-const AGAIN_MS = 500;
+const AGAIN_MS = 250;
 
 function show(kind, text) {
   state.hidden = false;

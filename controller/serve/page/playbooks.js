@@ -12,8 +12,8 @@ function columns() {
     { head: "Playbook", cell: (row) => [playbook_link(row.name, row.title || row.name), h("span", { class: "under" }, bdi(row.name))] },
     { head: "Service", cell: (row) => bdi(row.service || "\u2013", 80) },
     { head: "Tags", cell: (row) => h("span", { class: "chips" }, (row.tags || []).slice(0, 6).map((tag) => h("span", { class: "chip" }, bdi(tag, 40)))), style: "roomy" },
-    { head: "File", cell: (row) => (row.valid === false ? h("span", { class: "bad" }, (row.errors?.length || 1) + " error" + (row.errors?.length === 1 ? "" : "s")) : "sound") },
-    { head: "Last run", cell: (row) => (row.last_run ? [badge({ state: "ended", ...row.last_run }), " ", time(row.last_run.started)] : h("span", { class: "faint" }, "never")) },
+    { head: "File", cell: (row) => (row.valid === false ? h("span", { class: "bad" }, (row.errors?.length || 1) + " error" + (row.errors?.length === 1 ? "" : "s")) : "sound"), style: "when" },
+    { head: "Last run", cell: (row) => (row.last_run ? [badge({ state: "ended", ...row.last_run }), h("span", { class: "under" }, time(row.last_run.started))] : h("span", { class: "faint" }, "never")), style: "when" },
     { head: "Convergence", cell: (row) => interval(row.last_run?.convergence_s), style: "number" }
   ];
 }

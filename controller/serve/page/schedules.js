@@ -1,6 +1,6 @@
 // Schedules: what comes next, skipping and pausing it, what came of earlier occurrences and why; windows that allow or freeze.
 
-import { call, list, path, post } from "/api.js";
+import { call, get, list, path, post } from "/api.js";
 import { bdi, field, fill, h, table, time } from "/dom.js";
 import { act, form, heading, playbook_link, region, run_link } from "/parts.js";
 
@@ -79,7 +79,7 @@ function add_form(playbooks, suites, refresh) {
 function window_part(context) {
   const trouble = h("div");
   const part = region(context, async (signal) => {
-    const { items } = await list("windows", {}, 200, signal);
+    const { items } = await get("windows", { signal });
     return table("Windows", [
       { head: "Window", cell: (row) => bdi(row.name, 80) }, { head: "Kind", cell: (row) => [h("span", { class: "badge " + (row.kind === "freeze" ? "running" : "pass") }, row.kind), row.open ? " open now" : null] },
       { head: "When", cell: (row) => (row.cron ? [h("code", null, bdi(row.cron)), " for ", bdi(row.duration)] : [time(row.from), " to ", time(row.until)]) },
@@ -115,11 +115,11 @@ function scheduler_button(context, trouble) {
 
 export async function open(context) {
   const trouble = h("div");
-  const soft = (where) => list(where, {}, 500, context.signal).catch(() => ({ items: [] }));
-  const part = region(context, async (signal) => schedule_table((await list("schedules", {}, 500, signal)).items, () => { part.refresh(); past.refresh(); }, trouble));
+  const none = () => ({ items: [] });
+  const part = region(context, async (signal) => schedule_table((await get("schedules", { signal })).items, () => { part.refresh(); past.refresh(); }, trouble));
   const past = region(context, async (signal) => occurrence_table((await list("occurrences", {}, 60, signal)).items));
   const adding = h("div");
   fill(context.root, heading("Schedules", h("div", { class: "tools" }, scheduler_button(context, trouble))), part.element, trouble, adding, h("section", null, h("h2", null, "Occurrences"), past.element), window_part(context));
-  const [playbooks, suites] = await Promise.all([soft("playbooks"), soft("suites")]);
+  const [playbooks, suites] = await Promise.all([list("playbooks", {}, 1000, context.signal).catch(none), get("suites", { signal: context.signal }).catch(none)]);
   if (!context.signal.aborted) fill(adding, add_form(playbooks.items, suites.items, () => { part.refresh(); past.refresh(); }));
 }

@@ -3,12 +3,15 @@
 //
 //   connecting -> live -> reconnecting -> live ... -> ended | refused
 //
-// A browser gives a site six connections. Streams of a tab that nobody sees are closed, and Halt closes those of its own tab while
-// it asks (`pause_all`), so that there is always a connection for it.
+// A browser gives a site six connections, all its tabs together. So no more than SLOTS streams stay open at a time: one that finds no
+// slot reads what there is, closes, and comes again a moment later. Streams of a tab that nobody sees are closed, and Halt closes those
+// of its own tab while it asks (`pause_all`): there is always a connection for it.
 
 const SILENCE_MS = 40000; // the service sends a heartbeat every 15 s
 const WAITS_MS = [250, 500, 1000, 2000, 4000];
-const HIDDEN_MS = 20000;
+const HIDDEN_MS = 5000;
+const SLOTS = 4;
+const BRIEF_MS = 300;
 
 const open_streams = new Set();
 
@@ -16,12 +19,27 @@ export function pause_all(is_paused) {
   open_streams.forEach((stream) => stream.pause(is_paused));
 }
 
+// Takes one of the slots that all tabs share: returns a function that gives it back; null when there is none.
+async function take_slot() {
+  if (!navigator.locks) return () => {};
+  for (let i = 0; i < SLOTS; i++) {
+    const give_back = await new Promise((resolve) => navigator.locks.request("stream-" + i, { ifAvailable: true },
+      (lock) => (lock ? new Promise((release) => resolve(release)) : resolve(null))).catch(() => resolve(null)));
+    if (give_back) return give_back;
+  }
+  return null;
+}
+
 export class Stream {
   // take(kind, text, id) for every event; tell(state, detail) for every change of state.
   constructor(where, take, tell) {
     this.where = where;
     this.take = take;
-    this.tell = tell;
+    this.tell = (state, detail) => { // changes only
+      if (state === this.state) return;
+      this.state = state;
+      tell(state, detail);
+    };
     this.id = "";
     this.failures = 0;
     this.is_closed = false;
@@ -67,14 +85,18 @@ export class Stream {
   async run() {
     this.tell("connecting");
     while (!this.is_closed) {
+      const give_back = await take_slot();
+      this.is_brief = !give_back;
       try {
         await this.read();
       } catch (error) {
         if (error.refused) return this.end("refused", error);
-        this.failures++;
+        this.failures += !(this.is_brief && this.is_read);
+      } finally {
+        give_back?.();
       }
       if (this.is_closed) return;
-      this.tell("reconnecting");
+      if (!this.is_brief || !this.is_read) this.tell("reconnecting");
       while (this.is_paused && !this.is_closed) await this.sleep(60000);
       await this.sleep(WAITS_MS[Math.min(this.failures, WAITS_MS.length - 1)]);
     }
@@ -87,6 +109,7 @@ export class Stream {
 
   async read() {
     this.abort = new AbortController();
+    this.is_read = false;
     const headers = { Accept: "text/event-stream" };
     if (this.id) headers["Last-Event-ID"] = this.id;
     const response = await fetch(this.where, { headers, signal: this.abort.signal, credentials: "same-origin", cache: "no-store" });
@@ -97,8 +120,14 @@ export class Stream {
       throw error;
     }
     this.failures = 0;
+    this.is_read = true;
     this.tell("live");
-    await this.read_lines(response.body.getReader());
+    const brief = this.is_brief ? setTimeout(() => this.abort.abort(), BRIEF_MS) : null;
+    try {
+      await this.read_lines(response.body.getReader());
+    } finally {
+      clearTimeout(brief);
+    }
   }
 
   async read_lines(reader) {
