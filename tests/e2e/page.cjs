@@ -1,33 +1,8 @@
 "use strict";
 // Run by test_page.sh: a person starts a playbook on the page, watches it, and halts it while its fault acts.
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
-const path = require("node:path");
 const { after, before, test } = require("node:test");
-const { Browser, Service, until } = require("../support/page.cjs");
-
-const SHOP = `perturb: 1
-title: The shop is slow for a while
-service: shop
-rigour: quick
-warmup: 0s
-vars: {slow: 200ms}
-targets:
-  store: {command: ["${process.env.BUILD}/sample-store", --port, "\${port.store}"], ready: {tcp: "127.0.0.1:\${port.store}"}}
-proxies:
-  store: {upstream: "127.0.0.1:\${port.store}"}
-load:
-  main: {resp: {url: "redis://\${proxies.store.listen}"}, rate: 200/s}
-steady-state-hypothesis:
-  - {signal: main.goodput, min: 20%}
-method:
-  - {fault: latency, proxy: store, latency: "\${vars.slow}", at: 0s, for: 60s}
-expect:
-  convergence: {band: 90%, hold: 200ms, bin: 5ms}
-guards:
-  - {signal: main.errors, above: 99%, for: 30s, then: abort}
-observe: 1s
-`;
+const { Browser, SHOP, Service, until } = require("../support/page.cjs");
 
 let service, browser;
 
@@ -41,7 +16,7 @@ after(async () => {
   await service?.stop();
 });
 
-const lines = (id) => fs.readFileSync(path.join(service.home, "data", "runs", id, "events.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const lines = (id) => service.events(id);
 
 test("start, watch and halt on the page", async (t) => {
   const page = await browser.open(`${service.base}/#/playbooks/shop.yaml`);

@@ -3,9 +3,10 @@
 // the test writes line by line.
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
+const net = require("node:net");
 const path = require("node:path");
 const { after, before, test } = require("node:test");
-const { Browser, FakeRun, HOSTILE, Service, add_run, until } = require("../support/page.cjs");
+const { Browser, FakeRun, HOSTILE, SHOP, Service, add_run, until } = require("../support/page.cjs");
 
 const AXE = fs.readFileSync(path.join(process.env.MODULES, "axe-core", "axe.min.js"), "utf8");
 const FIRST_LOAD_BYTES_MAX = 300 * 1024;
@@ -33,7 +34,7 @@ method:
 let service, browser, fake;
 
 before(async () => {
-  service = await Service.start({ "hostile.yaml": PLAYBOOK(quoted), "plain.yaml": PLAYBOOK("A plain one"), "broken.yaml": "perturb: 1\ntitle: [\n" });
+  service = await Service.start({ "hostile.yaml": PLAYBOOK(quoted), "plain.yaml": PLAYBOOK("A plain one"), "shop.yaml": SHOP, "broken.yaml": "perturb: 1\ntitle: [\n" });
   browser = await Browser.start();
   for (let i = 0; i < 120; i++)
     add_run(service, { id: `old-${String(i).padStart(4, "0")}`, title: i % 3 ? "An old run" : HOSTILE, service: HOSTILE, started: new Date(Date.UTC(2026, 9, 1) + i * 8 * 3600e3).toISOString().replace(".000", ""),
@@ -265,6 +266,52 @@ test("Halt needs no stream: with all of them refused it is done within a second,
   await until("the lever is back", () => page.locator("#lever").isHidden());
   assert.equal((await service.api("GET", "/status")).body.lever, "released");
   await page.context().close();
+});
+
+// How long the store takes to answer through the proxy, seen from outside.
+function answer_ms(address) {
+  const [host, port] = [address.slice(0, address.lastIndexOf(":")), Number(address.slice(address.lastIndexOf(":") + 1))];
+  return new Promise((resolve) => {
+    const began = performance.now();
+    const socket = net.connect(port, host, () => socket.write("*1\r\n$4\r\nPING\r\n"));
+    const done = (value) => { socket.destroy(); resolve(value); };
+    socket.on("data", () => done(performance.now() - began));
+    socket.on("error", () => done(Infinity));
+    socket.setTimeout(2000, () => done(Infinity));
+  });
+}
+
+function descendants(pid) {
+  const own = fs.readdirSync(`/proc/${pid}/task`).flatMap((thread) => fs.readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number));
+  return [...own, ...own.flatMap((child) => { try { return descendants(child); } catch { return []; } })];
+}
+
+test("Halt ends the fault of a run that is stopped as in a debugger", async (t) => {
+  const started = await service.api("POST", "/runs", { playbook: "shop.yaml", vars: { slow: "400ms" } });
+  assert.equal(started.status, 202, JSON.stringify(started.body));
+  const id = started.body.id;
+  const page = await browser.open(view(`now/${id}`));
+  await page.locator(".faults [data-level=armed]").waitFor();
+  const proxy = service.events(id).find((one) => one.kind === "proxy_opened").fields.listen;
+  assert.ok(await answer_ms(proxy) >= 400, "the fault acts");
+  const runner = descendants(service.child.pid).find((pid) => fs.readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "perturb-runner");
+  process.kill(runner, "SIGSTOP");
+  const slow = [];
+  const probes = [];
+  const asking = setInterval(() => probes.push(answer_ms(proxy).then((ms) => { if (ms >= 200 && ms !== Infinity) slow.push(performance.now()); })), 25);
+  const pressed = performance.now();
+  await page.locator("#halt").click();
+  await page.locator("#halt-state.done").waitFor();
+  clearInterval(asking);
+  await Promise.all(probes);
+  const last_ms = Math.max(...slow) - pressed;
+  t.diagnostic(`last effect ${last_ms.toFixed(0)} ms after the press, the runner stopped, of ${probes.length} connections`);
+  assert.ok(last_ms < 1000);
+  try { process.kill(runner, "SIGCONT"); } catch { /* it was ended by force */ }
+  await until("the run has ended", async () => (await service.api("GET", `/runs/${id}`)).body.state === "ended");
+  await page.locator(".ending .badge").waitFor();
+  await page.context().close();
+  await until("it may be resumed", async () => (await service.api("POST", "/resume")).status === 200);
 });
 
 test("Halt finds a connection with seven tabs that all watch", async (t) => {

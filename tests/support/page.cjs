@@ -12,6 +12,30 @@ const limit = 2 * Number(process.env.PERTURB_TEST_TIMEOUT_MS ?? 10000);
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const HOSTILE = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>\u202e\u0007\"'&amp;";
 
+// A store behind a proxy, with a fault that lasts until somebody ends it.
+const SHOP = `perturb: 1
+title: The shop is slow for a while
+service: shop
+rigour: quick
+warmup: 0s
+vars: {slow: 200ms}
+targets:
+  store: {command: ["${process.env.BUILD}/sample-store", --port, "\${port.store}"], ready: {tcp: "127.0.0.1:\${port.store}"}}
+proxies:
+  store: {upstream: "127.0.0.1:\${port.store}"}
+load:
+  main: {resp: {url: "redis://\${proxies.store.listen}"}, rate: 200/s}
+steady-state-hypothesis:
+  - {signal: main.goodput, min: 20%}
+method:
+  - {fault: latency, proxy: store, latency: "\${vars.slow}", at: 0s, for: 60s}
+expect:
+  convergence: {band: 90%, hold: 200ms, bin: 5ms}
+guards:
+  - {signal: main.errors, above: 99%, for: 30s, then: abort}
+observe: 1s
+`;
+
 async function until(what, ask) {
   const end = Date.now() + limit;
   for (;;) {
@@ -55,10 +79,15 @@ class Service {
   }
 
   async api(method, where, body) {
-    const response = await fetch(this.base + "/api/v1" + where, { method, headers: { "Content-Type": "application/json", "X-Perturb": "1" },
+    const response = await fetch(this.base + "/api/v1" + where, { method, signal: AbortSignal.timeout(limit), headers: { "X-Perturb": "1", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body) });
     const text = await response.text();
     return { status: response.status, body: text && response.headers.get("content-type").includes("json") ? JSON.parse(text) : text };
+  }
+
+  events(run) {
+    const text = fs.readFileSync(path.join(this.home, "data", "runs", run, "events.jsonl"), "utf8");
+    return text.trim().split("\n").map((line) => JSON.parse(line));
   }
 
   sql(statement) {
@@ -148,4 +177,4 @@ class Browser {
   }
 }
 
-module.exports = { Browser, FakeRun, HOSTILE, Service, add_run, limit, until };
+module.exports = { Browser, FakeRun, HOSTILE, SHOP, Service, add_run, limit, until };

@@ -12,12 +12,7 @@ function show(kind, text) {
   state.textContent = text;
 }
 
-// What has not let go yet, in words; null when nothing is left.
-function left(halted) {
-  const parts = [[halted.runs_left, "run"], [halted.proxies_left, "proxy"]].filter(([many]) => many > 0).map(([many, what]) => many + " " + what + (many > 1 ? "s" : ""));
-  return parts.length ? parts.join(" and ") + " did not let go in time (the lease ends it, or \u201cperturb panic\u201d on the host)" : null;
-}
-
+// Asked again only where the service did not say yes: a run that is told twice gives up its tidy end.
 async function ask() {
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), WAIT_MS);
@@ -26,17 +21,22 @@ async function ask() {
       method: "POST", headers: { "X-Perturb": "1", "Content-Type": "application/json" }, body: "{\"reason\":\"asked on the page\"}", credentials: "same-origin",
       keepalive: true, signal: end.signal
     });
-    if (response.ok) return left(await response.json().catch(() => ({})));
-    if (response.status === 401) return "you are not signed in";
-    return "the service answered " + response.status;
+    if (response.ok) return { told: await response.json().catch(() => ({})) };
+    if (response.status === 401) return { why: "you are not signed in" };
+    return { why: "the service answered " + response.status };
   } catch (error) {
-    return "the service does not answer";
+    return { why: "the service does not answer" };
   } finally {
     clearTimeout(timer);
   }
 }
 
 let is_asking = false;
+
+function confirm(told, began) {
+  const parts = [[told.runs_left, "run is", "runs are"], [told.proxies_left, "proxy is", "proxies are"]].filter(([many]) => many > 0).map(([many, one, more]) => many + " " + (many > 1 ? more : one) + " still ending");
+  show("done", "Halted after " + ((performance.now() - began) / 1000).toFixed(2) + " s: faults are released, new runs are refused." + (parts.length ? " " + parts.join(", ") + "." : ""));
+}
 
 async function halt() {
   if (is_asking) return;
@@ -46,12 +46,14 @@ async function halt() {
   window.dispatchEvent(new CustomEvent("halt-asked")); // the streams make room
   const began = performance.now();
   for (;;) {
-    const why = await ask();
-    if (!why) break;
-    show("failed", "Not halted yet: " + why + ". Asking again. On the host, \u201cperturb halt\u201d does the same without the service.");
+    const answer = await ask();
+    if (answer.told) {
+      confirm(answer.told, began);
+      break;
+    }
+    show("failed", "Not halted yet: " + answer.why + ". Asking again. On the host, \u201cperturb halt\u201d does the same without the service.");
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
-  show("done", "Halted after " + ((performance.now() - began) / 1000).toFixed(2) + " s: every fault is released, new runs are refused.");
   is_asking = false;
   button.removeAttribute("aria-busy");
   window.dispatchEvent(new CustomEvent("halt-done"));
