@@ -33,6 +33,7 @@ export class LiveRun {
     this.wall = null; // { ns, ms }: the same instant on two clocks
     this.verdict = null;
     this.reason = null;
+    this.hold = null; // what the method waits for
     this.is_ended = false;
     this.shades_changed = false;
     this.waiting = [];
@@ -138,6 +139,9 @@ export class LiveRun {
     if (event.kind === "phase" && ACTIVE.has(fields.phase)) return "Phase: " + fields.phase;
     if (event.kind === "fault_armed") return "Fault armed: " + fields.fault;
     if (event.kind === "fault_released") return "Fault released: " + fields.fault;
+    if (event.kind === "hold_begun") this.hold = fields.hold;
+    if (event.kind === "hold_ended" || event.kind === "run_ended") this.hold = null;
+    if (event.kind === "hold_begun") return "The run waits for go: " + fields.hold;
     if (event.kind === "guard") return "Guard breached: " + fields.guard;
     if (event.kind === "aborted") this.reason = fields.reason;
     if (event.kind === "aborted") return "Aborted: " + fields.reason;

@@ -52,9 +52,10 @@ class LiveView {
     this.ending = h("div", { class: "ending" });
     this.strip = new Strip();
     this.plots = h("div", { class: "plots" });
+    this.holding = this.build_hold();
     this.tiles = { goodput: this.tile("Goodput", "of the last second"), latency: this.tile("p99", "of the last second"),
       amplification: this.tile("Amplification", "attempts per request"), margin: this.tile("Nearest guard", "room left to its limit") };
-    fill(this.context.root, h("div", { class: "now" }, this.build_top(), this.ending, this.build_tiles(), this.strip.element,
+    fill(this.context.root, h("div", { class: "now" }, this.build_top(), this.ending, this.holding, this.build_tiles(), this.strip.element,
       h("div", { class: "now-main" }, this.plots, this.build_side())));
   }
 
@@ -66,6 +67,14 @@ class LiveView {
       run.playbook ? playbook_link(run.playbook) : null, run_link(run.id), run.started ? time(run.started) : null, this.connection),
     h("div", { class: "top-row" }, h("div", { class: "top-title" }, h("h1", { tabindex: "-1", dir: "auto" }, clean(run.title || run.playbook || run.id, 160)),
       h("p", { class: "state-line" }, h("span", { class: "pulse", "aria-hidden": "true" }), this.phase, this.clock)), this.abort), trouble);
+  }
+
+  // A hold of the method: a game day waits for somebody's word.
+  build_hold() {
+    const trouble = h("div");
+    this.hold_text = h("bdi");
+    return h("section", { class: "card hold", hidden: true }, h("p", null, h("strong", null, "The run waits: "), this.hold_text),
+      act("Go on", () => post(path("runs", this.run.id, "marks"), { mark: "go" }, { once: true }), trouble, { class: "main" }), trouble);
   }
 
   tile(name, note) {
@@ -212,6 +221,8 @@ class LiveView {
     this.last_text = now;
     const phase = this.state.phase();
     say(this.phase, phase || this.run.state);
+    this.holding.hidden = this.state.hold === null;
+    say(this.hold_text, this.state.hold || "");
     this.phase.dataset.kind = PHASE_KIND[phase] || "prepare";
     if (!sample) return;
     this.strip.draw(this.state.now_s, this.state.phases, this.state.faults, this.state.instants);
