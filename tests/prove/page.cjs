@@ -31,10 +31,17 @@ method:
   - {fault: pause, target: store, for: 1s}
 `;
 
+const DAY = SHOP.replace("for: 60s", "for: 3s").replace("  - {fault: latency", `  - {hold: "Is everybody looking?", at: 0s, for: 60s}
+  - {fault: latency`) + `gameday:
+  roles: {commander: ${quoted}}
+  checklist: [Everybody knows]
+  goals: {detect: 1m}
+`;
+
 let service, browser, fake;
 
 before(async () => {
-  service = await Service.start({ "hostile.yaml": PLAYBOOK(quoted), "plain.yaml": PLAYBOOK("A plain one"), "shop.yaml": SHOP, "broken.yaml": "perturb: 1\ntitle: [\n" });
+  service = await Service.start({ "hostile.yaml": PLAYBOOK(quoted), "plain.yaml": PLAYBOOK("A plain one"), "shop.yaml": SHOP, "day.yaml": DAY, "broken.yaml": "perturb: 1\ntitle: [\n" });
   browser = await Browser.start();
   for (let i = 0; i < 120; i++)
     add_run(service, { id: `old-${String(i).padStart(4, "0")}`, title: i % 3 ? "An old run" : HOSTILE, service: HOSTILE, started: new Date(Date.UTC(2026, 9, 1) + i * 8 * 3600e3).toISOString().replace(".000", ""),
@@ -330,6 +337,33 @@ test("Halt finds a connection with seven tabs that all watch", async (t) => {
   t.diagnostic(`halted ${(performance.now() - pressed).toFixed(0)} ms after the press`);
   await context.close();
   await service.api("POST", "/resume");
+});
+
+test("a game day, from the checklist over a hold and the marks to the scorecard", async () => {
+  const page = await browser.open(view("gamedays"));
+  await settled(page);
+  await page.getByLabel("Playbook", { exact: true }).selectOption("day.yaml");
+  await page.getByRole("button", { name: "Prepare" }).click();
+  const go = page.getByRole("button", { name: "Go", exact: true });
+  await go.waitFor();
+  assert.ok(await go.isDisabled(), "nothing starts before all is ticked");
+  await page.getByLabel("Everybody knows").check();
+  await page.getByText("All ticked").waitFor();
+  await clean(page, "a game day");
+  await go.click();
+  await page.getByRole("link", { name: "Watch the run" }).click();
+  await page.getByText("Is everybody looking?").first().waitFor();
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.locator(".faults [data-level=armed]").waitFor();
+  await page.getByRole("button", { name: /^Detected/ }).click();
+  await page.locator(".mark.set", { hasText: "Detected" }).waitFor();
+  await page.locator(".ending .badge").waitFor();
+  await page.goto(view("gamedays"));
+  await page.locator("tbody a").first().click();
+  await page.getByText(/\d of \d goals met/).waitFor();
+  await page.getByText("time to detect").waitFor();
+  await clean(page, "a scorecard");
+  await page.context().close();
 });
 
 test("the history pages, filters and compares; links can be shared", async () => {

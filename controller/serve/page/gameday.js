@@ -42,7 +42,7 @@ function checklist(day, ask) {
   const left = items.filter((one) => !one.at).length;
   return h("section", { class: "card" }, h("h2", null, "Before it starts"), h("ul", { class: "checklist" }, items.map((one, i) => {
     const box = h("input", { type: "checkbox", checked: one.at, disabled: one.at || day.state !== "checklist" });
-    box.addEventListener("change", () => ask("check", { item: i }).catch((error) => {
+    box.addEventListener("change", () => ask("check", { item: i }).then(() => document.querySelector(".checklist input:not(:disabled)")?.focus()).catch((error) => {
       box.checked = false;
       fill(trouble, problem(error));
     }));
@@ -99,7 +99,7 @@ export async function open(context) {
   const part = region(context, async (signal, element) => {
     const day = await get(path("gamedays", id), { signal });
     context.title("Game day: " + clean(day.title || id, 80));
-    if (element.contains(document.activeElement) && document.activeElement.tagName === "INPUT" && document.activeElement.value) return null;
+    if (element.contains(document.activeElement) && document.activeElement.name === "text" && document.activeElement.value) return null;
     return one_day(day, () => part.refresh());
   });
   fill(context.root, part.element);
