@@ -14,6 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LOOK_NS (50 * NS_PER_MS)
+
+enum { STOPPED_LOOKS = 6 };
+
 /* ---- children --------------------------------------------------------------------------------------------------------- */
 
 static void note_runner(struct guardian *guardian, int status)
@@ -62,6 +66,7 @@ static void on_signal(struct guardian *guardian, const struct signalfd_siginfo *
         return;
     }
     guardian->interrupts++;
+    guardian->looked_ns = clock_now_ns();
     if (guardian->interrupts > 1)
         guardian->fence_reason = "interrupted twice";
     else if (guardian->runner_pid && !guardian->runner_gone && (info->ssi_code != SI_KERNEL))
@@ -74,6 +79,8 @@ static int next_timeout_ms(const struct guardian *guardian)
 
     if (guardian->lease_end_ns < next_ns && !guardian->finished)
         next_ns = guardian->lease_end_ns;
+    if (guardian->interrupts && !guardian->finished)
+        next_ns = MIN(next_ns, guardian->looked_ns + LOOK_NS);
     if (next_ns == UINT64_MAX)
         return 1000;
     return next_ns <= now_ns ? 5 : (int)MIN((next_ns - now_ns) / NS_PER_MS + 1, UINT64_C(1000));
@@ -104,6 +111,35 @@ static void serve(struct guardian *guardian)
     }
 }
 
+/* 'T' stopped by a signal, 't' by a debugger (proc(5), stat field 3), which our wait() is not told of. */
+static bool runner_is_stopped(const struct guardian *guardian)
+{
+    char path[64];
+    struct buf stat;
+    const char *end;
+    bool stopped;
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)guardian->runner_pid);
+    buf_init(&stat, 4096);
+    end = buf_read_file(&stat, path) == 0 ? strrchr(stat.data, ')') : NULL;
+    stopped = end && (!strncmp(end, ") T", 3) || !strncmp(end, ") t", 3));
+    buf_done(&stat);
+    return stopped;
+}
+
+/* Whoever asks for the end does not wait for a lease when the engine is held: stopped at every look for STOPPED_LOOKS of them. */
+static void judge_held(struct guardian *guardian)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    if (!guardian->interrupts || guardian->finished || guardian->runner_gone || now_ns < guardian->looked_ns + LOOK_NS)
+        return;
+    guardian->looked_ns = now_ns;
+    guardian->stopped_looks = runner_is_stopped(guardian) ? guardian->stopped_looks + 1 : 0;
+    if (guardian->stopped_looks >= STOPPED_LOOKS)
+        guardian->fence_reason = "it was to end while the run engine was stopped";
+}
+
 /* Silent for a lease while faults may act; stopped for one while it only has to report. */
 static void judge_silence(struct guardian *guardian)
 {
@@ -127,6 +163,7 @@ static void watch(struct guardian *guardian)
             serve(guardian);
         host_timers(guardian);
         judge_silence(guardian);
+        judge_held(guardian);
     }
 }
 

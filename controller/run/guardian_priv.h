@@ -84,6 +84,8 @@ struct guardian {
     bool resisted;              /* something is not proven undone: the registration stays, for `perturb recover` */
     const char *fence_reason;
     int interrupts;
+    uint64_t looked_ns; /* after an interrupt: when the engine was last looked at, whether it is stopped */
+    int stopped_looks;  /* in a row that found it so */
     struct guarded_target targets[GUARDIAN_TARGETS_MAX];
     size_t target_count;
     struct host_action actions[GUARDIAN_ACTIONS_MAX];

@@ -1,4 +1,4 @@
-/* Takes the page and the schemas into the program as they are on disk. */
+/* Takes the schemas into the program as they are on disk. */
 #define ASSET(name, file)          \
     .global name;                  \
     .hidden name;                  \
@@ -12,8 +12,5 @@ name##_end:                        \
 
     .section .rodata
 ASSET(serve_schemas, "controller/serve/schemas.json")
-ASSET(serve_index_html, "controller/serve/page/index.html")
-ASSET(serve_page_css, "controller/serve/page/page.css")
-ASSET(serve_page_js, "controller/serve/page/page.js")
 
     .section .note.GNU-stack, "", @progbits

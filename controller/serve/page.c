@@ -1,21 +1,19 @@
-/* The table of assets. Adding a file: an ASSET in assets.S, a row here, the prerequisite in module.mk. */
+/* The page's files as a table, out of page/assets.def. */
 #include "controller/serve/page.h"
 #include "controller/serve/gate.h"
 
 #include <string.h>
 
 extern const char serve_schemas[], serve_schemas_end[];
-extern const char serve_index_html[], serve_index_html_end[];
-extern const char serve_page_css[], serve_page_css_end[];
-extern const char serve_page_js[], serve_page_js_end[];
+#define ASSET(symbol, name, type, file) extern const char page_##symbol[], page_##symbol##_end[];
+#include "controller/serve/page/assets.def"
 
 static const struct asset {
     const char *name; /* of the one segment of its path; "" is the index */
     const char *type, *bytes, *end;
 } assets[] = {
-    { "", "text/html; charset=utf-8", serve_index_html, serve_index_html_end },
-    { "page.css", "text/css; charset=utf-8", serve_page_css, serve_page_css_end },
-    { "page.js", "text/javascript; charset=utf-8", serve_page_js, serve_page_js_end },
+#define ASSET(symbol, name, type, file) { name, type, page_##symbol, page_##symbol##_end },
+#include "controller/serve/page/assets.def"
 };
 
 /* DESIGN section 5.6: nothing from elsewhere, nothing inline. */

@@ -1,0 +1,185 @@
+// The frame around the views: which one is shown, what the service says of itself, the lever's banner.
+
+import { get, post, Problem } from "/api.js";
+import { bdi, field, fill, h, say, time } from "/dom.js";
+import { announce, form, heading, problem } from "/parts.js";
+import { pause_all, Stream } from "/stream.js";
+
+const VIEWS = {
+  now: { file: "now.js", title: "Now" },
+  playbooks: { file: "playbooks.js", title: "Playbooks" },
+  schedules: { file: "schedules.js", title: "Schedules" },
+  history: { file: "runs.js", title: "History" },
+  compare: { file: "runs.js", title: "Compare", section: "history" },
+  runs: { file: "runs.js", title: "Report", section: "history" },
+  trends: { file: "trends.js", title: "Trends" },
+  findings: { file: "findings.js", title: "Findings" },
+  targets: { file: "targets.js", title: "Targets" },
+  gamedays: { file: "gameday.js", title: "Game day" }
+};
+const STATUS_MS = 5000;
+const HALT_PAUSE_MS = 1500;
+
+const main = document.getElementById("content");
+const link = document.getElementById("link");
+const lever = document.getElementById("lever");
+const app = { status: null, changes: new Set(), current: null, is_first: true };
+
+// ---- views -------------------------------------------------------------------------------------------------------------------
+
+// "#/runs/ID?a=1" -> { name, args, query }
+function where_to() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch (error) {
+      return part;
+    }
+  });
+  const name = Object.hasOwn(VIEWS, parts[0]) ? parts[0] : "now";
+  return { name, args: parts[0] === name ? parts.slice(1) : [], query: new URLSearchParams(query || "") };
+}
+
+function mark_section(name) {
+  const section = VIEWS[name].section || name;
+  document.querySelectorAll("#sections a").forEach((one) => {
+    if (one.hash === "#/" + section) {
+      one.setAttribute("aria-current", "page");
+      one.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else one.removeAttribute("aria-current");
+  });
+}
+
+function name_page(title) {
+  document.title = title + " \u00b7 perturb";
+}
+
+async function show(keeps_focus = false) {
+  const { name, args, query } = where_to();
+  const abort = new AbortController();
+  const is_first = app.is_first;
+  app.current?.abort();
+  app.current = abort;
+  app.is_first = false;
+  app.changes.clear();
+  mark_section(name);
+  const context = {
+    args, query, name, signal: abort.signal, root: main, status: () => app.status, announce,
+    on_change: (react) => app.changes.add(react), reopen: () => show(true), look,
+    title: (text) => { if (!abort.signal.aborted) name_page(text); }
+  };
+  name_page(VIEWS[name].title);
+  try {
+    const view = await import("/" + VIEWS[name].file);
+    if (abort.signal.aborted) return;
+    main.className = "view view-" + name;
+    fill(main);
+    await view.open(context);
+  } catch (error) {
+    if (!abort.signal.aborted) fill(main, heading(VIEWS[name].title), problem(error));
+  }
+  if (!abort.signal.aborted && !is_first && !keeps_focus) (main.querySelector("h1") || main).focus({ preventScroll: true });
+  if (!abort.signal.aborted) window.scrollTo(0, 0);
+}
+
+function changed() {
+  app.changes.forEach((react) => react());
+}
+
+// ---- who asks ------------------------------------------------------------------------------------------------------------------
+
+function sign_in() {
+  const where = h("div");
+  const token = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true });
+  app.current?.abort();
+  app.is_signing_in = true;
+  fill(main, heading("Sign in"), h("div", { class: "card narrow" },
+    h("p", null, "This service wants a token. An administrator makes one with ", h("code", null, "perturb serve token add NAME --role operator"), "."),
+    form(async (data) => {
+      await post("session", { token: data.get("token") });
+      app.is_signing_in = false;
+      await look();
+      follow();
+      show();
+    }, where, field("Token", token), h("button", { type: "submit", class: "main" }, "Sign in")), where));
+  token.focus();
+}
+
+// ---- what the service says of itself -------------------------------------------------------------------------------------------
+
+function show_lever(status) {
+  const is_engaged = status.lever === "engaged";
+  if (lever.hidden === !is_engaged && lever.dataset.since === String(status.lever_since || "")) return;
+  lever.hidden = !is_engaged;
+  lever.dataset.since = String(status.lever_since || "");
+  if (!is_engaged) return window.dispatchEvent(new Event("resumed"));
+  const where = h("span");
+  const button = h("button", { type: "button", id: "resume" }, "Resume");
+  button.addEventListener("click", async () => {
+    try {
+      await post("resume", { reason: "asked on the page" });
+      await look();
+      document.getElementById("halt").focus();
+    } catch (error) {
+      fill(where, problem(error));
+    }
+  });
+  fill(lever, h("p", { role: "status" }, h("strong", null, "The safety lever is engaged."), " No fault acts; new runs and schedules are refused",
+    status.lever_since ? [" since ", time(status.lever_since)] : null, status.lever_reason ? [": ", bdi(status.lever_reason)] : null, "."), button, where);
+}
+
+function show_link(state, text) {
+  link.dataset.state = state;
+  say(link, text);
+}
+
+async function look() {
+  if (app.is_signing_in) return;
+  try {
+    const before = JSON.stringify(app.status?.runs_live);
+    app.status = await get("status", { timeout_ms: 5000 });
+    show_lever(app.status);
+    if (link.dataset.state !== "live") show_link("live", "live");
+    const who = app.status.identity ? app.status.identity + " (" + app.status.role + ")" : app.status.role || "";
+    fill(document.getElementById("foot"), "perturb " + (app.status.version || ""), who ? [" \u00b7 ", bdi(who, 80)] : null,
+      app.status.scheduler === "paused" ? " \u00b7 schedules paused" : null,
+      (app.status.problems || []).map((text) => h("span", { class: "bad" }, " \u00b7 ", bdi(text))));
+    if (before !== undefined && before !== JSON.stringify(app.status.runs_live)) changed();
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) return sign_in();
+    show_link("lost", "reconnecting");
+  }
+}
+
+let soon = null;
+function look_soon() {
+  clearTimeout(soon);
+  soon = setTimeout(() => { look(); changed(); }, 150);
+}
+
+function follow() {
+  app.stream?.close();
+  app.stream = new Stream("/api/v1/events", look_soon, (state) => {
+    if (state === "live") look_soon();
+    if (state === "reconnecting") show_link("lost", "reconnecting");
+  });
+}
+
+window.addEventListener("hashchange", () => show());
+window.addEventListener("halt-asked", () => {
+  pause_all(true);
+  setTimeout(() => pause_all(false), HALT_PAUSE_MS);
+});
+window.addEventListener("halt-done", () => { pause_all(false); look_soon(); });
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+setInterval(() => { if (document.visibilityState === "visible") look(); }, STATUS_MS);
+
+await look();
+if (!app.is_signing_in) {
+  show();
+  follow();
+}
