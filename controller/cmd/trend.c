@@ -103,7 +103,7 @@ static int trend_main(int argc, char **argv)
     }
     if (!errs.count && optind + 1 != argc)
         errs_add(&errs, ERR_USAGE, "trend", "name one playbook");
-    if (!errs.count && store_history_open(NULL, &history, &errs) == 0 && trend_collect(history, argv[optind], &errs, &trend) == 0) {
+    if (!errs.count && store_history_open(NULL, &history, &errs) == 0 && trend_collect(history, argv[optind], 0, &errs, &trend) == 0) {
         if (json)
             print_json(argv[optind], &trend);
         else

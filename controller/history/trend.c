@@ -64,6 +64,13 @@ static int find_changes(struct trend *trend)
     return result;
 }
 
+double trend_age_days(const struct trend *trend)
+{
+    const struct run_group *group = &trend->group;
+
+    return group->count ? ((double)time(NULL) - instant_of(group->runs[group->count - 1].started)) / 86400 : (double)NAN;
+}
+
 /* The present level is that of the runs since the last change. */
 static int judge_level(struct trend *trend)
 {
@@ -80,16 +87,17 @@ static int judge_level(struct trend *trend)
     trend->median_s = survival_quantile(&trend->survival, 0.5, &trend->median);
     trend->p95_s = survival_quantile(&trend->survival, 0.95, &(struct est_interval){ 0 });
     trend->mean_s = survival_restricted_mean(&trend->survival, fmin(trend->horizon_s, trend->survival.last_s), &trend->mean);
-    trend->age_days = ((double)time(NULL) - instant_of(group->runs[group->count - 1].started)) / 86400;
+    trend->age_days = trend_age_days(trend);
     return 0;
 }
 
-int trend_collect(struct store_history *history, const char *playbook, struct errs *errs, struct trend *ret_trend)
+int trend_collect(struct store_history *history, const char *playbook, size_t runs_max, struct errs *errs, struct trend *ret_trend)
 {
     AUTO_FREE char *series = realpath(playbook, NULL);
     struct store_run *runs = NULL;
     size_t count = 0;
-    int result = store_history_series(history, series ? series : playbook, &runs, &count, errs);
+    const struct store_filter filter = { .series = series ? series : playbook };
+    int result = store_history_page(history, &filter, runs_max ? runs_max : INT32_MAX, &runs, &count, errs);
 
     *ret_trend = (struct trend){ .known = false };
     if (result < 0)

@@ -19,21 +19,23 @@ static bool is_live(const struct store_run *run)
     return run->verdict && !strcmp(run->verdict, "running");
 }
 
-/* Who had it run: the service knows of its own, everybody else's came from a command line. */
+/* Who had it run, and what became of it: the service knows of its own, everybody else's came from a command line. */
 static void put_origin(struct api_call *call, cJSON *object, const char *id)
 {
-    cJSON *own = service_run(api_service(call), id, api_errs(call));
-    cJSON *by = own ? cJSON_DetachItemFromObjectCaseSensitive(own, "by") : NULL;
+    cJSON *by = cJSON_AddObjectToObject(object, "by");
+    struct service_db *db = service_lock(api_service(call));
+    sqlite3_stmt *row;
+    bool own = false;
 
-    if (!by) {
-        by = cJSON_CreateObject();
-        cJSON_AddStringToObject(by, "kind", "cli");
-        cJSON_AddNullToObject(by, "name");
+    if (db_query(db, api_errs(call), &row, "SELECT by_kind, by_name, outcome, reason FROM run_order WHERE id = ?1", "t", id) == 0) {
+        own = db_step(db, row, api_errs(call)) > 0;
+        json_put_text(by, "kind", own ? db_text(row, 0) : "cli");
+        json_put_text(by, "name", own ? db_text(row, 1) : NULL);
+        json_put_text(object, "outcome", own ? db_text(row, 2) : NULL);
+        json_put_text(object, "reason", own ? db_text(row, 3) : NULL);
+        sqlite3_finalize(row);
     }
-    cJSON_AddItemToObject(object, "by", by);
-    json_copy(object, "outcome", own, "outcome");
-    json_copy(object, "reason", own, "reason");
-    cJSON_Delete(own);
+    service_unlock(api_service(call));
 }
 
 static cJSON *describe(struct api_call *call, const struct store_run *run)

@@ -1,6 +1,5 @@
 /* What many runs say together: trends, scores, comparisons. */
 #include "controller/history/compare.h"
-#include "controller/history/trend.h"
 #include "controller/serve/archive.h"
 #include "controller/serve/json.h"
 #include "controller/serve/library.h"
@@ -13,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POINTS_MAX = 500, PATH_BYTES = 4096 };
+enum { POINTS_MAX = ARCHIVE_TREND_RUNS, PATH_BYTES = 4096 };
 
 /* ---- the score and its parts ---- */
 
@@ -112,12 +111,15 @@ static const char *path_of(struct api_call *call, const char *name, char *path, 
     return found ? path : name;
 }
 
-static int collect(struct api_call *call, const char *path, struct trend *ret_trend)
+static void describe(cJSON *object, const struct trend *trend)
 {
-    int result = trend_collect(api_history_lock(call), path, api_errs(call), ret_trend);
-
-    api_history_unlock(call);
-    return result;
+    add_changes(object, trend);
+    cJSON_AddItemToObject(object, "score", score_json(trend));
+    json_put_number(object, "median_s", trend->known ? trend->median_s : (double)NAN);
+    json_put_number(object, "median_low_s", trend->known ? trend->median.low : (double)NAN);
+    json_put_number(object, "median_high_s", trend->known ? trend->median.high : (double)NAN);
+    json_put_number(object, "p95_s", trend->known ? trend->p95_s : (double)NAN);
+    cJSON_AddBoolToObject(object, "slower", trend_has_regressed(trend));
 }
 
 int trends_show(struct api_call *call)
@@ -125,29 +127,22 @@ int trends_show(struct api_call *call)
     const char *name = api_query(call, "playbook"), *path;
     AUTO_FREE char *series = NULL;
     char room[PATH_BYTES];
-    struct trend trend;
+    struct trend *trend;
     cJSON *object;
     int result;
 
     if (!name)
         return api_fail(call, 400, "name a playbook: ?playbook=NAME");
     path = path_of(call, name, room, sizeof(room));
-    result = collect(call, path, &trend);
+    result = api_trend_lock(call, path, &trend);
+    if (result < 0)
+        return api_fail_errs(call, result);
     object = cJSON_CreateObject();
     json_put_text(object, "playbook", name);
     series = realpath(path, NULL);
-    if (result == 0)
-        result = add_points(call, object, &trend, series ? series : path, name);
-    if (result == 0) {
-        add_changes(object, &trend);
-        cJSON_AddItemToObject(object, "score", score_json(&trend));
-        json_put_number(object, "median_s", trend.known ? trend.median_s : (double)NAN);
-        json_put_number(object, "median_low_s", trend.known ? trend.median.low : (double)NAN);
-        json_put_number(object, "median_high_s", trend.known ? trend.median.high : (double)NAN);
-        json_put_number(object, "p95_s", trend.known ? trend.p95_s : (double)NAN);
-        cJSON_AddBoolToObject(object, "slower", trend_has_regressed(&trend));
-    }
-    trend_done(&trend);
+    result = add_points(call, object, trend, series ? series : path, name);
+    describe(object, trend);
+    api_trend_unlock(call);
     if (result == 0)
         return api_reply(call, 200, object);
     cJSON_Delete(object);
@@ -159,19 +154,21 @@ int trends_show(struct api_call *call)
 static cJSON *score_row(struct api_call *call, const char *name, int *result)
 {
     char path[PATH_BYTES];
-    struct trend trend;
+    struct trend *trend;
     cJSON *object, *about;
 
-    *result = collect(call, path_of(call, name, path, sizeof(path)), &trend);
-    object = score_json(&trend);
+    *result = api_trend_lock(call, path_of(call, name, path, sizeof(path)), &trend);
+    if (*result < 0)
+        return NULL;
+    object = score_json(trend);
+    cJSON_AddBoolToObject(object, "slower", trend_has_regressed(trend));
+    api_trend_unlock(call);
     about = library_describe(service_playbooks(api_service(call)), name, false);
     json_put_text(object, "playbook", name);
     json_copy(object, "title", about, "title");
     json_copy(object, "service", about, "service");
     json_copy(object, "tier", about, "tier");
-    cJSON_AddBoolToObject(object, "slower", trend_has_regressed(&trend));
     cJSON_Delete(about);
-    trend_done(&trend);
     return object;
 }
 

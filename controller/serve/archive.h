@@ -3,6 +3,7 @@
 #ifndef PERTURB_SERVE_ARCHIVE_H
 #define PERTURB_SERVE_ARCHIVE_H
 
+#include "controller/history/trend.h"
 #include "controller/serve/api.h"
 #include "controller/store/store.h"
 
@@ -26,5 +27,11 @@ int api_find_run(struct api_call *call, struct store_run *ret_run);
 
 /* The API's name of a playbook: its path below the playbooks' directory; the path as given where it lies elsewhere. Borrowed. */
 const char *api_playbook_name(struct api_call *call, const struct store_run *run);
+
+/* The trend of the newest ARCHIVE_TREND_RUNS runs of a playbook by its path, kept as long as no run of it is added or ends. 0 and
+ * *ret_trend is this caller's alone until api_trend_unlock(); negative with errors added: nothing is to be unlocked. */
+enum { ARCHIVE_TREND_RUNS = 300, ARCHIVE_TRENDS_MAX = 256 };
+int api_trend_lock(struct api_call *call, const char *path, struct trend **ret_trend);
+void api_trend_unlock(struct api_call *call);
 
 #endif

@@ -11,10 +11,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { VARS_MAX = 64, PORTS_FIRST = 40000, PORTS = 10000 };
+enum { VARS_MAX = 64, PORTS_FIRST = 40000, PORTS = 10000, PATH_BYTES = 4096 };
 
 /* Ports are chosen when it runs; to be looked at, any number will do. */
 static uint16_t some_port(void *context, const char *name)
@@ -245,7 +247,57 @@ cJSON *library_judge(const char *name, const char *source, size_t length, const 
     return object;
 }
 
-cJSON *library_describe(const char *directory, const char *name, bool fully)
+/* ---- what was judged before ---- */
+
+enum { KEPT_MAX = 512 };
+
+static struct kept {
+    char *path;
+    struct stat facts;
+    cJSON *object;
+} kept[KEPT_MAX]; /* the place is a digest of the path: of two that fall together the later stays */
+static pthread_mutex_t kept_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static size_t place_of(const char *path)
+{
+    size_t place = 5381;
+
+    for (; *path; path++)
+        place = place * 33 + (unsigned char)*path;
+    return place % KEPT_MAX;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && !memcmp(&a->st_mtim, &b->st_mtim, sizeof(a->st_mtim)) &&
+           !memcmp(&a->st_ctim, &b->st_ctim, sizeof(a->st_ctim));
+}
+
+static cJSON *find_kept(const char *path, const struct stat *facts)
+{
+    struct kept *slot = &kept[place_of(path)];
+    cJSON *copy = NULL;
+
+    pthread_mutex_lock(&kept_mutex);
+    if (slot->path && !strcmp(slot->path, path) && is_same_file(&slot->facts, facts))
+        copy = cJSON_Duplicate(slot->object, true);
+    pthread_mutex_unlock(&kept_mutex);
+    return copy;
+}
+
+static void keep(const char *path, const struct stat *facts, const cJSON *object)
+{
+    struct kept *slot = &kept[place_of(path)], fresh = { strdup(path), *facts, cJSON_Duplicate(object, true) }, old;
+
+    pthread_mutex_lock(&kept_mutex);
+    old = *slot;
+    *slot = fresh;
+    pthread_mutex_unlock(&kept_mutex);
+    free(old.path);
+    cJSON_Delete(old.object);
+}
+
+static cJSON *describe_file(const char *directory, const char *name, bool fully)
 {
     struct buf source;
     cJSON *object;
@@ -261,5 +313,24 @@ cJSON *library_describe(const char *directory, const char *name, bool fully)
         json_put_text(one, "message", strerror(-result));
     }
     buf_done(&source);
+    return object;
+}
+
+/* A playbook may read other files and the environment (a recorded load, a password), so what is kept is told only in lists; one that is
+ * shown alone is judged anew. */
+cJSON *library_describe(const char *directory, const char *name, bool fully)
+{
+    char path[PATH_BYTES];
+    struct stat facts;
+    cJSON *object;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    if (fully || lstat(path, &facts) < 0)
+        return describe_file(directory, name, fully);
+    object = find_kept(path, &facts);
+    if (object)
+        return object;
+    object = describe_file(directory, name, false);
+    keep(path, &facts, object);
     return object;
 }

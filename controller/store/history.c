@@ -6,6 +6,7 @@
  *   3  what two runs must share to be compared
  *   4  which playbook it is, whatever it was called by; which runs were made together; how long a run that never came back was watched
  *   5  the ledger of findings (findings.c)
+ *   6  the live ones found without reading all
  * A step is never edited once released; a newer file than ours is refused.
  *
  * WAL keeps readers and the one writer apart; synchronous=FULL because WAL with NORMAL may lose the last commits on a power cut,
@@ -38,6 +39,7 @@ static const char *const steps[] = {
     "ALTER TABLE run ADD COLUMN series TEXT; ALTER TABLE run ADD COLUMN batch TEXT; ALTER TABLE run ADD COLUMN observed_s REAL;"
     "CREATE INDEX run_series ON run (series); CREATE INDEX run_batch ON run (batch);",
     STORE_FINDINGS_SCHEMA,
+    "CREATE INDEX run_live ON run (started) WHERE verdict = 'running';",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };
@@ -431,7 +433,7 @@ static void filter_sql(const struct store_filter *filter, struct buf *sql)
     const struct {
         const char *value, *condition;
     } conditions[] = {
-        { filter->series ? filter->series : filter->playbook, filter->series ? "(series = ?1 OR playbook = ?2)" : "playbook = ?2" },
+        { filter->series ? filter->series : filter->playbook, filter->series ? "series = ?1" : "playbook = ?2" },
         { filter->verdict, "verdict = ?3" },
         { filter->service, "service = ?4" },
         { filter->batch, "batch = ?5" },
@@ -484,6 +486,25 @@ int store_history_page(struct store_history *history, const struct store_filter 
     if (result == 0 && filter->live != STORE_ANY)
         *ret_count = keep_live(*ret_runs, *ret_count, filter->live == STORE_LIVE);
     return result;
+}
+
+int store_history_state(struct store_history *history, const char *series, char *text, size_t size, struct errs *errs)
+{
+    static const char sql[] = "SELECT count(*), count(duration_s), max(started) FROM run WHERE series = ?1";
+    sqlite3_stmt *statement;
+    const unsigned char *newest;
+    int result = sqlite3_prepare_v2(history->db, sql, -1, &statement, NULL);
+
+    if (result == SQLITE_OK) {
+        sqlite3_bind_text(statement, 1, series, -1, SQLITE_TRANSIENT);
+        result = sqlite3_step(statement);
+    }
+    if (result == SQLITE_ROW) {
+        newest = sqlite3_column_text(statement, 2);
+        snprintf(text, size, "%d %d %s", sqlite3_column_int(statement, 0), sqlite3_column_int(statement, 1), newest ? (const char *)newest : "");
+    }
+    sqlite3_finalize(statement);
+    return result == SQLITE_ROW ? 0 : store_fail(history, "be read", errs);
 }
 
 struct store_run *store_runs_free(struct store_run *runs, size_t count)

@@ -90,7 +90,7 @@ struct store_run *store_runs_free(struct store_run *runs, size_t count); /* acce
 
 /* Which runs a page of the history shows: members that are NULL choose nothing. */
 struct store_filter {
-    const char *playbook, *series; /* either of them, as the run has it */
+    const char *playbook, *series; /* as the run has it; with a series the playbook chooses nothing */
     const char *verdict, *service, *batch;
     const char *since;                       /* started at or after: RFC 3339, UTC */
     const char *before_started, *before_id;  /* both or none: what follows this run in the order of the list */
@@ -100,6 +100,9 @@ struct store_filter {
 /* The newest `limit` runs of those, newest first, in an order that runs added later do not change. Free as above. */
 int store_history_page(struct store_history *history, const struct store_filter *filter, size_t limit, struct store_run **ret_runs,
                        size_t *ret_count, struct errs *errs);
+
+/* A text that differs when the runs of the series do: for what is made of them and kept. */
+int store_history_state(struct store_history *history, const char *series, char *text, size_t size, struct errs *errs);
 
 /* All runs of one playbook (`series`), or of one batch, newest first; free as above. */
 int store_history_series(struct store_history *history, const char *series, struct store_run **ret_runs, size_t *ret_count,
