@@ -2,8 +2,8 @@
  * names from the tables, from the history and from the registry, at the moment they are asked for. */
 #include "controller/cmd/hidden.h"
 
-#include "controller/cmd/pages.h"
 #include "controller/cmd/usage.h"
+#include "controller/look/pages.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/vocab/fault.h"
