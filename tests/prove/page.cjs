@@ -284,6 +284,7 @@ function answer_ms(address) {
     const done = (value) => { socket.destroy(); resolve(value); };
     socket.on("data", () => done(performance.now() - began));
     socket.on("error", () => done(Infinity));
+    socket.on("close", () => done(Infinity)); // ended without an answer
     socket.setTimeout(2000, () => done(Infinity));
   });
 }
