@@ -18,6 +18,8 @@
 
 enum { RUN_BYTES_MAX = 65536 };
 
+#define GONE ".gone-"
+
 /* A path too long is none: whatever is done with it fails. */
 static void join(char path[OUTBOX_PATH_MAX], const char *a, const char *b, const char *c)
 {
@@ -68,22 +70,6 @@ static size_t look(const char *directory, char first[OUTBOX_NAME_MAX])
 
 /* ---- runs -------------------------------------------------------------------------------------------------------------------------- */
 
-int outbox_root(char path[OUTBOX_PATH_MAX], struct errs *errs)
-{
-    AUTO_FREE char *state = NULL;
-    char counts[OUTBOX_PATH_MAX];
-    int result = store_state_directory(&state, errs);
-
-    if (result < 0)
-        return result;
-    join(path, state, "outbox", NULL);
-    result = make_directory(path);
-    join(counts, path, "counts", NULL);
-    if (result == 0)
-        result = make_directory(counts);
-    return result < 0 ? errs_add(errs, ERR_WORLD, path, "cannot be made: %s", strerror(-result)) : 0;
-}
-
 static void remove_tree(const char *path, int depth)
 {
     DIR *stream = depth ? opendir(path) : NULL;
@@ -99,6 +85,50 @@ static void remove_tree(const char *path, int depth)
     if (stream)
         closedir(stream);
     rmdir(path);
+}
+
+/* In one step for whoever looks: a kill in the middle leaves no run that would be told again, only what the next one sweeps away. */
+static void discard(const char *path)
+{
+    const char *run = strrchr(path, '/');
+    char gone[OUTBOX_PATH_MAX];
+
+    if (!run || snprintf(gone, sizeof(gone), "%.*s/" GONE "%s", (int)(run - path), path, run + 1) >= (int)sizeof(gone))
+        return;
+    if (rename(path, gone) == 0)
+        remove_tree(gone, 2);
+}
+
+static void sweep(const char *root)
+{
+    DIR *stream = opendir(root);
+    char path[OUTBOX_PATH_MAX];
+
+    for (const struct dirent *entry; stream && (entry = readdir(stream));) {
+        if (strncmp(entry->d_name, GONE, strlen(GONE)) != 0)
+            continue;
+        join(path, root, entry->d_name, NULL);
+        remove_tree(path, 2);
+    }
+    if (stream)
+        closedir(stream);
+}
+
+int outbox_root(char path[OUTBOX_PATH_MAX], struct errs *errs)
+{
+    AUTO_FREE char *state = NULL;
+    char counts[OUTBOX_PATH_MAX];
+    int result = store_state_directory(&state, errs);
+
+    if (result < 0)
+        return result;
+    join(path, state, "outbox", NULL);
+    result = make_directory(path);
+    join(counts, path, "counts", NULL);
+    if (result == 0)
+        result = make_directory(counts);
+    sweep(path);
+    return result < 0 ? errs_add(errs, ERR_WORLD, path, "cannot be made: %s", strerror(-result)) : 0;
 }
 
 struct eldest {
@@ -128,7 +158,7 @@ static void make_room(const char *root)
     lock = outbox_lock(eldest.path);
     if (lock < 0)
         return;
-    remove_tree(eldest.path, 2);
+    discard(eldest.path);
     close(lock);
 }
 
@@ -223,7 +253,7 @@ bool outbox_remove_if_empty(const char *path)
         closedir(stream);
     if (!stream || waiting)
         return false;
-    remove_tree(path, 2);
+    discard(path);
     return true;
 }
 

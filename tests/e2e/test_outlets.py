@@ -467,7 +467,9 @@ def scraped(scene):
     with open("controller/outlet/metrics.def") as f:
         known = set(re.findall(r'METRIC\(\w+, "(\w+)"', f.read()))
     wrong = [q for q in queries if prometheus.ask(q) is None or not set(re.findall(r"perturb_(\w+)", q)) <= known]
-    empty = [q for q in queries if prometheus.ask(q) == [] and not re.search("perturb_(run_|schedule_|loss|conv|last_success)", q)]
+    asked = [q for q in queries if not re.search("perturb_(run_|schedule_|loss|conv|last_success)", q)]
+    until(lambda: all(prometheus.ask(q) for q in asked), 10)  # a rate takes two scrapes
+    empty = [q for q in asked if not prometheus.ask(q)]
     with open("docs/ecosystem.md") as f:
         text = f.read()
     undocumented = [name for name in known if f"`perturb_{name}`" not in text]
