@@ -9,9 +9,11 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/a" "$work/a/much/longer/place"
 failed=0
 echo 1..2
-for place in "$work/a/one" "$work/a/much/longer/place/two"; do
+for place in "$work/a/one" "$work/a/much/longer/place/two"; do # both before the first build, so that they are of the same sources
     mkdir -p "$place"
     git ls-files -z -co --exclude-standard | xargs -0 -I{} sh -c 'test -e "$1" && cp -a --parents "$1" "$2"' _ {} "$place"
+done
+for place in "$work/a/one" "$work/a/much/longer/place/two"; do
     (cd "$place" && umask $([[ $place == *two ]] && echo 077 || echo 022) && env -u SOURCE_DATE_EPOCH LC_ALL=C.UTF-8 TZ=$([[ $place == *two ]] && echo Asia/Tokyo || echo UTC) \
         make -j"$(nproc)" deb > "$work/log" 2>&1) || { tail -n 20 "$work/log" | sed 's/^/# /'; failed=1; }
 done
