@@ -543,30 +543,6 @@ static void repetitions_become_steps(void **state)
     playbook_done(&playbook);
 }
 
-/* Holds leave the list of faults, in order of their instants. */
-static void holds_and_the_game_day(void **state)
-{
-    static struct playbook playbook;
-    const struct hold *holds;
-    char text[4096];
-
-    (void)state;
-    put_small(text, sizeof(text), 8, "method: [{hold: second?, at: 3s, for: 1m, otherwise: go}, {fault: latency, proxy: wire, for: 1s}, {hold: first?}]\n"
-                                     "gameday: {scenario: secret, roles: {abort-owner: di}, checklist: [one, two], goals: {detect: 1m}, findings: {due: 7d}}");
-    must_read(&playbook, text, NULL, 0);
-    holds = playbook.holds.items;
-    assert_int_equal(playbook.method.count, 1);
-    assert_int_equal(playbook.holds.count, 2);
-    assert_string_equal(holds[0].text, "first?");
-    assert_true(holds[0].at == 0 && holds[0].bound == 600 * (int64_t)NS_PER_S && holds[0].otherwise == HOLD_ABORTS);
-    assert_true(holds[1].at == 3 * (int64_t)NS_PER_S && holds[1].bound == 60 * (int64_t)NS_PER_S && holds[1].otherwise == HOLD_GOES_ON);
-    assert_true(playbook.gameday.node && playbook.gameday.scenario == 1 && playbook.gameday.checklist.count == 2);
-    assert_string_equal(playbook.gameday.roles.abort_owner, "di");
-    assert_true(playbook.gameday.goals.detect == 60 * (int64_t)NS_PER_S && playbook.gameday.goals.mitigate == ABSENT);
-    assert_true(playbook.gameday.findings.due == 7 * 86400 * (int64_t)NS_PER_S);
-    playbook_done(&playbook);
-}
-
 static void json_reads_alike(void **state)
 {
     static const char text[] =
@@ -663,7 +639,6 @@ int main(void)
         cmocka_unit_test(growth_and_ports_are_bounded),
         cmocka_unit_test(steps_get_names_of_their_own),
         cmocka_unit_test(repetitions_become_steps),
-        cmocka_unit_test(holds_and_the_game_day),
         cmocka_unit_test(json_reads_alike),
         cmocka_unit_test(unreadable_files_are_told),
         cmocka_unit_test(the_protocol_of_a_proxy_chooses_the_fault),
