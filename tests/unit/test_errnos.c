@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "scenarios/base/cleanup.h"
+#include "scenarios/playbook/playbook.h"
 #include "scenarios/playbook/spec.h"
 #include "scenarios/playbook/spec_errors.h"
 #include "scenarios/vocab/errnos.h"
@@ -140,6 +142,39 @@ static void draws_come_from_the_list(void **state)
     assert_true(errno_fits(POINT_BIT(thread) | POINT_BIT(read), EIO));
 }
 
+/* A step is warned of when another before it ends its calls for all of its time. */
+static void steps_that_never_act_are_warned_of(void **state)
+{
+    static const struct {
+        const char *target, *error, *times, *later;
+        bool warned;
+    } cases[] = {
+        { "a", "EIO", "at: 1s, for: 5s", "at: 2s, for: 1s", true },  { "a", "EIO", "at: 1s", "at: 2s", true },
+        { "a", "EIO", "at: 1s, for: 5s", "at: 2s, for: 9s", false }, { "a", "EIO", "at: 1s, for: 5s", "at: 0s, for: 1s", false },
+        { "b", "EIO", "at: 1s, for: 5s", "at: 2s, for: 1s", false }, { "a", "EIO, probability: 50%", "at: 1s", "at: 2s", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct playbook playbook;
+        struct errs found = { 0 };
+        const struct playbook_options options = { NULL, 0, NULL, NULL };
+        char text[1024];
+
+        snprintf(text, sizeof(text),
+                 "perturb: 1\ntitle: x\ntargets: {a: {command: [sleep, \"9\"]}, b: {command: [sleep, \"9\"]}}\n"
+                 "load: {main: {resp: {url: \"redis://127.0.0.1:1\"}, rate: 1/s}}\n"
+                 "steady-state-hypothesis: [{signal: main.goodput, min: 1%%}]\nmethod:\n"
+                 "  - {fault: fail, target: %s, point: write, error: %s, %s}\n  - {fault: fail, target: a, point: write, error: ENOSPC, %s}\n",
+                 cases[i].target, cases[i].error, cases[i].times, cases[i].later);
+        assert_int_equal(playbook_parse(&playbook, "p.yaml", text, strlen(text), false, &options, &found), 0);
+        assert_int_equal(found.warning_count, cases[i].warned);
+        if (cases[i].warned)
+            assert_non_null(strstr(found.warnings[0].text, "never acts: 'fail'"));
+        playbook_done(&playbook);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +183,7 @@ int main(void)
         cmocka_unit_test(strange_errnos_are_warned_of),
         cmocka_unit_test(rules_that_never_act_are_warned_of),
         cmocka_unit_test(draws_come_from_the_list),
+        cmocka_unit_test(steps_that_never_act_are_warned_of),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

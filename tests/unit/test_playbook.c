@@ -71,39 +71,6 @@ static void must_read(struct playbook *playbook, const char *text, const struct 
     }
 }
 
-/* A step is warned of when another before it ends its calls for all of its time. */
-static void steps_that_never_act_are_warned_of(void **state)
-{
-    static const struct {
-        const char *target, *error, *times, *later;
-        bool warned;
-    } cases[] = {
-        { "a", "EIO", "at: 1s, for: 5s", "at: 2s, for: 1s", true },  { "a", "EIO", "at: 1s", "at: 2s", true },
-        { "a", "EIO", "at: 1s, for: 5s", "at: 2s, for: 9s", false }, { "a", "EIO", "at: 1s, for: 5s", "at: 0s, for: 1s", false },
-        { "b", "EIO", "at: 1s, for: 5s", "at: 2s, for: 1s", false }, { "a", "EIO, probability: 50%", "at: 1s", "at: 2s", false },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct playbook playbook;
-        struct errs errs = { 0 };
-        struct ports ports = { .last = 4000 };
-        char text[1024];
-
-        snprintf(text, sizeof(text),
-                 "perturb: 1\ntitle: x\ntargets: {a: {command: [sleep, \"9\"]}, b: {command: [sleep, \"9\"]}}\n"
-                 "load: {main: {resp: {url: \"redis://127.0.0.1:1\"}, rate: 1/s}}\n"
-                 "steady-state-hypothesis: [{signal: main.goodput, min: 1%%}]\nmethod:\n"
-                 "  - {fault: fail, target: %s, point: write, error: %s, %s}\n  - {fault: fail, target: a, point: write, error: ENOSPC, %s}\n",
-                 cases[i].target, cases[i].error, cases[i].times, cases[i].later);
-        assert_int_equal(read_text(&playbook, text, NULL, 0, &ports, &errs), 0);
-        assert_int_equal(errs.warning_count, cases[i].warned);
-        if (cases[i].warned)
-            assert_non_null(strstr(errs.warnings[0].text, "never acts: 'fail'"));
-        playbook_done(&playbook);
-    }
-}
-
 static void the_designs_example_is_read(void **state)
 {
     static struct playbook playbook;
@@ -642,7 +609,6 @@ int main(void)
         cmocka_unit_test(json_reads_alike),
         cmocka_unit_test(unreadable_files_are_told),
         cmocka_unit_test(the_protocol_of_a_proxy_chooses_the_fault),
-        cmocka_unit_test(steps_that_never_act_are_warned_of),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
