@@ -17,7 +17,7 @@ bashdir  = $(PREFIX)/share/bash-completion/completions
 zshdir   = $(PREFIX)/share/zsh/site-functions
 fishdir  = $(PREFIX)/share/fish/vendor_completions.d
 unitdir  = $(PREFIX)/lib/systemd/system
-units   := $(wildcard controller/serve/*.service)
+units   := $(wildcard controller/serve/core/*.service)
 
 # The user's CC, CFLAGS, CPPFLAGS, LDFLAGS are added to ours, never replaced by them.
 CFLAGS  ?= -O2 -g

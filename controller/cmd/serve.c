@@ -1,8 +1,8 @@
 /* perturb serve: the service with its API and its page. */
 #include "controller/cmd/serve.h"
-#include "controller/serve/http.h"
-#include "controller/serve/pump.h"
-#include "controller/serve/service.h"
+#include "controller/serve/http/http.h"
+#include "controller/serve/core/pump.h"
+#include "controller/serve/core/service.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,7 @@
 struct serve_options {
     struct service_options service;
     struct http_options http;
+    const char *toxiproxy; /* NULL: none */
 };
 
 static void set(int option, const char *value, struct serve_options *options)
@@ -30,6 +31,9 @@ static void set(int option, const char *value, struct serve_options *options)
     case 'c':
         options->http.tls_certificate = value;
         return;
+    case 't':
+        options->toxiproxy = value;
+        return;
     default:
         options->http.tls_key = value;
     }
@@ -44,7 +48,8 @@ static int parse(int argc, char **argv, struct serve_options *ret_options, struc
 {
     static const struct option all[] = { { "listen", required_argument, NULL, 'l' },   { "data", required_argument, NULL, 'd' },
                                          { "playbooks", required_argument, NULL, 'p' }, { "tls-cert", required_argument, NULL, 'c' },
-                                         { "tls-key", required_argument, NULL, 'k' },  { NULL, 0, NULL, 0 } };
+                                         { "tls-key", required_argument, NULL, 'k' },  { "toxiproxy", required_argument, NULL, 't' },
+                                         { NULL, 0, NULL, 0 } };
     int option;
 
     *ret_options = (struct serve_options){ .http.listen = LISTEN_DEFAULT };
@@ -65,6 +70,15 @@ static int parse(int argc, char **argv, struct serve_options *ret_options, struc
     return errs->count ? -EINVAL : 0;
 }
 
+static enum service_end supervise(struct service *service, struct http_server *server)
+{
+    service_listens_at(service, http_address(server));
+    printf("perturb serves at %s\n", http_address(server));
+    fflush(stdout);
+    pump_start(service);
+    return service_loop(service);
+}
+
 static int serve_main(int argc, char **argv)
 {
     static struct errs errs;
@@ -72,6 +86,7 @@ static int serve_main(int argc, char **argv)
     struct service *service = NULL;
     struct http_server *server = NULL;
     enum service_end end = SERVICE_STOPPED;
+    pid_t beside = 0;
 
     if (argc > 1 && !strcmp(argv[1], "token"))
         return serve_token_main(argc - 1, argv + 1);
@@ -82,28 +97,29 @@ static int serve_main(int argc, char **argv)
     if (parse(argc, argv, &options, &errs) < 0 || service_open(&options.service, &service, &errs) < 0)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
-    if (service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0) {
-        service_listens_at(service, http_address(server));
-        printf("perturb serves at %s\n", http_address(server));
-        fflush(stdout);
-        pump_start(service);
-        end = service_loop(service);
-    }
+    if (options.toxiproxy)
+        beside = serve_beside_start(options.toxiproxy, &errs);
+    if (beside >= 0 && service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0)
+        end = supervise(service, server);
     http_stop(server);
-    if (end == SERVICE_RESTARTS)
+    if (end == SERVICE_RESTARTS) {
+        serve_beside_keep(beside);
         errs_add(&errs, ERR_WORLD, NULL, "the service cannot start itself again: %s", strerror(-service_restart(service, argv)));
+    }
+    serve_beside_end(beside);
     service_close(service);
     return command_fail(&errs);
 }
 
 const struct command command_serve = {
     .name = "serve",
-    .synopsis = "[--listen ADDR] [--data DIR] [--playbooks DIR] [--tls-cert FILE --tls-key FILE] | token add|list|remove [NAME] [--role ROLE] [--for TIME] | audit verify | openapi",
+    .synopsis = "[--listen ADDR] [--data DIR] [--playbooks DIR] [--tls-cert FILE --tls-key FILE] [--toxiproxy ADDR] | token add|list|remove [NAME] [--role ROLE] [--for TIME] | audit verify | openapi",
     .summary = "the service: schedules, the API at /api/v1, a page to watch",
     .help = "  --listen ADDR      where it answers (default " LISTEN_DEFAULT "): ADDRESS:PORT, [::1]:PORT or unix:PATH\n"
             "  --data DIR         what it remembers (default: the state directory)\n"
             "  --playbooks DIR    the stored playbooks (default: DATA/playbooks)\n"
             "  --tls-cert, --tls-key FILE   serve HTTPS with these PEM files\n"
+            "  --toxiproxy ADDR   Toxiproxy's API there too, by a `perturb proxy` that ends with the service\n"
             "  token add NAME     makes a token and shows it once: --role viewer (watches, and may halt), operator (runs stored\n"
             "                     playbooks), admin (changes them); --for 90d ends it. `token list`, `token remove NAME`\n"
             "  audit verify       reads the audit log and proves that no line was changed, taken out or put in\n"

@@ -1,10 +1,10 @@
 /* perturb serve token, audit, openapi: what an administrator does beside the service, which need not run. */
 #include "controller/cmd/serve.h"
 
-#include "controller/serve/audit.h"
-#include "controller/serve/openapi.h"
-#include "controller/serve/page.h"
-#include "controller/serve/tokens.h"
+#include "controller/serve/http/audit.h"
+#include "controller/serve/http/openapi.h"
+#include "controller/serve/http/page.h"
+#include "controller/serve/http/tokens.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"

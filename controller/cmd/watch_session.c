@@ -3,7 +3,7 @@
 
 #include "controller/cmd/watch_terminal.h"
 #include "controller/run/marks.h"
-#include "controller/serve/feed.h"
+#include "controller/watch/feed.h"
 #include "controller/watch/screen.h"
 #include "controller/watch/veil.h"
 #include "scenarios/base/cleanup.h"

@@ -4,6 +4,8 @@
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/spec.h"
 
+#include <stdlib.h>
+
 static double seconds(uint64_t ns)
 {
     return (double)ns / (double)NS_PER_S;
@@ -79,8 +81,8 @@ cJSON *ps_json(const struct ps_page *ps)
 {
     const struct page_state *state = &ps->state;
     cJSON *object = cJSON_CreateObject(), *rules, *processes, *codes;
-    static _Thread_local struct page_code list[CONTROL_CODE_MAX];
-    size_t count = page_codes(ps->page, list, CONTROL_CODE_MAX);
+    struct page_code *list = calloc(CONTROL_CODE_MAX, sizeof(*list)); /* too large for a stack, and static memory of a thread is taken from it */
+    size_t count = list ? page_codes(ps->page, list, CONTROL_CODE_MAX) : 0;
 
     cJSON_AddStringToObject(object, "page", page_name(ps->page));
     cJSON_AddNumberToObject(object, "owner", state->owner_pid);
@@ -101,5 +103,6 @@ cJSON *ps_json(const struct ps_page *ps)
     codes = cJSON_AddArrayToObject(object, "code_points");
     for (size_t i = 0; i < count; i++)
         cJSON_AddItemToArray(codes, code_json(&list[i]));
+    free(list);
     return object;
 }

@@ -3,7 +3,7 @@
 
 #include "controller/outlet/send.h"
 #include "controller/outlet/worker.h"
-#include "controller/serve/feed.h"
+#include "controller/watch/feed.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"

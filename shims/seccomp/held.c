@@ -17,6 +17,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* The program's thread-local memory is taken from it, and with too little left no thread is made (pthread_attr_setstacksize(3)). */
+enum { CONNECTOR_STACK = 512 << 10 };
+
 /* How often a held call is asked whether somebody still waits for it and no signal came; some microseconds a call. */
 #define LOOK_NS (20 * NS_PER_MS)
 #define LOOK_EACH_NS (NS_PER_MS / 2)
@@ -228,7 +231,7 @@ static bool start_connector(struct supervisor *supervisor, struct held *held)
     connector->fd = held->call.fd;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 128 << 10);
+    pthread_attr_setstacksize(&attributes, CONNECTOR_STACK);
     result = pthread_create(&thread, &attributes, connect_elsewhere, connector);
     pthread_attr_destroy(&attributes);
     if (result) {

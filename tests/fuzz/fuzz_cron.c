@@ -1,7 +1,7 @@
 /* Cron lines: what is taken is due at instants that its own bits allow, always later than asked for; what is refused says why. */
 #include "tests/fuzz/fuzz.h"
 
-#include "controller/serve/cron.h"
+#include "controller/serve/timetable/cron.h"
 #include "scenarios/base/bits.h"
 
 #define START INT64_C(1767225600) /* 2026-01-01T00:00:00Z */

@@ -2,10 +2,10 @@
  * passes stays below its directory; a body is judged by every schema without a crash, and what a schema finds right has no unknown member. */
 #include "tests/fuzz/fuzz.h"
 
-#include "controller/serve/library.h"
-#include "controller/serve/page.h"
-#include "controller/serve/route.h"
-#include "controller/serve/schema.h"
+#include "controller/serve/api/library.h"
+#include "controller/serve/http/page.h"
+#include "controller/serve/http/route.h"
+#include "controller/serve/http/schema.h"
 #include "scenarios/base/utf8.h"
 #include "scenarios/playbook/node.h"
 

@@ -1,6 +1,6 @@
 /* Cron lines: what is read, what is refused, and, over ten years and twenty zones, when they are due. The oracle walks minute by minute
  * with the C library's localtime_r and knows nothing of transitions. */
-#include "controller/serve/cron.h"
+#include "controller/serve/timetable/cron.h"
 #include "scenarios/base/bits.h"
 #include "scenarios/base/rng.h"
 

@@ -1,5 +1,5 @@
 /* The follower of a run's files: whole lines once, from where one was, through torn lines, a replaced file and a late one. */
-#include "controller/serve/feed.h"
+#include "controller/watch/feed.h"
 #include "scenarios/base/cleanup.h"
 
 #include <setjmp.h>

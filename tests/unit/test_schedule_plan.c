@@ -1,6 +1,6 @@
 /* The scheduler's plan: over ten years and twenty zones no occurrence is lost or comes twice, whatever the service slept through and however
  * the clock was set; and each reason to skip, wait or replace, as a table. No clock is read here. */
-#include "controller/serve/schedule_plan.h"
+#include "controller/serve/timetable/schedule_plan.h"
 #include "scenarios/base/rng.h"
 
 #include <setjmp.h>
