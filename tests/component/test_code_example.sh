@@ -50,7 +50,7 @@ for compiler in gcc g++ clang clang++; do
 done
 
 if command -v make > /dev/null && [[ $build == "$root/build" ]]; then
-    installed=$(make -s -C "$root" -o all BUILD="$build" PREFIX=/opt/it DESTDIR="$work/tree" install 2>&1 > "$work/install.log") || installed+=" failed"
+    installed=$(make -s -C "$root" -o all -o "$build/perturb" -o "$build/vocab_gen" BUILD="$build" PREFIX=/opt/it DESTDIR="$work/tree" install 2>&1 > "$work/install.log") || installed+=" failed"
     include=$(sed -n 's/^includedir=//p' "$work/tree/opt/it/lib/pkgconfig/perturb.pc")
     point "the installed header is where its .pc says" "$installed$(cmp "$work/tree$include/perturb.h" shims/include/perturb.h 2>&1)"
 fi
