@@ -8,8 +8,8 @@
  *    fall.
  * 3. A record at or before the file's `synced` is durable; the list ends there.
  * 4. Room is taken from the ring by moving `tail` to the oldest record that is not durable. While a writer is between taking room
- *    and linking (`pending`), `tail` stands still. When there is no room the write is not recorded, and counted as skipped: it
- *    has reached the disk by itself, as a kernel short of memory would have it.
+ *    and linking (`pending`), `tail` stands still, and who needs room waits a moment. When there is none the write is not recorded,
+ *    and counted as skipped: it has reached the disk by itself, as a kernel short of memory would have it.
  * 5. A file is known by device, inode and birth, so that a new file with an old number is another one. */
 #ifndef PERTURB_SHIMS_UNSYNCED_H
 #define PERTURB_SHIMS_UNSYNCED_H

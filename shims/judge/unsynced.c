@@ -12,7 +12,11 @@
 #include <unistd.h>
 
 enum { KEY_FREE, KEY_TAKING, KEY_FIRST };
-enum { TRIES_MAX = 16 };
+enum {
+    ENTER_TRIES_MAX = 64,
+    ROOM_TRIES_MAX = 256, /* while others are between taking room and linking */
+    LINK_TRIES_MAX = 4096, /* of four writers on two processors one in fifteen has to try again */
+};
 
 struct call {
     struct unsynced_log *log;
@@ -56,23 +60,54 @@ static bool take_entry(const struct call *call, struct unsynced_file *file, uint
     return true;
 }
 
-/* The entry of a file, with us as a pending writer; NULL when there is none and none can be had. */
-static struct unsynced_file *enter(const struct call *call, bool make)
+/* The entry that bears the file's key, with us as a pending writer. */
+static struct unsynced_file *find_entry(const struct call *call)
 {
-    for (int round = 0; round < 3; round++)
+    for (size_t i = 0; i < UNSYNCED_FILES_MAX; i++) {
+        struct unsynced_file *file = &call->log->files[i];
+
+        if (__atomic_load_n(&file->key, __ATOMIC_ACQUIRE) != call->key)
+            continue;
+        __atomic_fetch_add(&file->pending, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&file->key, __ATOMIC_SEQ_CST) == call->key)
+            return file;
+        __atomic_fetch_sub(&file->pending, 1, __ATOMIC_SEQ_CST); /* given to another file meanwhile */
+    }
+    return NULL;
+}
+
+/* Gives the file an entry: one that is free, else one whose records are all durable. 0; -EAGAIN when somebody else was taking one,
+ * perhaps for the same file, which the impatient pass over; -ENOSPC. */
+static int make_entry(const struct call *call, bool patient)
+{
+    for (int reuse = 0; reuse < 2; reuse++)
         for (size_t i = 0; i < UNSYNCED_FILES_MAX; i++) {
             struct unsynced_file *file = &call->log->files[i];
             uint64_t found = __atomic_load_n(&file->key, __ATOMIC_ACQUIRE);
-            bool takes = make && ((round == 1 && found == KEY_FREE) || (round == 2 && found != KEY_TAKING && is_clean(file)));
 
-            if (found != call->key && !(takes && take_entry(call, file, found)))
-                continue;
-            __atomic_fetch_add(&file->pending, 1, __ATOMIC_SEQ_CST);
-            if (__atomic_load_n(&file->key, __ATOMIC_SEQ_CST) == call->key)
-                return file;
-            __atomic_fetch_sub(&file->pending, 1, __ATOMIC_SEQ_CST); /* given to another file meanwhile */
+            if (found == KEY_TAKING && patient)
+                return -EAGAIN;
+            if (found != KEY_TAKING && (reuse ? is_clean(file) : found == KEY_FREE))
+                return take_entry(call, file, found) ? 0 : -EAGAIN;
         }
-    return NULL;
+    return -ENOSPC;
+}
+
+/* The entry of a file, with us as a pending writer; NULL when there is none and none can be had. Of two that make one for the same
+ * file the second finds the first's, so a file has one list and a sync reaches all of it. Who was killed while taking an entry is not
+ * waited for to the last. */
+static struct unsynced_file *enter(const struct call *call, bool make)
+{
+    struct unsynced_file *file = find_entry(call);
+    int made = make ? -EAGAIN : 0;
+
+    for (int attempt = 0; !file && made == -EAGAIN && attempt < ENTER_TRIES_MAX; attempt++) {
+        made = make_entry(call, attempt < ENTER_TRIES_MAX / 2);
+        if (made == -EAGAIN)
+            syscall(SYS_sched_yield);
+        file = find_entry(call);
+    }
+    return file;
 }
 
 static void leave(struct unsynced_file *file)
@@ -95,8 +130,9 @@ static uint64_t oldest_of(struct unsynced_log *log, const struct unsynced_file *
     return oldest;
 }
 
-/* `own` is the caller's, in which it alone may be pending. */
-static bool make_room(struct unsynced_log *log, const struct unsynced_file *own)
+/* `own` is the caller's, in which it alone may be pending. 0 when there is more room than there was; -EAGAIN while others are pending;
+ * -ENOSPC. */
+static int make_room(struct unsynced_log *log, const struct unsynced_file *own)
 {
     uint64_t head = __atomic_load_n(&log->head, __ATOMIC_SEQ_CST), tail = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE), low = head;
 
@@ -105,33 +141,35 @@ static bool make_room(struct unsynced_log *log, const struct unsynced_file *own)
         uint64_t oldest;
 
         if (__atomic_load_n(&file->pending, __ATOMIC_SEQ_CST) > (file == own))
-            return false;
+            return -EAGAIN;
         oldest = oldest_of(log, file, tail);
         low = oldest < low ? oldest : low;
     }
-    return low > tail && __atomic_compare_exchange_n(&log->tail, &tail, low, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    if (low <= tail)
+        return -ENOSPC;
+    __atomic_compare_exchange_n(&log->tail, &tail, low, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); /* else another has made room */
+    return 0;
 }
 
-/* Room for a record in one piece. 0: there is none. */
-static uint64_t take_room(struct unsynced_log *log, const struct unsynced_file *own, uint64_t length)
+/* Room for a record in one piece: 0 and its position, or make_room's error. */
+static int take_room(struct unsynced_log *log, const struct unsynced_file *own, uint64_t length, uint64_t *ret_position)
 {
     uint64_t size = (sizeof(struct unsynced_record) + length + UNSYNCED_ALIGN - 1) / UNSYNCED_ALIGN * UNSYNCED_ALIGN;
-    uint64_t head = __atomic_load_n(&log->head, __ATOMIC_SEQ_CST), begin;
-    bool again = true;
+    uint64_t head = __atomic_load_n(&log->head, __ATOMIC_SEQ_CST);
+    int made = size > UNSYNCED_RECORD_MAX ? -ENOSPC : 0;
 
-    if (size > UNSYNCED_RECORD_MAX)
-        return 0;
-    for (;;) {
-        begin = head % UNSYNCED_RING + size > UNSYNCED_RING ? (head / UNSYNCED_RING + 1) * UNSYNCED_RING : head;
+    while (made == 0) {
+        uint64_t begin = head % UNSYNCED_RING + size > UNSYNCED_RING ? (head / UNSYNCED_RING + 1) * UNSYNCED_RING : head;
+
         if (begin + size - __atomic_load_n(&log->tail, __ATOMIC_SEQ_CST) > UNSYNCED_RING) {
-            if (!again || !make_room(log, own))
-                return 0;
-            again = false;
+            made = make_room(log, own);
             head = __atomic_load_n(&log->head, __ATOMIC_SEQ_CST);
         } else if (__atomic_compare_exchange_n(&log->head, &head, begin + size, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-            return begin;
+            *ret_position = begin;
+            return 0;
         }
     }
+    return made;
 }
 
 /* A descriptor that only writes cannot be read through: its file is opened a second time. */
@@ -171,26 +209,27 @@ static int link_record(struct unsynced_log *log, struct unsynced_file *file, uin
     return 0;
 }
 
-/* Room that was taken and not linked is passed over. */
-static bool keep(const struct call *call, struct unsynced_file *file, uint64_t size)
+/* 0, -EAGAIN when it may be kept later, or another error. Room that was taken and not linked is passed over. */
+static int keep(const struct call *call, struct unsynced_file *file, uint64_t size)
 {
     const struct disk_file *disk = &call->disk;
-    uint64_t length = disk->offset >= disk->size ? 0 : disk->size - disk->offset;
+    uint64_t length = disk->offset >= disk->size ? 0 : disk->size - disk->offset, position;
 
     length = length < size ? length : size;
-    for (int attempt = 0; attempt < TRIES_MAX; attempt++) {
-        uint64_t position = take_room(call->log, file, length);
-        struct unsynced_record *record = record_at(call->log, position);
+    for (int attempt = 0; attempt < LINK_TRIES_MAX; attempt++) {
+        int result = take_room(call->log, file, length, &position);
+        struct unsynced_record *record;
 
-        if (!position)
-            return false;
+        if (result < 0)
+            return result;
+        record = record_at(call->log, position);
         *record = (struct unsynced_record){ 0, disk->offset, length, disk->size, size };
         if (length && !read_whole(call->fd, (char *)(record + 1), length, disk->offset))
-            return false;
+            return -EIO;
         if (link_record(call->log, file, position) == 0)
-            return true;
+            return 0;
     }
-    return false;
+    return -ENOSPC;
 }
 
 static bool look_up(const struct judge *judge, struct occasion *occasion, struct call *ret_call)
@@ -210,16 +249,19 @@ void unsynced_write(const struct judge *judge, struct occasion *occasion, const 
 {
     const struct ruling undone = { .acting = ruling->unsynced.count };
     uint64_t moves = disk_moves(occasion), size = moves < ruling->size_max ? moves : ruling->size_max;
-    struct unsynced_file *file;
     struct call call;
-    bool kept = false;
+    int kept = look_up(judge, occasion, &call) ? -EAGAIN : -EBADF;
 
-    file = look_up(judge, occasion, &call) ? enter(&call, true) : NULL;
-    if (file) {
-        kept = keep(&call, file, size);
-        leave(file);
+    for (int attempt = 0; kept == -EAGAIN && attempt < ROOM_TRIES_MAX; attempt++) {
+        struct unsynced_file *file = enter(&call, true);
+
+        kept = file ? keep(&call, file, size) : -ENOSPC;
+        if (file)
+            leave(file);
+        if (kept == -EAGAIN)
+            syscall(SYS_sched_yield);
     }
-    if (!kept)
+    if (kept < 0)
         judge_take_back(&undone);
 }
 

@@ -219,7 +219,7 @@ static void the_log_goes_round(void **state)
     for (unsigned i = 0; i < 4; i++) {
         struct unsynced_loss sum = { .writes = 0 };
 
-        assert_int_equal(run(bench, &both, "lost_writes", kinds[i % 2], i, "200", NULL, NULL), 128 + SIGKILL);
+        assert_int_equal(run(bench, &both, "lost_writes", kinds[i % 2], i, i % 2 ? "60" : "200", NULL, NULL), 128 + SIGKILL);
         assert_int_equal(bench_status(bench, 0).counts.skipped, 0);
         assert_int_equal(unsynced_lose(page_path(bench->page), note_loss, &sum), 1);
         assert_int_equal(sum.writes, i % 2 ? 2048 / 4 : 199 % 7);
