@@ -1,6 +1,7 @@
 /* perturb doctor: what can take effect on a program, what cannot, and why. Runs nothing of it. */
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/code_points.h"
+#include "controller/base/json.h"
 #include "controller/look/doctor.h"
 
 #include "injector/injector.h"
@@ -144,19 +145,6 @@ static void print_faults(struct inspection *inspection)
                "would do. For a slow peer say latency:TIME,to=HOST:PORT.\n");
 }
 
-static int print_json(struct inspection *inspection)
-{
-    cJSON *document = doctor_json(inspection);
-    char *text = document ? cJSON_PrintUnformatted(document) : NULL;
-    int result = text ? 0 : -ENOMEM;
-
-    cJSON_Delete(document);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    return result;
-}
-
 static int inspect_argument(const char *argument, struct inspection **ret_inspection, struct errs *errs)
 {
     char path[PATH_MAX];
@@ -219,7 +207,7 @@ static int doctor_main(int argc, char **argv)
         return command_fail(&errs);
     if (!json)
         print_text(inspection);
-    else if (print_json(inspection) < 0)
+    else if (json_print(doctor_json(inspection)) < 0)
         errs_add(&errs, ERR_INTERNAL, "doctor", "out of memory");
     inspection_free(inspection);
     return command_fail(&errs);

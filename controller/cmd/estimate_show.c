@@ -1,6 +1,8 @@
 /* The answer of perturb estimate as text and as JSON; see estimate.h. Keys are those of docs/result-document.md. */
 #include "controller/cmd/estimate.h"
 
+#include "controller/base/json.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
@@ -88,14 +90,6 @@ void estimate_show_text(const struct estimate_options *options, const struct sam
 }
 
 /* null for NaN: JSON has none. */
-static void add_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static void add_result(cJSON *object, const struct est_result *result)
 {
     const struct {
@@ -136,7 +130,7 @@ static void add_result(cJSON *object, const struct est_result *result)
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        add_number(object, numbers[i].key, numbers[i].value);
+        json_put_number(object, numbers[i].key, numbers[i].value);
 }
 
 static cJSON *signal_object(const struct estimate_signal *signal)
@@ -148,15 +142,15 @@ static cJSON *signal_object(const struct estimate_signal *signal)
     cJSON_AddStringToObject(object, "better", signal->direction == EST_HIGHER_BETTER ? "higher" : "lower");
     cJSON_AddStringToObject(object, "verdict", est_verdict_name(signal->result.verdict));
     cJSON_AddStringToObject(object, "reason", signal->result.reason);
-    add_number(object, "base_bin_s", signal->bin_s);
+    json_put_number(object, "base_bin_s", signal->bin_s);
     add_result(object, &signal->result);
-    add_number(level, "level", baseline->level);
-    add_number(level, "sigma", baseline->sigma);
-    add_number(level, "drift", baseline->drift);
-    add_number(level, "start_s", baseline->start_s);
-    add_number(level, "end_s", baseline->end_s);
-    add_number(level, "bins", (double)baseline->bins);
-    add_number(level, "known", (double)baseline->known);
+    json_put_number(level, "level", baseline->level);
+    json_put_number(level, "sigma", baseline->sigma);
+    json_put_number(level, "drift", baseline->drift);
+    json_put_number(level, "start_s", baseline->start_s);
+    json_put_number(level, "end_s", baseline->end_s);
+    json_put_number(level, "bins", (double)baseline->bins);
+    json_put_number(level, "known", (double)baseline->known);
     cJSON_AddItemToObject(object, "baseline", level);
     return object;
 }
@@ -173,11 +167,11 @@ int estimate_show_json(const struct estimate_options *options, const struct samp
     cJSON_AddStringToObject(document, "decided_by", options->signal[answer->last].name);
     if (answer->bound)
         cJSON_AddStringToObject(document, "bound", answer->bound);
-    add_number(document, "band", options->pins.band);
-    add_number(document, "hold_s", answer->hold_s);
+    json_put_number(document, "band", options->pins.band);
+    json_put_number(document, "hold_s", answer->hold_s);
     cJSON_AddStringToObject(document, "rigour", options->pins.rigour == EST_FULL ? "full" : "quick");
-    add_number(document, "stamps_out_of_order", (double)samples->backwards);
-    add_number(document, "stamps_repeated", (double)samples->repeated);
+    json_put_number(document, "stamps_out_of_order", (double)samples->backwards);
+    json_put_number(document, "stamps_repeated", (double)samples->repeated);
     for (size_t i = 0; i < options->signals; i++)
         cJSON_AddItemToArray(signals, signal_object(&options->signal[i]));
     cJSON_AddItemToObject(document, "signals", signals);

@@ -3,6 +3,7 @@
 #include "controller/cmd/experiment.h"
 
 #include "controller/estimate/estimate.h"
+#include "controller/base/json.h"
 #include "controller/load/load.h"
 #include "controller/report/format.h"
 #include "scenarios/base/clock.h"
@@ -93,14 +94,6 @@ static int judge(const struct measurement *measurement, const struct ctk_instant
     return result;
 }
 
-static void add_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static void tell(const struct est_result *result, cJSON *journal)
 {
     cJSON *extensions = cJSON_GetObjectItemCaseSensitive(journal, "extensions"), *own;
@@ -123,12 +116,12 @@ static void tell(const struct est_result *result, cJSON *journal)
     cJSON_AddStringToObject(own, "name", "perturb");
     cJSON_AddStringToObject(own, "signal", "main.goodput");
     cJSON_AddStringToObject(own, "verdict", est_verdict_name(result->verdict));
-    add_number(own, "from_release_s", result->convergence_from_release_s);
-    add_number(own, "low_s", result->from_release_interval.low);
-    add_number(own, "high_s", result->from_release_interval.high);
-    add_number(own, "loss_s", isfinite(result->loss_to_hold_s) ? result->loss_to_hold_s : result->loss_to_end_s);
-    add_number(own, "band", BAND);
-    add_number(own, "hold_s", HOLD_S);
+    json_put_number(own, "from_release_s", result->convergence_from_release_s);
+    json_put_number(own, "low_s", result->from_release_interval.low);
+    json_put_number(own, "high_s", result->from_release_interval.high);
+    json_put_number(own, "loss_s", isfinite(result->loss_to_hold_s) ? result->loss_to_hold_s : result->loss_to_end_s);
+    json_put_number(own, "band", BAND);
+    json_put_number(own, "hold_s", HOLD_S);
 }
 
 void measurement_end(void *context, cJSON *journal, const struct ctk_instants *instants)

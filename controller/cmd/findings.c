@@ -1,5 +1,6 @@
 /* perturb findings: what failed and has not been proved mended. */
 #include "controller/cmd/cmd.h"
+#include "controller/base/json.h"
 #include "controller/report/clean.h"
 #include "controller/store/store.h"
 #include "scenarios/base/units.h"
@@ -116,38 +117,6 @@ static void print_one(const struct store_finding *finding)
     printf("\n");
 }
 
-static void add_text(cJSON *object, const char *key, const char *text)
-{
-    cJSON_AddItemToObject(object, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
-}
-
-static void print_json(const struct store_finding *finding)
-{
-    cJSON *object = cJSON_CreateObject();
-    char *line;
-
-    cJSON_AddNumberToObject(object, "id", (double)finding->id);
-    add_text(object, "playbook", finding->playbook);
-    add_text(object, "title", finding->title);
-    add_text(object, "service", finding->service);
-    add_text(object, "verdict", finding->verdict);
-    add_text(object, "why", finding->why);
-    cJSON_AddNumberToObject(object, "failures", (double)finding->failures);
-    add_text(object, "opened", finding->opened);
-    add_text(object, "opened_run", finding->opened_run);
-    add_text(object, "last", finding->last);
-    add_text(object, "last_run", finding->last_run);
-    add_text(object, "owner", finding->owner);
-    add_text(object, "due", finding->due);
-    add_text(object, "closed", finding->closed);
-    add_text(object, "closed_run", finding->closed_run);
-    line = cJSON_PrintUnformatted(object);
-    if (line)
-        puts(line);
-    cJSON_free(line);
-    cJSON_Delete(object);
-}
-
 static void list(struct store_history *history, const struct findings_options *options, struct errs *errs)
 {
     struct store_finding *findings;
@@ -159,7 +128,7 @@ static void list(struct store_history *history, const struct findings_options *o
         if (options->id && findings[i].id != options->id)
             continue;
         if (options->json)
-            print_json(&findings[i]);
+            json_print(store_finding_json(&findings[i]));
         else
             print_one(&findings[i]);
         shown++;

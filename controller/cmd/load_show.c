@@ -1,6 +1,7 @@
 /* How a load went. */
 #include "controller/cmd/load.h"
 
+#include "controller/base/json.h"
 #include "controller/load/outside.h"
 #include "scenarios/base/cleanup.h"
 
@@ -73,28 +74,20 @@ static void summarise(const struct load *load, struct summary *ret_summary)
     *ret_summary = summary;
 }
 
-static void put_number(cJSON *object, const char *name, double value)
-{
-    if (isnan(value))
-        cJSON_AddNullToObject(object, name);
-    else
-        cJSON_AddNumberToObject(object, name, value);
-}
-
 /* A name is a quantile's: "p50", "p99.9". */
 static void put_latency(const struct summary *summary, cJSON *latency)
 {
     const struct load_totals *totals = summary->totals;
     char name[32];
 
-    put_number(latency, "mean", totals ? totals->mean_s : summary->mean_s);
+    json_put_number(latency, "mean", totals ? totals->mean_s : summary->mean_s);
     for (size_t i = 0; !totals && i < QUANTILES; i++)
-        put_number(latency, quantiles[i].name, summary->at_s[i]);
+        json_put_number(latency, quantiles[i].name, summary->at_s[i]);
     for (size_t i = 0; totals && i < totals->quantile_count; i++) {
         snprintf(name, sizeof(name), "p%.6g", totals->quantile[i].share * 100);
-        put_number(latency, name, totals->quantile[i].at_s);
+        json_put_number(latency, name, totals->quantile[i].at_s);
     }
-    put_number(latency, "max", totals ? totals->most_s : summary->most_s);
+    json_put_number(latency, "max", totals ? totals->most_s : summary->most_s);
 }
 
 static void put_outside(const struct summary *summary, const struct load_spec *spec, cJSON *object)
@@ -104,8 +97,8 @@ static void put_outside(const struct summary *summary, const struct load_spec *s
     for (const char *const *word = spec->run; *word; word++)
         cJSON_AddItemToArray(words, cJSON_CreateString(*word));
     cJSON_AddStringToObject(object, "parse", load_format_name(spec->format));
-    put_number(object, "unplanned", (double)summary->counters.unplanned);
-    put_number(object, "unread", (double)summary->counters.unread);
+    json_put_number(object, "unplanned", (double)summary->counters.unplanned);
+    json_put_number(object, "unread", (double)summary->counters.unread);
     if (summary->trouble[0])
         cJSON_AddStringToObject(object, "trouble", summary->trouble);
 }
@@ -119,21 +112,21 @@ static void show_json(const struct summary *summary, const struct load_spec *spe
         put_outside(summary, spec, object);
     else
         cJSON_AddStringToObject(object, "url", spec->url);
-    put_number(object, "planned", (double)counters->planned);
-    put_number(object, "sent", (double)counters->sent);
-    put_number(object, "ok", (double)counters->ok);
-    put_number(object, "failed", (double)counters->failed);
+    json_put_number(object, "planned", (double)counters->planned);
+    json_put_number(object, "sent", (double)counters->sent);
+    json_put_number(object, "ok", (double)counters->ok);
+    json_put_number(object, "failed", (double)counters->failed);
     outcomes = cJSON_AddObjectToObject(object, "outcomes");
     for (int i = 0; i < LOAD_OUTCOMES; i++)
         if (counters->outcomes[i])
-            put_number(outcomes, load_outcome_name((enum load_outcome)i), (double)counters->outcomes[i]);
+            json_put_number(outcomes, load_outcome_name((enum load_outcome)i), (double)counters->outcomes[i]);
     latency = cJSON_AddObjectToObject(object, "latency_s");
-    put_number(latency, "answered", (double)(summary->totals ? summary->counters.sent : summary->answered));
+    json_put_number(latency, "answered", (double)(summary->totals ? summary->counters.sent : summary->answered));
     put_latency(summary, latency);
-    put_number(object, "connects", (double)counters->connects);
-    put_number(object, "late", (double)counters->late);
-    put_number(object, "lateness_max_s", (double)counters->lateness_max_ns / 1e9);
-    put_number(object, "unrecorded", (double)counters->unrecorded);
+    json_put_number(object, "connects", (double)counters->connects);
+    json_put_number(object, "late", (double)counters->late);
+    json_put_number(object, "lateness_max_s", (double)counters->lateness_max_ns / 1e9);
+    json_put_number(object, "unrecorded", (double)counters->unrecorded);
     cJSON_AddBoolToObject(object, "load_unfit", !summary->fit);
     char *text = cJSON_PrintUnformatted(object);
     if (text)

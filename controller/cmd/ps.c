@@ -2,6 +2,7 @@
 #include "controller/cmd/ps.h"
 
 #include "controller/cmd/cmd.h"
+#include "controller/base/json.h"
 #include "controller/look/pages.h"
 #include "controller/cmd/proxies.h"
 #include "controller/run/locks.h"
@@ -34,26 +35,13 @@ static void print_locks(const struct pages *pages)
     }
 }
 
-static int print_json(const struct ps_page *ps)
-{
-    cJSON *object = ps_json(ps);
-    char *text = object ? cJSON_PrintUnformatted(object) : NULL;
-    int result = text ? 0 : -ENOMEM;
-
-    cJSON_Delete(object);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    return result;
-}
-
 static void print_pages(const struct pages *pages, bool json, struct errs *errs)
 {
     static struct ps_page ps;
 
     for (size_t i = 0; i < pages->count; i++) {
         ps_look(pages->list[i], &ps);
-        if (json && print_json(&ps) < 0)
+        if (json && json_print(ps_json(&ps)) < 0)
             errs_add(errs, ERR_INTERNAL, page_name(pages->list[i]), "no memory for its JSON");
         if (json)
             continue;

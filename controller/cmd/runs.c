@@ -1,6 +1,7 @@
 /* perturb runs: the history, newest first. */
 #include "controller/cmd/cmd.h"
 
+#include "controller/base/json.h"
 #include "controller/report/clean.h"
 #include "controller/report/format.h"
 #include "controller/store/store.h"
@@ -93,61 +94,28 @@ static void print_text(const struct store_run *runs, size_t count)
     }
 }
 
-static void add_text(cJSON *object, const char *key, const char *text)
-{
-    if (text)
-        cJSON_AddStringToObject(object, key, text);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
-static void add_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static cJSON *run_json(const struct store_run *run)
 {
     cJSON *object = cJSON_CreateObject();
 
-    add_text(object, "id", run->id);
-    add_text(object, "title", run->title);
-    add_text(object, "service", run->service);
-    add_text(object, "playbook", run->playbook);
-    add_text(object, "playbook_hash", run->playbook_hash);
-    add_text(object, "pins_hash", run->pins_hash);
-    add_text(object, "rigour", run->rigour);
-    add_text(object, "seed", run->seed);
-    add_text(object, "started", run->started);
-    add_number(object, "duration_s", run->duration_s);
-    add_text(object, "verdict", run->verdict);
-    add_number(object, "status", run->status < 0 ? (double)NAN : run->status);
-    add_number(object, "convergence_s", run->convergence_s);
-    add_number(object, "convergence_low_s", run->convergence_low_s);
-    add_number(object, "convergence_high_s", run->convergence_high_s);
-    add_number(object, "loss_s", run->loss_s);
-    add_text(object, "directory", run->directory);
+    json_put_text(object, "id", run->id);
+    json_put_text(object, "title", run->title);
+    json_put_text(object, "service", run->service);
+    json_put_text(object, "playbook", run->playbook);
+    json_put_text(object, "playbook_hash", run->playbook_hash);
+    json_put_text(object, "pins_hash", run->pins_hash);
+    json_put_text(object, "rigour", run->rigour);
+    json_put_text(object, "seed", run->seed);
+    json_put_text(object, "started", run->started);
+    json_put_number(object, "duration_s", run->duration_s);
+    json_put_text(object, "verdict", run->verdict);
+    json_put_number(object, "status", run->status < 0 ? (double)NAN : run->status);
+    json_put_number(object, "convergence_s", run->convergence_s);
+    json_put_number(object, "convergence_low_s", run->convergence_low_s);
+    json_put_number(object, "convergence_high_s", run->convergence_high_s);
+    json_put_number(object, "loss_s", run->loss_s);
+    json_put_text(object, "directory", run->directory);
     return object;
-}
-
-/* One run a line, like every --format json. */
-static void print_json(const struct store_run *runs, size_t count, struct errs *errs)
-{
-    for (size_t i = 0; i < count; i++) {
-        cJSON *object = run_json(&runs[i]);
-        char *line = cJSON_PrintUnformatted(object);
-
-        cJSON_Delete(object);
-        if (!line) {
-            errs_add(errs, ERR_INTERNAL, NULL, "out of memory");
-            return;
-        }
-        puts(line);
-        cJSON_free(line);
-    }
 }
 
 static int runs_main(int argc, char **argv)
@@ -161,9 +129,10 @@ static int runs_main(int argc, char **argv)
     if (parse(argc, argv, &options, &errs) < 0 || store_history_open(NULL, &history, &errs) < 0)
         return command_fail(&errs);
     if (store_history_list(history, (size_t)options.limit, &runs, &count, &errs) == 0) {
-        if (options.json)
-            print_json(runs, count, &errs);
-        else
+        for (size_t i = 0; options.json && i < count; i++)
+            if (json_print(run_json(&runs[i])) < 0)
+                errs_add(&errs, ERR_INTERNAL, NULL, "out of memory");
+        if (!options.json)
             print_text(runs, count);
         store_runs_free(runs, count);
     }

@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 
 /* ---- value.c: JSON values ---- */
-cJSON *ctk_from_node(const struct node *node); /* returns new */
 const char *ctk_text(const cJSON *object, const char *key); /* "" when absent */
 double ctk_number(const cJSON *object, const char *key, double otherwise);
 bool ctk_bool(const cJSON *object, const char *key);

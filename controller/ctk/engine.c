@@ -1,6 +1,7 @@
 /* The order of an experiment: configuration, hypothesis, method, hypothesis again, rollbacks, journal. */
 #include "controller/ctk/ctk_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/file.h"
@@ -343,7 +344,7 @@ int ctk_execute(const struct ctk_request *request, struct errs *errs)
 {
     static const char *const words[] = { "PASSED", "DEVIATED", "NOT STEADY before the method: nothing was done", "INTERRUPTED",
                                          "a ROLLBACK FAILED: look at what it was to undo" };
-    cJSON *experiment = ctk_from_node(request->document->root), *journal;
+    cJSON *experiment = json_of_node(request->document->root), *journal;
     struct ctk_run run = { .experiment = experiment, .json = request->json };
     char why[256] = "";
     int status = 0;

@@ -1,6 +1,7 @@
 /* The document of a game day. */
 #include "controller/gameday/gameday.h"
 
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 #include "controller/run/marks.h"
 #include "controller/store/store.h"
@@ -11,7 +12,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,14 +51,6 @@ static void put_text(cJSON *object, const char *key, const char *text)
 {
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
     cJSON_AddStringToObject(object, key, text ? text : "");
-}
-
-static void put_length(cJSON *object, const char *key, int64_t ns)
-{
-    if (ns == ABSENT)
-        cJSON_AddNullToObject(object, key);
-    else
-        cJSON_AddNumberToObject(object, key, (double)ns / 1e9);
 }
 
 /* Who it is: the name that marks have. */
@@ -101,12 +93,12 @@ static void describe(struct gameday *gameday, const struct playbook *playbook)
         cJSON_AddItemToArray(part, item);
     }
     part = cJSON_AddObjectToObject(document, "goals_s");
-    put_length(part, "detect", section->goals.detect);
-    put_length(part, "acknowledge", section->goals.acknowledge);
-    put_length(part, "mitigate", section->goals.mitigate);
+    json_put_length(part, "detect", section->goals.detect);
+    json_put_length(part, "acknowledge", section->goals.acknowledge);
+    json_put_length(part, "mitigate", section->goals.mitigate);
     part = cJSON_AddObjectToObject(document, "findings");
     put_text(part, "owner", section->findings.owner);
-    put_length(part, "due_s", section->findings.due);
+    json_put_length(part, "due_s", section->findings.due);
 }
 
 int gameday_open(struct gameday *gameday, const struct playbook *playbook, const char *by, struct errs *errs)

@@ -1,6 +1,7 @@
 /* How a game day went: what the run says, how fast people were, whether the plan was carried out; and the findings it leaves. */
 #include "controller/gameday/gameday.h"
 
+#include "controller/base/json.h"
 #include "controller/report/clean.h"
 #include "controller/report/doc.h"
 #include "controller/report/format.h"
@@ -16,14 +17,6 @@
 enum { FINDINGS_MAX = 16 };
 
 /* ---- the card ---------------------------------------------------------------------------------------------------------------------- */
-
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
 
 static void put_part(cJSON *plan, const char *what, size_t done, size_t of)
 {
@@ -86,8 +79,8 @@ cJSON *gameday_scorecard(const cJSON *gameday, const cJSON *result)
 
     cJSON_AddStringToObject(card, "verdict", doc_text(verdict, "verdict"));
     cJSON_AddStringToObject(card, "why", doc_text(verdict, "why"));
-    put_number(card, "status", doc_number(verdict, "status"));
-    put_number(card, "convergence_s", doc_number(doc_get(result, "convergence"), "from_release_s"));
+    json_put_number(card, "status", doc_number(verdict, "status"));
+    json_put_number(card, "convergence_s", doc_number(doc_get(result, "convergence"), "from_release_s"));
     cJSON_AddItemToObject(card, "timers", timers ? cJSON_Duplicate(timers, 1) : cJSON_CreateArray());
     put_plan(card, gameday, result);
     put_score(card);

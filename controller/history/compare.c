@@ -1,6 +1,7 @@
 /* See compare.h. */
 #include "controller/history/compare.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -104,22 +105,14 @@ int groups_judge(const struct run_group *a, const struct run_group *b, struct gr
 
 /* ---- as JSON ---- */
 
-static void add_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static cJSON *group_json(const struct run_group *group)
 {
     cJSON *object = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(object, "runs");
 
     for (size_t i = 0; i < group->count; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(group->runs[i].id));
-    add_number(object, "censored", (double)group->censored);
-    add_number(object, "unjudged", (double)group->unjudged);
+    json_put_number(object, "censored", (double)group->censored);
+    json_put_number(object, "unjudged", (double)group->unjudged);
     return object;
 }
 
@@ -140,12 +133,12 @@ cJSON *group_verdict_json(const struct run_group *a, const struct run_group *b, 
         if (!metric->known)
             continue;
         cJSON_AddStringToObject(item, "test", metric->by_log_rank ? "log-rank" : "mann-whitney");
-        add_number(item, "shift_s", metric->comparison.shift);
-        add_number(item, "shift_low_s", metric->comparison.shift_interval.low);
-        add_number(item, "shift_high_s", metric->comparison.shift_interval.high);
-        add_number(item, "p", metric->p);
-        add_number(item, "effect", metric->comparison.effect);
-        add_number(item, "detectable_s", metric->comparison.detectable);
+        json_put_number(item, "shift_s", metric->comparison.shift);
+        json_put_number(item, "shift_low_s", metric->comparison.shift_interval.low);
+        json_put_number(item, "shift_high_s", metric->comparison.shift_interval.high);
+        json_put_number(item, "p", metric->p);
+        json_put_number(item, "effect", metric->comparison.effect);
+        json_put_number(item, "detectable_s", metric->comparison.detectable);
     }
     return object;
 }

@@ -1,6 +1,7 @@
 /* See trend.h. */
 #include "controller/history/trend.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -133,14 +134,6 @@ bool trend_has_regressed(const struct trend *trend)
 
 /* ---- as JSON ---- */
 
-static void add_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static cJSON *runs_json(const struct trend *trend)
 {
     cJSON *array = cJSON_CreateArray();
@@ -151,9 +144,9 @@ static cJSON *runs_json(const struct trend *trend)
         cJSON_AddItemToArray(array, item);
         cJSON_AddStringToObject(item, "id", trend->group.runs[i].id);
         cJSON_AddStringToObject(item, "started", trend->group.runs[i].started ? trend->group.runs[i].started : "");
-        add_number(item, "time_s", trend->group.outcome[i].time_s);
+        json_put_number(item, "time_s", trend->group.outcome[i].time_s);
         cJSON_AddBoolToObject(item, "converged", trend->group.outcome[i].converged);
-        add_number(item, "loss_s", trend->group.runs[i].loss_s);
+        json_put_number(item, "loss_s", trend->group.runs[i].loss_s);
     }
     return array;
 }
@@ -171,23 +164,23 @@ cJSON *trend_json(const char *playbook, const struct trend *trend)
 
         cJSON_AddItemToArray(changes, item);
         cJSON_AddStringToObject(item, "first_run", trend->group.runs[trend->changes.item[i].first].id);
-        add_number(item, "before_s", trend->changes.item[i].before);
-        add_number(item, "after_s", trend->changes.item[i].after);
-        add_number(item, "p", trend->changes.item[i].p);
+        json_put_number(item, "before_s", trend->changes.item[i].before);
+        json_put_number(item, "after_s", trend->changes.item[i].after);
+        json_put_number(item, "p", trend->changes.item[i].p);
     }
     if (trend->known) {
-        add_number(object, "median_s", trend->median_s);
-        add_number(object, "median_low_s", trend->median.low);
-        add_number(object, "median_high_s", trend->median.high);
-        add_number(object, "p95_s", trend->p95_s);
-        add_number(object, "mean_s", trend->mean_s);
-        add_number(object, "horizon_s", trend->horizon_s);
-        add_number(object, "recovery", score);
-        add_number(object, "freshness", fresh);
-        add_number(object, "score", score * fresh);
+        json_put_number(object, "median_s", trend->median_s);
+        json_put_number(object, "median_low_s", trend->median.low);
+        json_put_number(object, "median_high_s", trend->median.high);
+        json_put_number(object, "p95_s", trend->p95_s);
+        json_put_number(object, "mean_s", trend->mean_s);
+        json_put_number(object, "horizon_s", trend->horizon_s);
+        json_put_number(object, "recovery", score);
+        json_put_number(object, "freshness", fresh);
+        json_put_number(object, "score", score * fresh);
     }
-    add_number(object, "quick", (double)trend->quick);
-    add_number(object, "other_pins", (double)trend->other_pins);
-    add_number(object, "unjudged", (double)trend->group.unjudged);
+    json_put_number(object, "quick", (double)trend->quick);
+    json_put_number(object, "other_pins", (double)trend->other_pins);
+    json_put_number(object, "unjudged", (double)trend->group.unjudged);
     return object;
 }

@@ -5,7 +5,7 @@
  * 3. Sums are cumulative from the run's start. What is not known makes no data point. */
 #include "controller/outlet/delivery.h"
 
-#include "controller/outlet/digest.h"
+#include "controller/base/digest.h"
 #include "controller/report/doc.h"
 #include "scenarios/base/clock.h"
 

@@ -1,7 +1,7 @@
 /* Requests by libcurl. */
 #include "controller/outlet/send.h"
 
-#include "controller/outlet/digest.h"
+#include "controller/base/digest.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 

@@ -1,6 +1,7 @@
 /* Webhooks: a document of our own, signed when it is sent; and the shape that Slack, Mattermost and Rocket.Chat take. */
 #include "controller/outlet/delivery.h"
 
+#include "controller/base/json.h"
 #include "controller/report/clean.h"
 #include "controller/report/doc.h"
 #include "controller/report/format.h"
@@ -10,14 +11,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
 
 static void put_time(cJSON *object, const char *key, const struct story *story, uint64_t ns)
 {
@@ -65,10 +58,10 @@ static void put_end(cJSON *body, const struct story *story)
     cJSON_AddStringToObject(verdict, "why", story_why(story));
     object = cJSON_AddObjectToObject(body, "convergence");
     cJSON_AddStringToObject(object, "signal", doc_text(convergence, "signal"));
-    put_number(object, "from_release_s", doc_number(convergence, "from_release_s"));
-    put_number(object, "low_s", doc_number(convergence, "low_s"));
-    put_number(object, "high_s", doc_number(convergence, "high_s"));
-    put_number(object, "from_injection_s", doc_number(convergence, "from_injection_s"));
+    json_put_number(object, "from_release_s", doc_number(convergence, "from_release_s"));
+    json_put_number(object, "low_s", doc_number(convergence, "low_s"));
+    json_put_number(object, "high_s", doc_number(convergence, "high_s"));
+    json_put_number(object, "from_injection_s", doc_number(convergence, "from_injection_s"));
 }
 
 void webhook_tell(const struct telling *telling)

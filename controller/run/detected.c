@@ -8,16 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static uint64_t injected_ns(const struct run *run)
-{
-    uint64_t first_ns = 0;
-
-    for (size_t i = 0; i < run->playbook->method.count; i++)
-        if (run->steps[i].injected_ns && (!first_ns || run->steps[i].injected_ns < first_ns))
-            first_ns = run->steps[i].injected_ns;
-    return first_ns;
-}
-
 /* The last known number of alerts before an instant; NaN where none is. */
 static double alerts_before(struct prober *prober, uint64_t from_ns, uint64_t until_ns)
 {
@@ -48,7 +38,7 @@ static uint64_t first_alert_ns(struct prober *prober, uint64_t from_ns)
 
 void run_watch_alerts(struct run *run)
 {
-    uint64_t injection_ns = run->people.alerted ? 0 : injected_ns(run), earliest_ns = 0;
+    uint64_t injection_ns = run->people.alerted ? 0 : run_injected_ns(run), earliest_ns = 0;
     const char *name = "";
     struct mark mark;
 

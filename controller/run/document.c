@@ -1,6 +1,7 @@
 /* The result document (docs/result-document.md): the run as one JSON value, from which every report is rendered. */
 #include "controller/run/run_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/run/expect.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
@@ -14,17 +15,9 @@
 
 enum { PLOT_BINS_MAX = 1200, FAILED_IDS_MAX = 20 };
 
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static void put_ns(cJSON *object, const char *key, const struct run *run, uint64_t ns)
 {
-    put_number(object, key, run_seconds(run, ns));
+    json_put_number(object, key, run_seconds(run, ns));
 }
 
 static void put_text(cJSON *object, const char *key, const char *text)
@@ -65,7 +58,7 @@ static cJSON *describe_run(const struct run *run)
     put_text(object, "version", PERTURB_VERSION);
     put_text(object, "host", host);
     put_text(object, "kernel", name.release);
-    put_number(object, "duration_s", (double)(clock_wall_ns() - run->started_wall_ns) / 1e9);
+    json_put_number(object, "duration_s", (double)(clock_wall_ns() - run->started_wall_ns) / 1e9);
     overrides = cJSON_AddObjectToObject(object, "overrides");
     for (size_t i = 0; i < playbook->variables.override_count; i++)
         put_text(overrides, playbook->variables.overrides[i].name, playbook->variables.overrides[i].value);
@@ -109,10 +102,10 @@ static cJSON *describe_instants(const struct run *run, const struct judgement *j
     put_ns(object, "armed", run, armed_ns);
     put_ns(object, "injected", run, injected_ns);
     put_ns(object, "released", run, run->released_ns);
-    put_number(object, "deviated", judged ? result->deviated_s : NAN);
-    put_number(object, "first_return", judged ? result->first_return_s : NAN);
-    put_number(object, "converged", judged ? result->converged_s : NAN);
-    put_number(object, "validated", judged ? result->validated_s : NAN);
+    json_put_number(object, "deviated", judged ? result->deviated_s : NAN);
+    json_put_number(object, "first_return", judged ? result->first_return_s : NAN);
+    json_put_number(object, "converged", judged ? result->converged_s : NAN);
+    json_put_number(object, "validated", judged ? result->validated_s : NAN);
     put_ns(object, "end", run, run->end_ns);
     return object;
 }
@@ -126,18 +119,18 @@ static cJSON *describe_convergence(const struct run *run, const struct judgement
     bool judged = judgement->signal_count && last->judged;
 
     put_text(object, "signal", judgement->signal_count ? last->signal.name : "");
-    put_number(object, "from_release_s", judged ? result->convergence_from_release_s : NAN);
-    put_number(object, "low_s", judged ? result->from_release_interval.low : NAN);
-    put_number(object, "high_s", judged ? result->from_release_interval.high : NAN);
-    put_number(object, "from_injection_s", judged ? result->convergence_from_inject_s : NAN);
-    put_number(object, "from_injection_low_s", judged ? result->from_inject_interval.low : NAN);
-    put_number(object, "from_injection_high_s", judged ? result->from_inject_interval.high : NAN);
-    put_number(object, "bin_s", judged ? result->bin_s : NAN);
-    put_number(object, "base_bin_s", run_base_bin_s(run));
-    put_number(object, "band", (double)expected->band / 1e6);
-    put_number(object, "hold_s", (double)expected->hold / 1e9);
-    put_number(object, "resolvable_band", judged ? result->resolvable_band : NAN);
-    put_number(object, "smallest_dip", judged ? result->smallest_dip : NAN);
+    json_put_number(object, "from_release_s", judged ? result->convergence_from_release_s : NAN);
+    json_put_number(object, "low_s", judged ? result->from_release_interval.low : NAN);
+    json_put_number(object, "high_s", judged ? result->from_release_interval.high : NAN);
+    json_put_number(object, "from_injection_s", judged ? result->convergence_from_inject_s : NAN);
+    json_put_number(object, "from_injection_low_s", judged ? result->from_inject_interval.low : NAN);
+    json_put_number(object, "from_injection_high_s", judged ? result->from_inject_interval.high : NAN);
+    json_put_number(object, "bin_s", judged ? result->bin_s : NAN);
+    json_put_number(object, "base_bin_s", run_base_bin_s(run));
+    json_put_number(object, "band", (double)expected->band / 1e6);
+    json_put_number(object, "hold_s", (double)expected->hold / 1e9);
+    json_put_number(object, "resolvable_band", judged ? result->resolvable_band : NAN);
+    json_put_number(object, "smallest_dip", judged ? result->smallest_dip : NAN);
     return object;
 }
 
@@ -156,8 +149,8 @@ static cJSON *describe_series(const struct run *run, const struct signal *signal
     if (!(end_s > 0) || make(run, signal, bin_s, &series) < 0)
         return cJSON_CreateNull();
     object = cJSON_CreateObject();
-    put_number(object, "start_s", series->start_s);
-    put_number(object, "bin_s", series->bin_s);
+    json_put_number(object, "start_s", series->start_s);
+    json_put_number(object, "bin_s", series->bin_s);
     values = cJSON_AddArrayToObject(object, "values");
     for (size_t i = 0; i < series->bins; i++)
         cJSON_AddItemToArray(values, isfinite(series->value[i]) ? cJSON_CreateNumber(round(series->value[i] * 1e6) / 1e6) : cJSON_CreateNull());
@@ -171,37 +164,37 @@ static void put_estimate(cJSON *object, const struct est_result *result)
 
     put_text(object, "verdict", est_verdict_name(result->verdict));
     put_text(object, "reason", result->reason);
-    put_number(object, "deviated_s", result->deviated_s);
-    put_number(object, "first_return_s", result->first_return_s);
-    put_number(object, "converged_s", result->converged_s);
-    put_number(object, "converged_low_s", result->converged_interval.low);
-    put_number(object, "converged_high_s", result->converged_interval.high);
-    put_number(object, "validated_s", result->validated_s);
-    put_number(object, "from_release_s", result->convergence_from_release_s);
-    put_number(object, "from_injection_s", result->convergence_from_inject_s);
-    put_number(object, "loss_to_hold_s", result->loss_to_hold_s);
-    put_number(object, "loss_to_hold_low_s", result->loss_to_hold_interval.low);
-    put_number(object, "loss_to_hold_high_s", result->loss_to_hold_interval.high);
-    put_number(object, "loss_to_end_s", result->loss_to_end_s);
-    put_number(object, "loss_derived_s", effects_loss_derived_s(result));
-    put_number(object, "dip_depth", result->dip_depth);
-    put_number(object, "overshoot", result->overshoot);
-    put_number(object, "residual", result->residual);
+    json_put_number(object, "deviated_s", result->deviated_s);
+    json_put_number(object, "first_return_s", result->first_return_s);
+    json_put_number(object, "converged_s", result->converged_s);
+    json_put_number(object, "converged_low_s", result->converged_interval.low);
+    json_put_number(object, "converged_high_s", result->converged_interval.high);
+    json_put_number(object, "validated_s", result->validated_s);
+    json_put_number(object, "from_release_s", result->convergence_from_release_s);
+    json_put_number(object, "from_injection_s", result->convergence_from_inject_s);
+    json_put_number(object, "loss_to_hold_s", result->loss_to_hold_s);
+    json_put_number(object, "loss_to_hold_low_s", result->loss_to_hold_interval.low);
+    json_put_number(object, "loss_to_hold_high_s", result->loss_to_hold_interval.high);
+    json_put_number(object, "loss_to_end_s", result->loss_to_end_s);
+    json_put_number(object, "loss_derived_s", effects_loss_derived_s(result));
+    json_put_number(object, "dip_depth", result->dip_depth);
+    json_put_number(object, "overshoot", result->overshoot);
+    json_put_number(object, "residual", result->residual);
     cJSON_AddNumberToObject(object, "flaps", (double)result->flaps);
     cJSON_AddNumberToObject(object, "redegradations", (double)result->redegradations);
-    put_number(object, "longest_exit_s", result->longest_exit_s);
+    json_put_number(object, "longest_exit_s", result->longest_exit_s);
     baseline = cJSON_AddObjectToObject(object, "baseline");
-    put_number(baseline, "level", result->baseline.level);
-    put_number(baseline, "sigma", result->baseline.sigma);
-    put_number(baseline, "drift", result->baseline.drift);
-    put_number(baseline, "start_s", result->baseline.start_s);
-    put_number(baseline, "end_s", result->baseline.end_s);
-    put_number(object, "threshold", result->threshold);
-    put_number(object, "level_worst_ok", result->level_worst_ok);
-    put_number(object, "bin_s", result->bin_s);
-    put_number(object, "resolvable_band", result->resolvable_band);
-    put_number(object, "smallest_dip", result->smallest_dip);
-    put_number(object, "unknown_share", result->unknown_share);
+    json_put_number(baseline, "level", result->baseline.level);
+    json_put_number(baseline, "sigma", result->baseline.sigma);
+    json_put_number(baseline, "drift", result->baseline.drift);
+    json_put_number(baseline, "start_s", result->baseline.start_s);
+    json_put_number(baseline, "end_s", result->baseline.end_s);
+    json_put_number(object, "threshold", result->threshold);
+    json_put_number(object, "level_worst_ok", result->level_worst_ok);
+    json_put_number(object, "bin_s", result->bin_s);
+    json_put_number(object, "resolvable_band", result->resolvable_band);
+    json_put_number(object, "smallest_dip", result->smallest_dip);
+    json_put_number(object, "unknown_share", result->unknown_share);
 }
 
 /* Words of the result document for the units a signal can have. */
@@ -327,25 +320,25 @@ static cJSON *describe_loads(const struct run *run)
         if (load->workload->url)
             put_address(object, load->workload->url);
         run_put_outside(load, object);
-        put_number(object, "rate_per_s", load->workload->rate == ABSENT ? NAN : (double)load->workload->rate / 1000);
+        json_put_number(object, "rate_per_s", load->workload->rate == ABSENT ? NAN : (double)load->workload->rate / 1000);
         put_arrival(object, &load->workload->arrival);
         put_plan_hash(object, load);
         cJSON_AddItemToArray(array, object);
         if (!load->generator)
             continue;
         load_counters(load->generator, &counters);
-        put_number(object, "planned", (double)counters.planned);
-        put_number(object, "sent", (double)counters.sent);
-        put_number(object, "ok", (double)counters.ok);
-        put_number(object, "failed", (double)counters.failed);
+        json_put_number(object, "planned", (double)counters.planned);
+        json_put_number(object, "sent", (double)counters.sent);
+        json_put_number(object, "ok", (double)counters.ok);
+        json_put_number(object, "failed", (double)counters.failed);
         outcomes = cJSON_AddObjectToObject(object, "outcomes");
         for (int outcome = 0; outcome < LOAD_OUTCOMES; outcome++)
             if (outcome != LOAD_OK && counters.outcomes[outcome])
-                put_number(outcomes, load_outcome_name((enum load_outcome)outcome), (double)counters.outcomes[outcome]);
-        put_number(object, "late", (double)counters.late);
-        put_number(object, "lateness_max_s", (double)counters.lateness_max_ns / 1e9);
+                json_put_number(outcomes, load_outcome_name((enum load_outcome)outcome), (double)counters.outcomes[outcome]);
+        json_put_number(object, "late", (double)counters.late);
+        json_put_number(object, "lateness_max_s", (double)counters.lateness_max_ns / 1e9);
         cJSON_AddBoolToObject(object, "fit", load_is_fit(&counters));
-        put_number(object, "connects", load->workload->kind == WORKLOAD_COMMAND ? NAN : (double)counters.connects);
+        json_put_number(object, "connects", load->workload->kind == WORKLOAD_COMMAND ? NAN : (double)counters.connects);
         put_failed_ids(run, load, object);
     }
     return array;
@@ -370,7 +363,7 @@ static void put_effects(const struct step_run *step, cJSON *object)
         else
             snprintf(value, sizeof(value), "%" PRId64, step->effects[i].value);
         buf_printf(&text, "%s%s %s", i ? ", " : "", what, value);
-        put_number(measured, what, (double)step->effects[i].value);
+        json_put_number(measured, what, (double)step->effects[i].value);
     }
     put_text(object, "effect", text.data);
     buf_done(&text);
@@ -393,16 +386,16 @@ static cJSON *describe_faults(const struct run *run)
         if (fault_spec_print(&step->step->spec, text, sizeof(text)) == 0)
             put_text(object, "spec", text);
         put_text(object, "scope", rule->scope);
-        put_number(object, "at_s", (double)step->step->at / 1e9);
-        put_number(object, "for_s", step->step->duration == ABSENT ? NAN : (double)step->step->duration / 1e9);
+        json_put_number(object, "at_s", (double)step->step->at / 1e9);
+        json_put_number(object, "for_s", step->step->duration == ABSENT ? NAN : (double)step->step->duration / 1e9);
         put_ns(object, "requested_s", run, step->requested_ns);
         put_ns(object, "armed_s", run, step->armed_ns);
         put_ns(object, "injected_s", run, step->injected_ns);
         put_ns(object, "released_s", run, step->released_ns);
-        put_number(object, "matched", (double)step->counts.matched);
-        put_number(object, "eligible", (double)step->counts.eligible);
-        put_number(object, "fired", (double)step->counts.fired);
-        put_number(object, "skipped", (double)step->counts.skipped);
+        json_put_number(object, "matched", (double)step->counts.matched);
+        json_put_number(object, "eligible", (double)step->counts.eligible);
+        json_put_number(object, "fired", (double)step->counts.fired);
+        json_put_number(object, "skipped", (double)step->counts.skipped);
         put_effects(step, object);
         cJSON_AddItemToArray(array, object);
     }
@@ -441,17 +434,17 @@ static cJSON *describe_datagrams(const struct proxy_status *status)
     cJSON *object = cJSON_CreateObject();
 
     put_text(object, "proxy", status->spec.name);
-    put_number(object, "sessions", (double)status->connections);
-    put_number(object, "expired", (double)status->sessions_expired);
-    put_number(object, "evicted", (double)status->sessions_evicted);
-    put_number(object, "came", (double)(up->came + down->came));
-    put_number(object, "passed", (double)(up->passed + down->passed));
-    put_number(object, "dropped", (double)(up->dropped + down->dropped));
-    put_number(object, "doubled", (double)(up->doubled + down->doubled));
-    put_number(object, "no_room", (double)(up->no_room + down->no_room));
-    put_number(object, "failed", (double)(up->failed + down->failed));
-    put_number(object, "overrun", (double)status->overrun);
-    put_number(object, "upstream_refused", (double)status->upstream_refused);
+    json_put_number(object, "sessions", (double)status->connections);
+    json_put_number(object, "expired", (double)status->sessions_expired);
+    json_put_number(object, "evicted", (double)status->sessions_evicted);
+    json_put_number(object, "came", (double)(up->came + down->came));
+    json_put_number(object, "passed", (double)(up->passed + down->passed));
+    json_put_number(object, "dropped", (double)(up->dropped + down->dropped));
+    json_put_number(object, "doubled", (double)(up->doubled + down->doubled));
+    json_put_number(object, "no_room", (double)(up->no_room + down->no_room));
+    json_put_number(object, "failed", (double)(up->failed + down->failed));
+    json_put_number(object, "overrun", (double)status->overrun);
+    json_put_number(object, "upstream_refused", (double)status->upstream_refused);
     return object;
 }
 
@@ -466,17 +459,17 @@ static void put_wire(const struct run *run, cJSON *document)
 
         put_text(wire, "backend", run->wire_hello.backend);
         put_text(wire, "refusal", run->wire_hello.refusal ? strerror(-run->wire_hello.refusal) : "");
-        put_number(wire, "loops", run->wire_hello.loops);
-        put_number(wire, "spin_us", (double)run->wire_hello.spin_ns / 1e3);
+        json_put_number(wire, "loops", run->wire_hello.loops);
+        json_put_number(wire, "spin_us", (double)run->wire_hello.spin_ns / 1e3);
     }
     for (size_t i = 0; i < run->playbook->proxies.count; i++) {
         const struct proxy_status *status = &run->proxies[i];
         cJSON *hop = cJSON_CreateObject(), *object = cJSON_CreateObject();
 
         put_text(hop, "proxy", status->spec.name);
-        put_number(hop, "baseline", amplification_of_hop(run, i, 0, 1));
-        put_number(hop, "fault", amplification_of_hop(run, i, 1, 2));
-        put_number(hop, "after", amplification_of_hop(run, i, 2, 3));
+        json_put_number(hop, "baseline", amplification_of_hop(run, i, 0, 1));
+        json_put_number(hop, "fault", amplification_of_hop(run, i, 1, 2));
+        json_put_number(hop, "after", amplification_of_hop(run, i, 2, 3));
         cJSON_AddItemToArray(hops, hop);
         put_text(object, "name", status->spec.name);
         put_text(object, "listen", status->spec.listen);
@@ -484,16 +477,16 @@ static void put_wire(const struct run *run, cJSON *document)
             run_describe_capture(run, i, object);
         else
             put_text(object, "upstream", status->spec.upstream);
-        put_number(object, "connections", (double)status->connections);
-        put_number(object, "connects_failed", (double)status->connects_failed);
-        put_number(object, "bytes_to_upstream", (double)status->bytes_to_upstream);
-        put_number(object, "bytes_to_client", (double)status->bytes_to_client);
-        put_number(object, "held_bytes_peak", (double)status->held_bytes_peak);
-        put_number(object, "held_bytes_max", (double)status->held_bytes_max);
-        put_number(object, "hold_full", (double)status->hold_full);
-        put_number(object, "late_p50_s", (double)histogram_quantile(&status->lateness, 0.5) / 1e9);
-        put_number(object, "late_p99_s", (double)histogram_quantile(&status->lateness, 0.99) / 1e9);
-        put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
+        json_put_number(object, "connections", (double)status->connections);
+        json_put_number(object, "connects_failed", (double)status->connects_failed);
+        json_put_number(object, "bytes_to_upstream", (double)status->bytes_to_upstream);
+        json_put_number(object, "bytes_to_client", (double)status->bytes_to_client);
+        json_put_number(object, "held_bytes_peak", (double)status->held_bytes_peak);
+        json_put_number(object, "held_bytes_max", (double)status->held_bytes_max);
+        json_put_number(object, "hold_full", (double)status->hold_full);
+        json_put_number(object, "late_p50_s", (double)histogram_quantile(&status->lateness, 0.5) / 1e9);
+        json_put_number(object, "late_p99_s", (double)histogram_quantile(&status->lateness, 0.99) / 1e9);
+        json_put_number(object, "late_most_s", (double)status->lateness.most / 1e9);
         put_text(object, "protocol", status->spec.protocol == PROTOCOL_UDP ? "udp" : "tcp");
         if (status->spec.protocol == PROTOCOL_UDP)
             cJSON_AddItemToArray(datagrams, describe_datagrams(status));
@@ -516,8 +509,8 @@ static cJSON *describe_targets(const struct run *run)
         put_text(object, "name", target->target->name);
         put_text(object, "command", command.data);
         buf_done(&command);
-        put_number(object, "pid", target->pid);
-        put_number(object, "starts", target->starts);
+        json_put_number(object, "pid", target->pid);
+        json_put_number(object, "starts", target->starts);
         if (target->locks_found)
             cJSON_AddItemToObject(object, "locks", cJSON_Duplicate(target->locks_found, 1));
         exits = cJSON_AddArrayToObject(object, "exits");
@@ -559,8 +552,8 @@ static void put_quality(const struct run *run, const struct judgement *judgement
         planned += (double)counters.planned;
     }
     cJSON_AddBoolToObject(object, "load_fit", fit);
-    put_number(object, "late_share", planned > 0 ? late / planned : NAN);
-    put_number(object, "unknown_share", unknown);
+    json_put_number(object, "late_share", planned > 0 ? late / planned : NAN);
+    json_put_number(object, "unknown_share", unknown);
     cJSON_AddItemToObject(object, "notes", cJSON_Duplicate(run->notes, 1));
 }
 

@@ -1,23 +1,15 @@
 /* What else a run cost: debt, burn, drain, the worst amplification of a second, and what the control excused (docs/result-document.md). */
 #include "controller/run/run_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
-#include <math.h>
 #include <string.h>
 #include <sys/param.h>
 
 enum { ALL_PROXIES = 32 }; /* of peak_watch.worst */
-
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
 
 /* ---- amplification, second by second --------------------------------------------------------------------------------------------- */
 
@@ -61,11 +53,11 @@ static void put_peak(const struct run *run, cJSON *document)
 
     if (!peak->worst_ns[ALL_PROXIES])
         return;
-    put_number(amplification, "peak", peak->worst[ALL_PROXIES]);
-    put_number(amplification, "peak_s", run_seconds(run, peak->worst_ns[ALL_PROXIES]));
+    json_put_number(amplification, "peak", peak->worst[ALL_PROXIES]);
+    json_put_number(amplification, "peak_s", run_seconds(run, peak->worst_ns[ALL_PROXIES]));
     cJSON_ArrayForEach(hop, cJSON_GetObjectItem(amplification, "hops")) {
         if (i < ALL_PROXIES && peak->worst_ns[i])
-            put_number(hop, "peak", peak->worst[i]);
+            json_put_number(hop, "peak", peak->worst[i]);
         i++;
     }
 }
@@ -95,13 +87,13 @@ static cJSON *describe_cost(const struct run *run, size_t load)
         return NULL;
     object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "load", workload->name);
-    put_number(object, "requests", (double)effects.requests);
-    put_number(object, "bad", (double)effects.bad);
-    put_number(object, "slow", (double)effects.slow);
-    put_number(object, "latency_debt_s", effects.latency_debt_s);
-    put_number(object, "debt_per_request_s", effects.debt_per_request_s);
-    put_number(object, "burn", effects.burn);
-    put_number(object, "budget_share", effects.budget_share);
+    json_put_number(object, "requests", (double)effects.requests);
+    json_put_number(object, "bad", (double)effects.bad);
+    json_put_number(object, "slow", (double)effects.slow);
+    json_put_number(object, "latency_debt_s", effects.latency_debt_s);
+    json_put_number(object, "debt_per_request_s", effects.debt_per_request_s);
+    json_put_number(object, "burn", effects.burn);
+    json_put_number(object, "budget_share", effects.budget_share);
     return object;
 }
 
@@ -113,9 +105,9 @@ static void put_slo(const struct run *run, cJSON *document)
     if (slo->latency == ABSENT)
         return;
     object = cJSON_AddObjectToObject(document, "slo");
-    put_number(object, "latency_s", (double)slo->latency / 1e9);
-    put_number(object, "objective", (double)slo->objective / PPM);
-    put_number(object, "period_s", (double)slo->period / 1e9);
+    json_put_number(object, "latency_s", (double)slo->latency / 1e9);
+    json_put_number(object, "objective", (double)slo->objective / PPM);
+    json_put_number(object, "period_s", (double)slo->period / 1e9);
     costs = cJSON_AddArrayToObject(object, "costs");
     for (size_t i = 0; i < run->playbook->loads.count; i++) {
         cJSON *cost = describe_cost(run, i);
@@ -143,9 +135,9 @@ static void put_drains(const struct run *run, const struct judgement *judgement,
         object = cJSON_CreateObject();
         cJSON_AddItemToArray(array, object);
         cJSON_AddStringToObject(object, "signal", judged->signal.name);
-        put_number(object, "drain_s", effects_drain_s(&judged->result, &judgement->combined, &interval));
-        put_number(object, "drain_low_s", interval.low);
-        put_number(object, "drain_high_s", interval.high);
+        json_put_number(object, "drain_s", effects_drain_s(&judged->result, &judgement->combined, &interval));
+        json_put_number(object, "drain_low_s", interval.low);
+        json_put_number(object, "drain_high_s", interval.high);
     }
 }
 
@@ -188,11 +180,11 @@ static void put_controls(const struct run *run, cJSON *document)
         count_bad(run, loads[i].control, from_ns, &twin_planned, &twin_bad);
         cJSON_AddStringToObject(object, "load", loads[i].name);
         cJSON_AddStringToObject(object, "control", loads[loads[i].control].name);
-        put_number(object, "planned", planned);
-        put_number(object, "bad", bad);
-        put_number(object, "control_planned", twin_planned);
-        put_number(object, "control_bad", twin_bad);
-        put_number(object, "excused", (double)run_excused(run, &signal, from_ns, run->end_ns));
+        json_put_number(object, "planned", planned);
+        json_put_number(object, "bad", bad);
+        json_put_number(object, "control_planned", twin_planned);
+        json_put_number(object, "control_bad", twin_bad);
+        json_put_number(object, "excused", (double)run_excused(run, &signal, from_ns, run->end_ns));
     }
 }
 

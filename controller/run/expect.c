@@ -41,32 +41,56 @@ static enum outcome compare(double value, double low, double high, double bound)
     return low > bound ? OUTCOME_BROKEN : OUTCOME_STRADDLES;
 }
 
-/* What is to be at least so much: the mirror image of `note`. */
-static enum outcome note_at_least(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high, double bound)
+static enum outcome compare_least(double value, double low, double high, double bound)
+{
+    if (isnan(value))
+        return OUTCOME_NO_DATA;
+    if (low >= bound)
+        return OUTCOME_MET;
+    return high <= bound && value < bound ? OUTCOME_BROKEN : OUTCOME_STRADDLES;
+}
+
+/* `sign` 1: at most the bound; -1: at least. An interval that reaches to infinity is said in words. */
+static void print_value(char *text, size_t size, const char *unit, double value, double low, double high, int sign)
+{
+    const int digits = sign > 0 ? 3 : 4;
+
+    if (isnan(value))
+        snprintf(text, size, "no data");
+    else if (isinf(high))
+        snprintf(text, size, sign > 0 ? "more than %.*g%s" : "%.*g%s or more", digits, value, unit);
+    else if (isnan(low))
+        snprintf(text, size, "%.*g%s", digits, value, unit);
+    else
+        snprintf(text, size, "%.*g%s (%.*g%s to %.*g%s)", digits, value, unit, digits, low, unit, digits, high, unit);
+}
+
+static enum outcome note_bound(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high,
+                               double bound, int sign)
 {
     static const char *const words[] = { "met", "broken", "straddles", "no_data" };
-    enum outcome outcome = isnan(value) ? OUTCOME_NO_DATA : low >= bound ? OUTCOME_MET : high <= bound && value < bound ? OUTCOME_BROKEN : OUTCOME_STRADDLES;
+    enum outcome outcome = (sign > 0 ? compare : compare_least)(value, low, high, bound);
     cJSON *entry = cJSON_CreateObject();
     char text[96];
 
     cJSON_AddStringToObject(entry, "what", what);
-    snprintf(text, sizeof(text), "at least %.4g%s", bound, unit);
+    snprintf(text, sizeof(text), "at %s %.4g%s", sign > 0 ? "most" : "least", bound, unit);
     cJSON_AddStringToObject(entry, "bound", text);
-    cJSON_AddNumberToObject(entry, "at_least", bound);
+    cJSON_AddNumberToObject(entry, sign > 0 ? "at_most" : "at_least", bound);
     if (isfinite(value))
         cJSON_AddNumberToObject(entry, "measured", value);
     if (isfinite(value) && bound > 0)
-        cJSON_AddNumberToObject(entry, "margin", (value - bound) / bound);
-    if (isnan(value))
-        snprintf(text, sizeof(text), "no data");
-    else if (isinf(high))
-        snprintf(text, sizeof(text), "%.4g%s or more", value, unit);
-    else
-        snprintf(text, sizeof(text), "%.4g%s (%.4g%s to %.4g%s)", value, unit, low, unit, high, unit);
+        cJSON_AddNumberToObject(entry, "margin", sign * (bound - value) / bound);
+    print_value(text, sizeof(text), unit, value, low, high, sign);
     cJSON_AddStringToObject(entry, "value", text);
     cJSON_AddStringToObject(entry, "outcome", words[outcome]);
     cJSON_AddItemToArray(judgement->expect, entry);
     return outcome;
+}
+
+static enum outcome note(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high, double bound)
+{
+    return note_bound(judgement, what, unit, value, low, high, bound, 1);
 }
 
 static enum outcome judge_knee(const struct run *run, struct judgement *judgement, enum ramp_when when, const char *what, int64_t bound)
@@ -74,37 +98,8 @@ static enum outcome judge_knee(const struct run *run, struct judgement *judgemen
     const struct ramp_run *ramp = run_ramp_at(run, when);
     bool known = ramp && ramp->knee.end != KNEE_NONE;
 
-    return note_at_least(judgement, what, "/s", known ? ramp->knee.rate : NAN, known ? ramp->knee.low : NAN, known ? ramp->knee.high : NAN,
-                         (double)bound / 1000);
-}
-
-static enum outcome note(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high, double bound)
-{
-    static const char *const words[] = { "met", "broken", "straddles", "no_data" };
-    enum outcome outcome = compare(value, low, high, bound);
-    cJSON *entry = cJSON_CreateObject();
-    char text[96];
-
-    cJSON_AddStringToObject(entry, "what", what);
-    snprintf(text, sizeof(text), "at most %.4g%s", bound, unit);
-    cJSON_AddStringToObject(entry, "bound", text);
-    cJSON_AddNumberToObject(entry, "at_most", bound);
-    if (isfinite(value))
-        cJSON_AddNumberToObject(entry, "measured", value);
-    if (isfinite(value) && bound > 0)
-        cJSON_AddNumberToObject(entry, "margin", (bound - value) / bound);
-    if (isnan(value))
-        snprintf(text, sizeof(text), "no data");
-    else if (isinf(high))
-        snprintf(text, sizeof(text), "more than %.3g%s", value, unit);
-    else if (isnan(low))
-        snprintf(text, sizeof(text), "%.3g%s", value, unit);
-    else
-        snprintf(text, sizeof(text), "%.3g%s (%.3g%s to %.3g%s)", value, unit, low, unit, high, unit);
-    cJSON_AddStringToObject(entry, "value", text);
-    cJSON_AddStringToObject(entry, "outcome", words[outcome]);
-    cJSON_AddItemToArray(judgement->expect, entry);
-    return outcome;
+    return note_bound(judgement, what, "/s", known ? ramp->knee.rate : NAN, known ? ramp->knee.low : NAN, known ? ramp->knee.high : NAN,
+                      (double)bound / 1000, -1);
 }
 
 static enum outcome judge_convergence(const struct run *run, struct judgement *judgement)
@@ -204,16 +199,6 @@ static enum outcome judge_bounds(const struct run *run, struct judgement *judgem
     return worst;
 }
 
-static uint64_t injected_ns(const struct run *run)
-{
-    uint64_t first_ns = 0;
-
-    for (size_t i = 0; i < run->playbook->method.count; i++)
-        if (run->steps[i].injected_ns && (!first_ns || run->steps[i].injected_ns < first_ns))
-            first_ns = run->steps[i].injected_ns;
-    return first_ns;
-}
-
 int expect_judge(struct run *run, struct judgement *judgement)
 {
     const struct expectation *expect = &run->playbook->expect;
@@ -233,7 +218,7 @@ int expect_judge(struct run *run, struct judgement *judgement)
         outcomes[4] = judge_knee(run, judgement, RAMP_FAULT, "knee under fault", expect->knee.under_fault);
     if (expect->knee.hysteresis != ABSENT)
         outcomes[5] = judge_hysteresis(run, judgement);
-    outcomes[6] = judge_bounds(run, judgement, &expect->during, "under the fault", injected_ns(run), run->released_ns ? run->released_ns : end_ns);
+    outcomes[6] = judge_bounds(run, judgement, &expect->during, "under the fault", run_injected_ns(run), run->released_ns ? run->released_ns : end_ns);
     outcomes[7] = judge_bounds(run, judgement, &expect->after, "at the end", end_ns > hold_ns ? end_ns - hold_ns : 0, end_ns);
     for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
         if (outcomes[i] == OUTCOME_BROKEN)

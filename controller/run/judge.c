@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/param.h>
 
-static uint64_t first_effect_ns(const struct run *run)
+uint64_t run_injected_ns(const struct run *run)
 {
     uint64_t first_ns = UINT64_MAX;
 
@@ -55,7 +55,7 @@ void run_judging(const struct run *run, struct est_pins *ret_pins, struct est_in
     *ret_instants = (struct est_instants){
         .baseline_start_s = run_seconds(run, run->baseline_start_ns),
         .baseline_end_s = run_seconds(run, run->baseline_end_ns),
-        .inject_s = run_seconds(run, first_effect_ns(run)),
+        .inject_s = run_seconds(run, run_injected_ns(run)),
         .release_s = run_seconds(run, method_release_ns(run)),
         .end_s = run_seconds(run, run->end_ns),
     };
@@ -163,7 +163,7 @@ bool run_is_down(struct run *run, struct judgement *ret_judgement)
     *ret_judgement = (struct judgement){ .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };
     for (size_t i = 0; i < run->playbook->signal_count; i++)
         add_signal(run, ret_judgement, &run->playbook->signals[i], true);
-    if (!first_effect_ns(run) || !run->baseline_end_ns)
+    if (!run_injected_ns(run) || !run->baseline_end_ns)
         return false;
     judge_signals(run, ret_judgement);
     return is_down(ret_judgement->combined.verdict);
@@ -210,7 +210,7 @@ static void add_next(struct judgement *judgement, const char *format, const char
 /* How requests failed from the first effect on, the commonest way first: "1,204 of 2,400 requests failed, most by timeout". */
 static void describe_failures(const struct run *run, char *text, size_t size)
 {
-    uint64_t from_ns = first_effect_ns(run), total = 0, failed = 0, outcomes[LOAD_OUTCOMES] = { 0 };
+    uint64_t from_ns = run_injected_ns(run), total = 0, failed = 0, outcomes[LOAD_OUTCOMES] = { 0 };
     int worst = LOAD_TIMEOUT;
 
     for (size_t i = 0; i < run->playbook->loads.count && from_ns; i++) {
@@ -399,7 +399,7 @@ static void decide_by_signals(struct run *run, struct judgement *judgement)
 void run_judge(struct run *run, struct judgement *ret_judgement)
 {
     struct judgement *judgement = ret_judgement;
-    bool injected = first_effect_ns(run) != 0;
+    bool injected = run_injected_ns(run) != 0;
     char why[400];
 
     *judgement = (struct judgement){ .expect = cJSON_CreateArray(), .combined = { .verdict = EST_INDETERMINATE, .reason = "" } };

@@ -1,6 +1,7 @@
 /* What people did in a run: their marks as events, instants and timers (docs/gamedays.md). */
 #include "controller/run/run_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 
 #include <math.h>
@@ -68,14 +69,6 @@ bool run_was_told_go(const struct run *run, uint64_t since_ns)
 
 /* ---- telling them ----------------------------------------------------------------------------------------------------------------- */
 
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 /* The first of its kind; NaN when nobody pressed. */
 static double instant_s(const struct run *run, enum mark_kind kind)
 {
@@ -100,7 +93,7 @@ static void put_marks(const struct run *run, cJSON *document)
 
         cJSON_AddItemToArray(array, object);
         cJSON_AddStringToObject(object, "mark", mark_names[mark->kind]);
-        put_number(object, "at_s", run_seconds(run, mark->ns));
+        json_put_number(object, "at_s", run_seconds(run, mark->ns));
         cJSON_AddStringToObject(object, "by", mark->by);
         cJSON_AddStringToObject(object, "text", mark->text);
     }
@@ -116,10 +109,10 @@ static void put_timer(cJSON *array, const char *name, double from_s, double to_s
 
     cJSON_AddItemToArray(array, object);
     cJSON_AddStringToObject(object, "timer", name);
-    put_number(object, "value_s", value_s);
-    put_number(object, "at_least_s", at_least_s);
-    put_number(object, "from_injection_s", to_s - injected_s);
-    put_number(object, "target_s", target_s);
+    json_put_number(object, "value_s", value_s);
+    json_put_number(object, "at_least_s", at_least_s);
+    json_put_number(object, "from_injection_s", to_s - injected_s);
+    json_put_number(object, "target_s", target_s);
     cJSON_AddStringToObject(object, "outcome", value_s <= target_s                             ? "met"
                                                : value_s > target_s || at_least_s > target_s ? "broken"
                                                : isnan(target_s) && isfinite(value_s)        ? "measured"
@@ -138,9 +131,9 @@ void run_put_people(struct run *run, cJSON *document)
     deviated_s = cJSON_IsNumber(item) ? item->valuedouble : NAN;
     item = cJSON_GetObjectItem(instants, "injected");
     injected_s = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-    put_number(instants, "detected", detected_s);
-    put_number(instants, "acknowledged", acknowledged_s);
-    put_number(instants, "mitigated", mitigated_s);
+    json_put_number(instants, "detected", detected_s);
+    json_put_number(instants, "acknowledged", acknowledged_s);
+    json_put_number(instants, "mitigated", mitigated_s);
     put_marks(run, document);
     if (run->playbook->holds.count)
         cJSON_AddItemToObject(document, "holds", run_describe_holds(run));

@@ -1,19 +1,12 @@
 /* plan.json: what whoever looks on is told before anything has happened (docs/live-feed.md). */
 #include "controller/run/run_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/store/store.h"
 
 static void put_text(cJSON *object, const char *key, const char *text)
 {
     cJSON_AddStringToObject(object, key, text ? text : "");
-}
-
-static void put_length(cJSON *object, const char *key, int64_t ns)
-{
-    if (ns == ABSENT)
-        cJSON_AddNullToObject(object, key);
-    else
-        cJSON_AddNumberToObject(object, key, (double)ns / 1e9);
 }
 
 static void put_faults(const struct playbook *playbook, cJSON *plan)
@@ -28,8 +21,8 @@ static void put_faults(const struct playbook *playbook, cJSON *plan)
         cJSON_AddItemToArray(array, object);
         put_text(object, "name", steps[i].spec.rule.name);
         put_text(object, "spec", fault_spec_print(&steps[i].spec, line, sizeof(line)) < 0 ? "" : line);
-        put_length(object, "at_s", steps[i].at);
-        put_length(object, "for_s", steps[i].duration);
+        json_put_length(object, "at_s", steps[i].at);
+        json_put_length(object, "for_s", steps[i].duration);
     }
 }
 
@@ -43,8 +36,8 @@ static void put_holds(const struct playbook *playbook, cJSON *plan)
 
         cJSON_AddItemToArray(array, object);
         put_text(object, "hold", holds[i].text);
-        put_length(object, "at_s", holds[i].at);
-        put_length(object, "bound_s", holds[i].bound);
+        json_put_length(object, "at_s", holds[i].at);
+        json_put_length(object, "bound_s", holds[i].bound);
     }
 }
 
@@ -62,9 +55,9 @@ static void put_gameday(const struct gameday_section *gameday, cJSON *plan)
     put_text(part, "observer", gameday->roles.observer);
     put_text(part, "abort-owner", gameday->roles.abort_owner);
     part = cJSON_AddObjectToObject(object, "goals_s");
-    put_length(part, "detect", gameday->goals.detect);
-    put_length(part, "acknowledge", gameday->goals.acknowledge);
-    put_length(part, "mitigate", gameday->goals.mitigate);
+    json_put_length(part, "detect", gameday->goals.detect);
+    json_put_length(part, "acknowledge", gameday->goals.acknowledge);
+    json_put_length(part, "mitigate", gameday->goals.mitigate);
 }
 
 int run_write_plan(const struct run *run, struct errs *errs)

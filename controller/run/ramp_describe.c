@@ -1,6 +1,7 @@
 /* Ramps in the result document, and the verdict of a playbook that is nothing but a ramp. */
 #include "controller/run/run_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/run/expect.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/rng.h"
@@ -12,24 +13,16 @@
 static const enum ramp_when moments[RAMP_MOMENTS] = { RAMP_BEFORE, RAMP_FAULT, RAMP_AFTER };
 static const char *const moment_words[RAMP_MOMENTS] = { "before", "under fault", "after" };
 
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static cJSON *describe_knee(const struct ramp_run *ramp, const char *when)
 {
     cJSON *object = cJSON_CreateObject();
 
     cJSON_AddStringToObject(object, "when", when);
     cJSON_AddStringToObject(object, "end", knee_end_name(ramp->knee.end));
-    put_number(object, "rate_per_s", ramp->knee.end == KNEE_NONE ? NAN : ramp->knee.rate);
-    put_number(object, "low_per_s", ramp->knee.end == KNEE_NONE ? NAN : ramp->knee.low);
-    put_number(object, "high_per_s", ramp->knee.high);
-    put_number(object, "steps", (double)ramp->count);
+    json_put_number(object, "rate_per_s", ramp->knee.end == KNEE_NONE ? NAN : ramp->knee.rate);
+    json_put_number(object, "low_per_s", ramp->knee.end == KNEE_NONE ? NAN : ramp->knee.low);
+    json_put_number(object, "high_per_s", ramp->knee.high);
+    json_put_number(object, "steps", (double)ramp->count);
     cJSON_AddBoolToObject(object, "stuck", ramp->stuck);
     cJSON_AddStringToObject(object, "note", ramp->note);
     return object;
@@ -48,7 +41,7 @@ static void put_water(const struct ramp *plan, const struct ramp_step *step, cJS
     for (size_t i = 0; i < plan->water_count; i++) {
         char value[48];
 
-        put_number(water, plan->water_signals[i].name, step->water[i]);
+        json_put_number(water, plan->water_signals[i].name, step->water[i]);
         buf_printf(&text, "%s%s %s", i ? ", " : "", plan->water_signals[i].name,
                    run_signal_text(&plan->water_signals[i], step->water[i], value, sizeof(value)));
     }
@@ -62,11 +55,11 @@ static cJSON *describe_step(const struct run *run, const struct ramp_step *step,
 
     cJSON_AddStringToObject(object, "when", when);
     cJSON_AddStringToObject(object, "outcome", step->good ? "held" : "missed");
-    put_number(object, "at_s", run_seconds(run, step->from_ns));
-    put_number(object, "rate_per_s", step->rate);
-    put_number(object, "served_per_s", step->served);
-    put_number(object, "failed_share", step->failed_share);
-    put_number(object, "latency_s", step->latency_s);
+    json_put_number(object, "at_s", run_seconds(run, step->from_ns));
+    json_put_number(object, "rate_per_s", step->rate);
+    json_put_number(object, "served_per_s", step->served);
+    json_put_number(object, "failed_share", step->failed_share);
+    json_put_number(object, "latency_s", step->latency_s);
     put_water(&run->playbook->ramp, step, object);
     return object;
 }
@@ -81,9 +74,9 @@ cJSON *run_describe_ramps(const struct run *run)
         return NULL;
     object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "load", run->loads[plan->load].workload->name);
-    put_number(object, "slo_s", (double)run->playbook->slo.latency / 1e9);
-    put_number(object, "quantile", (double)run->playbook->slo.quantile / PPM);
-    put_number(object, "delta", (double)plan->delta / PPM);
+    json_put_number(object, "slo_s", (double)run->playbook->slo.latency / 1e9);
+    json_put_number(object, "quantile", (double)run->playbook->slo.quantile / PPM);
+    json_put_number(object, "delta", (double)plan->delta / PPM);
     knees = cJSON_AddArrayToObject(object, "knees");
     steps = cJSON_AddArrayToObject(object, "steps");
     for (size_t i = 0; i < RAMP_MOMENTS; i++) {
@@ -95,9 +88,9 @@ cJSON *run_describe_ramps(const struct run *run)
         for (size_t j = 0; j < ramp->count; j++)
             cJSON_AddItemToArray(steps, describe_step(run, &ramp->step[j], moment_words[i]));
     }
-    put_number(object, "hysteresis", run_knee_hysteresis(run, &interval));
-    put_number(object, "hysteresis_low", interval.low);
-    put_number(object, "hysteresis_high", interval.high);
+    json_put_number(object, "hysteresis", run_knee_hysteresis(run, &interval));
+    json_put_number(object, "hysteresis_low", interval.low);
+    json_put_number(object, "hysteresis_high", interval.high);
     return object;
 }
 

@@ -236,6 +236,7 @@ int run_conduct(struct run *run);
 void run_phase(struct run *run, const char *phase);
 void run_apply_changes(struct run *run, uint64_t now_ns, bool begins); /* of the method: what is due ends, and begins */
 uint64_t run_next_end_ns(const struct run *run);                       /* of a step that acts; UINT64_MAX */
+uint64_t run_injected_ns(const struct run *run);                       /* of the first step that acted; 0: none has */
 
 
 /* ---- shed.c ---- */

@@ -1,16 +1,10 @@
 /* The earlier runs of a playbook, as a list for the result document of the latest. */
 #include "controller/store/store.h"
 
+#include "controller/base/json.h"
+
 #include <math.h>
 #include <string.h>
-
-static void put_number(cJSON *object, const char *key, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
-}
 
 static cJSON *describe(const struct store_run *run, const struct store_run *now)
 {
@@ -19,13 +13,13 @@ static cJSON *describe(const struct store_run *run, const struct store_run *now)
     cJSON_AddStringToObject(object, "id", run->id);
     cJSON_AddStringToObject(object, "started", run->started ? run->started : "");
     cJSON_AddStringToObject(object, "verdict", run->verdict ? run->verdict : "");
-    put_number(object, "status", run->status >= 0 ? run->status : (double)NAN);
+    json_put_number(object, "status", run->status >= 0 ? run->status : (double)NAN);
     cJSON_AddStringToObject(object, "rigour", run->rigour ? run->rigour : "");
-    put_number(object, "convergence_s", run->convergence_s);
-    put_number(object, "low_s", run->convergence_low_s);
-    put_number(object, "high_s", run->convergence_high_s);
-    put_number(object, "loss_s", run->loss_s);
-    put_number(object, "observed_s", run->observed_s);
+    json_put_number(object, "convergence_s", run->convergence_s);
+    json_put_number(object, "low_s", run->convergence_low_s);
+    json_put_number(object, "high_s", run->convergence_high_s);
+    json_put_number(object, "loss_s", run->loss_s);
+    json_put_number(object, "observed_s", run->observed_s);
     cJSON_AddBoolToObject(object, "comparable", run->pins_hash && now->pins_hash && strcmp(run->pins_hash, now->pins_hash) == 0);
     return object;
 }

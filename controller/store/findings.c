@@ -1,6 +1,8 @@
 /* The ledger: what failed and has not been proved mended. */
 #include "controller/store/store_priv.h"
 
+#include "controller/base/json.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +131,28 @@ int store_findings_list(struct store_history *history, bool all, struct store_fi
     *ret_findings = findings;
     *ret_count = count;
     return 0;
+}
+
+cJSON *store_finding_json(const struct store_finding *finding)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(object, "id", (double)finding->id);
+    json_put_text(object, "playbook", finding->playbook);
+    json_put_text(object, "title", finding->title);
+    json_put_text(object, "service", finding->service);
+    json_put_text(object, "verdict", finding->verdict);
+    json_put_text(object, "why", finding->why);
+    cJSON_AddNumberToObject(object, "failures", (double)finding->failures);
+    json_put_text(object, "opened", finding->opened);
+    json_put_text(object, "opened_run", finding->opened_run);
+    json_put_text(object, "last", finding->last);
+    json_put_text(object, "last_run", finding->last_run);
+    json_put_text(object, "owner", finding->owner);
+    json_put_text(object, "due", finding->due);
+    json_put_text(object, "closed", finding->closed);
+    json_put_text(object, "closed_run", finding->closed_run);
+    return object;
 }
 
 struct store_finding *store_findings_free(struct store_finding *findings, size_t count)

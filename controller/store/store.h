@@ -141,6 +141,7 @@ int store_findings_note(struct store_history *history, const struct store_run *r
 
 /* The open ones, or all, those that are due first. 0 with a new array, to be freed with store_findings_free(). */
 int store_findings_list(struct store_history *history, bool all, struct store_finding **ret_findings, size_t *ret_count, struct errs *errs);
+cJSON *store_finding_json(const struct store_finding *finding); /* returns new */
 struct store_finding *store_findings_free(struct store_finding *findings, size_t count); /* accepts NULL, returns NULL */
 
 /* Sets what is not NULL. 0; -ENOENT with an error added. */

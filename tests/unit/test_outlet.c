@@ -1,5 +1,5 @@
 /* What outlets are told, without anybody who listens: the exposition, signatures, waiting times, the outbox, stories, shapes. */
-#include "controller/outlet/digest.h"
+#include "controller/base/digest.h"
 #include "controller/outlet/history.h"
 #include "controller/outlet/outbox.h"
 #include "controller/outlet/send.h"

@@ -1,6 +1,6 @@
 /* The ledger of findings: what failed and is not proved mended. Only a passing run closes one. */
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/core/service.h"
 
 #include <stdlib.h>
@@ -9,23 +9,10 @@
 
 static cJSON *describe(const struct store_finding *finding)
 {
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = store_finding_json(finding);
 
+    cJSON_DeleteItemFromObjectCaseSensitive(object, "id");
     json_put_integer(object, "id", finding->id);
-    json_put_text(object, "playbook", finding->playbook);
-    json_put_text(object, "title", finding->title);
-    json_put_text(object, "service", finding->service);
-    json_put_text(object, "verdict", finding->verdict);
-    json_put_text(object, "why", finding->why);
-    json_put_number(object, "failures", (double)finding->failures);
-    json_put_text(object, "opened", finding->opened);
-    json_put_text(object, "opened_run", finding->opened_run);
-    json_put_text(object, "last", finding->last);
-    json_put_text(object, "last_run", finding->last_run);
-    json_put_text(object, "owner", finding->owner);
-    json_put_text(object, "due", finding->due);
-    json_put_text(object, "closed", finding->closed);
-    json_put_text(object, "closed_run", finding->closed_run);
     json_put_text(object, "state", finding->closed_run ? "closed" : "open");
     return object;
 }

@@ -3,7 +3,7 @@
 #include "controller/report/doc.h"
 #include "controller/run/run.h"
 #include "controller/serve/api/marks.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/core/service.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"

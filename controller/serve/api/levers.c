@@ -3,7 +3,7 @@
 #include "controller/run/recover.h"
 #include "controller/serve/http/dispatch.h"
 #include "controller/serve/http/hub.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "shims/host/registry.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* See library.h: what a playbook says, and what is wrong with it. */
 #include "controller/run/run.h"
-#include "controller/serve/http/digest.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/digest.h"
+#include "controller/base/json.h"
 #include "controller/serve/api/library.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/playbook/playbook.h"

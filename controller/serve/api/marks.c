@@ -3,7 +3,7 @@
 
 #include "controller/run/marks.h"
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include "controller/serve/http/counts.h"
 #include "controller/serve/http/dispatch.h"
 #include "controller/serve/http/hub.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/core/service.h"
 
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* The stored playbooks. */
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/digest.h"
+#include "controller/base/digest.h"
 #include "controller/serve/core/dry_run.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/api/library.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/cleanup.h"

@@ -1,7 +1,7 @@
 /* Runs that were made and that live: the history's rows, with what the service knows beyond them. */
 #include "controller/report/report.h"
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/cleanup.h"
 

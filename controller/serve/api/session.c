@@ -1,7 +1,7 @@
 /* Sessions of browsers: a token is shown once and comes back as a cookie that no script can read and no other site can send. */
 #include "controller/serve/http/dispatch.h"
 #include "controller/serve/http/gate.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/http/tokens.h"
 #include "scenarios/base/clock.h"
 

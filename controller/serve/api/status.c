@@ -1,6 +1,6 @@
 /* What the service does now. */
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/core/service.h"
 
 #include <string.h>

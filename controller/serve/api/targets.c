@@ -3,7 +3,7 @@
 #include "controller/look/pages.h"
 #include "controller/look/processes.h"
 #include "controller/look/proxies.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/http/api.h"
 
 #include <errno.h>

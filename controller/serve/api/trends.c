@@ -1,7 +1,7 @@
 /* What many runs say together: trends, scores, comparisons. */
 #include "controller/history/compare.h"
 #include "controller/serve/http/archive.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/json.h"
 #include "controller/serve/api/library.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/cleanup.h"

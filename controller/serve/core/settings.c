@@ -92,30 +92,3 @@ void settings_done(struct settings *settings)
     document_done(&settings->document);
     *settings = (struct settings){ .max_runs = 0 };
 }
-
-cJSON *settings_json(const struct node *node)
-{
-    cJSON *list;
-
-    switch (node->kind) {
-    case NODE_NULL:
-        return cJSON_CreateNull();
-    case NODE_BOOL:
-        return cJSON_CreateBool(!strcmp(node->text, "true"));
-    case NODE_NUMBER:
-        return cJSON_CreateNumber(strtod(node->text, NULL));
-    case NODE_TEXT:
-        return cJSON_CreateString(node->text);
-    case NODE_LIST:
-    case NODE_MAP:
-        break;
-    }
-    list = node->kind == NODE_LIST ? cJSON_CreateArray() : cJSON_CreateObject();
-    for (const struct node *child = node->first; child; child = child->next) {
-        if (node->kind == NODE_LIST)
-            cJSON_AddItemToArray(list, settings_json(child));
-        else
-            cJSON_AddItemToObject(list, child->key, settings_json(child));
-    }
-    return list;
-}

@@ -42,7 +42,4 @@ struct settings {
 int settings_read(struct settings *settings, const char *path, struct errs *errs);
 void settings_done(struct settings *settings);
 
-/* A part of the file as JSON: new. Numbers and booleans stay what they are. */
-cJSON *settings_json(const struct node *node);
-
 #endif

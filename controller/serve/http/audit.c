@@ -1,8 +1,8 @@
 /* See audit.h. */
 #include "controller/serve/http/audit.h"
 
-#include "controller/serve/http/digest.h"
-#include "controller/serve/http/json.h"
+#include "controller/base/digest.h"
+#include "controller/base/json.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"

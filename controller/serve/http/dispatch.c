@@ -6,7 +6,7 @@
 #include "controller/serve/http/dispatch.h"
 
 #include "controller/serve/http/audit.h"
-#include "controller/serve/http/digest.h"
+#include "controller/base/digest.h"
 #include "controller/serve/http/gate.h"
 #include "controller/serve/http/once.h"
 #include "controller/serve/http/page.h"

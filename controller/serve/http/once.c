@@ -1,7 +1,7 @@
 /* See once.h. The rows stand in service.db: (identity, key) -> what was asked (a digest) and what was answered. */
 #include "controller/serve/http/once.h"
 
-#include "controller/serve/http/digest.h"
+#include "controller/base/digest.h"
 #include "controller/serve/http/dispatch.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/buf.h"

@@ -1,7 +1,7 @@
 /* See tokens.h. */
 #include "controller/serve/http/tokens.h"
 
-#include "controller/serve/http/digest.h"
+#include "controller/base/digest.h"
 #include "controller/serve/core/service.h"
 #include "controller/store/store.h"
 #include "scenarios/base/buf.h"

@@ -1,6 +1,7 @@
 /* Rows of schedules: checked, stored, loaded, shown. */
 #include "controller/serve/timetable/timetable_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/units.h"
 
@@ -106,14 +107,6 @@ static void put_length(cJSON *object, const char *key, int64_t length_s)
     cJSON_AddStringToObject(object, key, unit_print(UNIT_DURATION, length_s * (int64_t)NS_PER_S, text, sizeof(text)));
 }
 
-static void put_text(cJSON *object, const char *key, const char *text)
-{
-    if (text)
-        cJSON_AddStringToObject(object, key, text);
-    else
-        cJSON_AddNullToObject(object, key);
-}
-
 static void put_parsed(cJSON *object, const char *key, const char *text, cJSON *absent_taken)
 {
     cJSON *parsed = text ? cJSON_Parse(text) : NULL;
@@ -145,8 +138,8 @@ static void put_next(cJSON *object, const struct schedule_row *row)
         cJSON_AddStringToObject(next, "due", service_instant(due_s, text, sizeof(text)));
         cJSON_AddStringToObject(next, "start", service_instant(start_s, text, sizeof(text)));
     }
-    put_text(object, "skip", row->skip_s ? service_instant(row->skip_s, text, sizeof(text)) : NULL);
-    put_text(object, "note", cron_is_either(&row->cron) ? "due on either of its two kinds of day, as cron has it, not only where both meet" : NULL);
+    json_put_text(object, "skip", row->skip_s ? service_instant(row->skip_s, text, sizeof(text)) : NULL);
+    json_put_text(object, "note", cron_is_either(&row->cron) ? "due on either of its two kinds of day, as cron has it, not only where both meet" : NULL);
 }
 
 static cJSON *show(const struct schedule_row *row)
@@ -157,8 +150,8 @@ static cJSON *show(const struct schedule_row *row)
     snprintf(number, sizeof(number), "%" PRId64, row->id);
     cJSON_AddStringToObject(object, "id", number);
     cJSON_AddStringToObject(object, "name", row->name);
-    put_text(object, "playbook", row->playbook);
-    put_text(object, "suite", row->suite);
+    json_put_text(object, "playbook", row->playbook);
+    json_put_text(object, "suite", row->suite);
     cJSON_AddStringToObject(object, "cron", row->cron_text);
     cJSON_AddStringToObject(object, "zone", row->zone_text);
     put_length(object, "jitter", row->jitter_s);
@@ -540,11 +533,11 @@ cJSON *timetable_occurrences(struct service *service, int64_t schedule, const ch
 
         snprintf(text, sizeof(text), "%" PRId64, (int64_t)sqlite3_column_int64(row, 0));
         cJSON_AddStringToObject(item, "schedule", text);
-        put_text(item, "name", db_text(row, 1));
+        json_put_text(item, "name", db_text(row, 1));
         cJSON_AddStringToObject(item, "due", service_instant(sqlite3_column_int64(row, 2), text, sizeof(text)));
-        put_text(item, "state", db_text(row, 3));
-        put_text(item, "reason", db_text(row, 4));
-        put_text(item, "run", db_text(row, 5));
+        json_put_text(item, "state", db_text(row, 3));
+        json_put_text(item, "reason", db_text(row, 4));
+        json_put_text(item, "run", db_text(row, 5));
         cJSON_AddItemToArray(list, item);
     }
     sqlite3_finalize(row);

@@ -1,35 +1,29 @@
 /* Runs of suites, shown and aborted. */
 #include "controller/serve/timetable/timetable_priv.h"
 
+#include "controller/base/json.h"
+
 #include <errno.h>
 #include <string.h>
-
-static void put_text(cJSON *object, const char *key, const char *text)
-{
-    if (text)
-        cJSON_AddStringToObject(object, key, text);
-    else
-        cJSON_AddNullToObject(object, key);
-}
 
 static cJSON *show(sqlite3_stmt *row)
 {
     cJSON *object = cJSON_CreateObject(), *steps = cJSON_Parse(db_text(row, 3)), *by;
     char text[24];
 
-    put_text(object, "id", db_text(row, 0));
-    put_text(object, "suite", db_text(row, 1));
-    put_text(object, "state", db_text(row, 2));
+    json_put_text(object, "id", db_text(row, 0));
+    json_put_text(object, "suite", db_text(row, 1));
+    json_put_text(object, "state", db_text(row, 2));
     cJSON_AddNumberToObject(object, "steps", cJSON_GetArraySize(steps));
     cJSON_AddNumberToObject(object, "step", sqlite3_column_int(row, 4));
     cJSON_AddNumberToObject(object, "repetition", sqlite3_column_int(row, 5));
-    put_text(object, "run", db_text(row, 6));
-    put_text(object, "outcome", db_text(row, 7));
-    put_text(object, "started", service_instant(sqlite3_column_int64(row, 8), text, sizeof(text)));
-    put_text(object, "ended", sqlite3_column_type(row, 9) == SQLITE_NULL ? NULL : service_instant(sqlite3_column_int64(row, 9), text, sizeof(text)));
+    json_put_text(object, "run", db_text(row, 6));
+    json_put_text(object, "outcome", db_text(row, 7));
+    json_put_text(object, "started", service_instant(sqlite3_column_int64(row, 8), text, sizeof(text)));
+    json_put_text(object, "ended", sqlite3_column_type(row, 9) == SQLITE_NULL ? NULL : service_instant(sqlite3_column_int64(row, 9), text, sizeof(text)));
     by = cJSON_AddObjectToObject(object, "by");
-    put_text(by, "kind", db_text(row, 10));
-    put_text(by, "name", db_text(row, 11));
+    json_put_text(by, "kind", db_text(row, 10));
+    json_put_text(by, "name", db_text(row, 11));
     cJSON_Delete(steps);
     return object;
 }

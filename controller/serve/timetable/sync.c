@@ -2,6 +2,8 @@
  * deleted. Rows that the API made are left alone. All in one transaction. */
 #include "controller/serve/timetable/timetable_priv.h"
 
+#include "controller/base/json.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -71,7 +73,7 @@ static int each(struct service *service, const char *part, put_entry *put, struc
         return errs_add(errs, ERR_INPUT, node_where(document, list, where, sizeof(where)), "%s: found %s, expected a map by name", part,
                         node_kind_name(list->kind));
     for (const struct node *node = list->first; node; node = node->next) {
-        cJSON *body = settings_json(node);
+        cJSON *body = json_of_node(node);
 
         node_key_where(document, node, where, sizeof(where));
         if (!cJSON_IsObject(body)) {

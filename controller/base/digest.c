@@ -1,5 +1,5 @@
-/* Digests of texts, in hex. */
-#include "controller/outlet/digest.h"
+/* See digest.h. */
+#include "controller/base/digest.h"
 
 #include <assert.h>
 #include <openssl/evp.h>
@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGEST_BYTES = 32 };
-
 static void put_hex(const unsigned char *bytes, size_t digits, char *text)
 {
     static const char hex[] = "0123456789abcdef";
@@ -17,6 +15,17 @@ static void put_hex(const unsigned char *bytes, size_t digits, char *text)
     for (size_t i = 0; i < digits; i++)
         text[i] = hex[i % 2 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4];
     text[digits] = '\0';
+}
+
+char *digest_text(const void *bytes, size_t length, char *text, size_t size)
+{
+    unsigned char digest[DIGEST_BYTES];
+    size_t digits = size - 1 < 2 * DIGEST_BYTES ? size - 1 : 2 * DIGEST_BYTES, made = DIGEST_BYTES;
+    bool done = EVP_Q_digest(NULL, "SHA256", NULL, bytes, length, digest, &made) == 1;
+
+    assert(done && made == DIGEST_BYTES);
+    put_hex(digest, digits, text);
+    return text;
 }
 
 char *signature_of(const char *key, const char *timestamp, const char *body, size_t length, char *text)

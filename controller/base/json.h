@@ -1,0 +1,25 @@
+/* Making JSON: members of objects as all our outputs write them, so that what is not known is null everywhere. */
+#ifndef PERTURB_JSON_H
+#define PERTURB_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node;
+
+void json_put_text(cJSON *object, const char *key, const char *text); /* NULL: null. Malformed UTF-8 becomes '?' */
+void json_put_number(cJSON *object, const char *key, double value);   /* not finite: null */
+void json_put_integer(cJSON *object, const char *key, int64_t value); /* as a text: a double does not hold 64 bits */
+void json_put_length(cJSON *object, const char *key, int64_t ns);     /* in seconds; ABSENT (scenarios/playbook/lists.h): null */
+
+/* A deep copy of `from`'s member, or null when it has none. */
+void json_copy(cJSON *object, const char *key, const cJSON *from, const char *from_key);
+
+/* What stands below a node of a file, as JSON. Returns new. */
+cJSON *json_of_node(const struct node *node);
+
+/* On one line of the standard output. Takes the value. 0, or -ENOMEM when it is NULL or cannot be printed. */
+int json_print(cJSON *value);
+
+#endif
