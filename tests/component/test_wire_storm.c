@@ -75,13 +75,14 @@ static bool echoes(int fd, char byte)
     return fd >= 0 && wire_send_all(fd, &byte, 1) == 0 && wire_recv_all(fd, &back, 1) == 1 && back == byte;
 }
 
+/* It is seen once: the dead of a storm may lie in the listener's queue yet, and come and go after. */
 static void wait_no_connections_but(struct fixture *fixture, uint64_t count)
 {
-    uint64_t deadline_ns = clock_now_ns() + wire_timeout_ms() * MS;
+    uint64_t deadline_ns = clock_now_ns() + wire_timeout_ms() * MS, open;
 
-    while (wire_proxy(&fixture->executor, "echo").connections_open != count && clock_now_ns() < deadline_ns)
+    while ((open = wire_proxy(&fixture->executor, "echo").connections_open) != count && clock_now_ns() < deadline_ns)
         (void)poll(NULL, 0, 2);
-    assert_int_equal(wire_proxy(&fixture->executor, "echo").connections_open, count);
+    assert_int_equal(open, count);
 }
 
 static void wait_no_connections(struct fixture *fixture)
@@ -241,8 +242,8 @@ static void test_more_connections_than_places(void **state)
     status = wire_proxy(&fixture->executor, "echo");
     assert_true(status.connects_failed > 0); /* turned away, and counted */
     wait_no_connections_but(fixture, 1);
-    fresh = wire_connect(fixture->at);
-    assert_true(echoes(fresh, 'c'));
+    fresh = served_again(fixture, 'c');
+    assert_true(fresh >= 0);
     close(fresh);
     close(kept);
     wait_no_connections(fixture);
