@@ -1,4 +1,4 @@
-/* SHA-256 and HMAC by OpenSSL (FIPS 180-4, RFC 2104), in hexadecimal. */
+/* SHA-256 and HMAC by OpenSSL (FIPS 180-4, RFC 2104), in hexadecimal. Where memory ends the program does, with a message and status 70. */
 #ifndef PERTURB_DIGEST_H
 #define PERTURB_DIGEST_H
 

@@ -99,17 +99,15 @@ static void print_point(const struct inspection *inspection, enum point point)
 }
 
 /* What the kernel can do for a supervisor, and what auto would take. */
-static void print_backends(struct inspection *inspection)
+static void print_backends(struct inspection *inspection, const struct supervise_support *support)
 {
-    struct supervise_support support;
     const char *why;
     enum backend backend = inspect_backend(inspection, &why);
 
-    supervise_probe(&support);
     printf("seccomp    %s\n",
-           !support.notifies  ? "this kernel or container has no user notification: --backend seccomp cannot work" :
-           support.sync_wake ? "works here; an intercepted call costs some 2 us, other calls next to nothing" :
-                               "works here, slowly: without synchronous wake-up (Linux 6.6) an intercepted call costs some 25 us");
+           !support->notifies ? "this kernel or container has no user notification: --backend seccomp cannot work" :
+           support->sync_wake ? "works here; an intercepted call costs some 2 us, other calls next to nothing" :
+                                "works here, slowly: without synchronous wake-up (Linux 6.6) an intercepted call costs some 25 us");
     if (backend == BACKEND_SUPERVISE)
         printf("auto       takes seccomp: %s\n", why);
     else if (!inspection->pid)
@@ -167,12 +165,16 @@ static int inspect_argument(const char *argument, struct inspection **ret_inspec
     return 0;
 }
 
-static void print_text(struct inspection *inspection)
+static int print_text(struct inspection *inspection, struct errs *errs)
 {
     const char *reason = inspect_unreachable(inspection);
+    struct supervise_support support;
+    int result = supervise_probe(&support);
 
+    if (result < 0)
+        return errs_add(errs, ERR_WORLD, "doctor", "what seccomp can do here could not be tried: %s", strerror(-result));
     print_facts(inspection);
-    print_backends(inspection);
+    print_backends(inspection, &support);
     if (reason) {
         printf("\nThe shim cannot reach it: %s.\n", reason);
     } else {
@@ -182,6 +184,7 @@ static void print_text(struct inspection *inspection)
     }
     code_points_of_program(inspection);
     print_faults(inspection);
+    return 0;
 }
 
 static int doctor_main(int argc, char **argv)
@@ -206,7 +209,7 @@ static int doctor_main(int argc, char **argv)
     if (errs.count || inspect_argument(argv[optind], &inspection, &errs) < 0)
         return command_fail(&errs);
     if (!json)
-        print_text(inspection);
+        (void)print_text(inspection, &errs);
     else if (json_print(doctor_json(inspection)) < 0)
         errs_add(&errs, ERR_INTERNAL, "doctor", "out of memory");
     inspection_free(inspection);

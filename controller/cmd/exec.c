@@ -224,9 +224,9 @@ static int arm(struct exec *exec, struct errs *errs)
 static int choose_backend(struct exec *exec, struct errs *errs)
 {
     char path[PATH_MAX];
-    int result = 0;
+    int result = inspect_find_program(exec->options.argv[0], path, sizeof(path));
 
-    if (!inspect_find_program(exec->options.argv[0], path, sizeof(path)))
+    if (!result)
         result = inspect_file(path, &exec->inspection);
     if (err_is_shortage(result)) /* of other errors, exec itself will say what is wrong with it */
         return errs_add(errs, ERR_WORLD, exec->options.argv[0], "cannot be looked at: %s", strerror(-result));

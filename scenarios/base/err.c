@@ -129,5 +129,5 @@ int err_nearest(const char *name, const char *const *candidates, size_t count)
 
 bool err_is_shortage(int error)
 {
-    return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EIO;
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN || error == -EIO;
 }

@@ -56,7 +56,7 @@ int errs_status(const struct errs *errs);
  * hand (at most 1/3 of its length, at least 1). Returns an index below `count`, or -1. `candidates[i]` may be NULL (skipped). */
 int err_nearest(const char *name, const char *const *candidates, size_t count);
 
-/* Is this negative errno a shortage of ours (memory, descriptors) or a failing device, which says nothing about what was asked
+/* Is this negative errno a shortage of ours (memory, descriptors, processes) or a failing device, which says nothing about what was asked
  * for? Then "not there" would be a wrong answer. */
 bool err_is_shortage(int error);
 

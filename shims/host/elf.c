@@ -69,14 +69,17 @@ int elf_open(const char *path, struct elf_file *ret_elf)
     struct elf_file elf = { .data = NULL };
     const Elf64_Ehdr *header;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int result, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     void *map;
 
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || (size_t)status.st_size < sizeof(*header)) {
+    result = fstat(fd, &status) < 0 ? -errno : 0;
+    if (!result && (!S_ISREG(status.st_mode) || (size_t)status.st_size < sizeof(*header)))
+        result = -ENOEXEC;
+    if (result < 0) {
         close(fd);
-        return -ENOEXEC;
+        return result;
     }
     map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);

@@ -32,8 +32,14 @@ int inspect_find_program(const char *name, char *path, size_t size)
     for (list = list ? list : "/bin:/usr/bin"; *list; list += strcspn(list, ":"), list += *list == ':') {
         struct stat status;
 
-        if ((size_t)snprintf(path, size, "%.*s/%s", (int)strcspn(list, ":"), list, name) >= size || stat(path, &status) < 0 ||
-            !S_ISREG(status.st_mode))
+        if ((size_t)snprintf(path, size, "%.*s/%s", (int)strcspn(list, ":"), list, name) >= size)
+            continue;
+        if (stat(path, &status) < 0) {
+            if (err_is_shortage(-errno))
+                return -errno;
+            continue;
+        }
+        if (!S_ISREG(status.st_mode))
             continue;
         if (!access(path, X_OK))
             return 0;
@@ -231,9 +237,10 @@ static int read_program(struct inspection *inspection, char *ret_loader, size_t 
     inspection->is_musl = strstr(elf.loader, "musl") != NULL;
     snprintf(ret_loader, size, "%s", elf.loader);
     elf_close(&elf);
-    if (!stat(inspection->path, &status))
-        inspection->is_setuid = ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
-                                ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getegid());
+    if (stat(inspection->path, &status) < 0)
+        return -errno;
+    inspection->is_setuid = ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
+                            ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getegid());
     return 0;
 }
 

@@ -41,7 +41,7 @@ struct inspection {
     char reason[INSPECT_REASON_MAX];
 };
 
-/* Looks a command up in PATH as execvp does. 0, -ENOENT, -EACCES. */
+/* Looks a command up in PATH as execvp does. 0, -ENOENT, -EACCES; a shortage (err_is_shortage): it may be there. */
 int inspect_find_program(const char *name, char *path, size_t size);
 
 /* Inspects a file (through "#!" to its interpreter), or a process. Returns new; -ENOENT, -ENOEXEC, -EACCES, -ESRCH;

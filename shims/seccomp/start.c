@@ -226,18 +226,25 @@ static _Noreturn void try_sync(void)
     _exit(listener < 0 || ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0);
 }
 
-void supervise_probe(struct supervise_support *ret_support)
+int supervise_probe(struct supervise_support *ret_support)
 {
+    struct supervise_support support = { .notifies = kernel_notifies() };
     int status = -1;
-    pid_t pid;
+    pid_t pid, ended = 0;
 
-    *ret_support = (struct supervise_support){ .notifies = kernel_notifies() };
-    if (!ret_support->notifies)
-        return;
-    pid = fork();
-    if (pid == 0)
-        try_sync();
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    ret_support->sync_wake = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (support.notifies) {
+        pid = fork();
+        if (pid < 0)
+            return -errno;
+        if (pid == 0)
+            try_sync();
+        do
+            ended = waitpid(pid, &status, 0);
+        while (ended < 0 && errno == EINTR);
+        if (ended < 0)
+            return -errno;
+        support.sync_wake = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+    *ret_support = support;
+    return 0;
 }

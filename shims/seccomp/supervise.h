@@ -55,6 +55,6 @@ struct supervise_support {
     bool notifies;  /* user notification with "continue" (Linux 5.5) */
     bool sync_wake; /* synchronous wake-up (Linux 6.6): an intercepted call costs 2 us, else 25 */
 };
-void supervise_probe(struct supervise_support *ret_support);
+int supervise_probe(struct supervise_support *ret_support); /* 0; -errno when it could not be tried */
 
 #endif

@@ -57,8 +57,7 @@ int main(void)
     struct supervise_support support;
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    supervise_probe(&support);
-    if (!support.notifies) {
+    if (supervise_probe(&support) < 0 || !support.notifies) {
         printf("1..0 # SKIP this kernel has no seccomp user notification\n");
         return 0;
     }

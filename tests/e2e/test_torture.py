@@ -19,4 +19,4 @@ SLOW = {"exec to an address"}  # whose executor, never told to quit, stays for i
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 with tempfile.TemporaryDirectory() as folder:
     subjects = [subject for subject in torture_subjects.commands(torture_subjects.store_run(folder)) if subject.name not in SLOW]
-    sys.exit(torture.play(subjects + torture_subjects.unit_tests(QUICK), 6, 1, 14, 60))
+    sys.exit(torture.play(subjects + torture_subjects.unit_tests(QUICK), 14, 120, torture.CHIEF))

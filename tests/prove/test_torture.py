@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Every command and every unit test under our own shim, with the 1st, 2nd, ... n-th allocation and call failing: each failure is
-clean (what that means: tests/support/torture.py). All of the first 150 calls of a point, then 12 a doubling, for at most 60 s a point.
-PERTURB_TORTURE=WORD,...: only what has one of them in its name."""
+clean (what that means: tests/support/torture.py). Every call of a point where that comes to 600 runs or fewer and the time is there;
+else the 1st, 2nd, 4th, 8th ... and as many of the others as the time allows, which the figures tell. PERTURB_TORTURE=WORD,...: only what has one of them
+in its name. PERTURB_TORTURE_S=SECONDS: another time for the whole."""
 # time-limit: 7200
 import os
 import sys
@@ -15,4 +16,4 @@ import torture_subjects  # noqa: E402
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 with tempfile.TemporaryDirectory() as folder:
     subjects = torture_subjects.commands(torture_subjects.store_run(folder)) + torture_subjects.unit_tests() + [torture_subjects.whole_run()]
-    sys.exit(torture.play(subjects, 150, 12, 600, 60))
+    sys.exit(torture.play(subjects, 600, int(os.environ.get("PERTURB_TORTURE_S", "4800"))))

@@ -23,6 +23,7 @@ PERTURB = os.path.join(BUILD, "perturb")
 DEADLINE_S = 20 * int(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
 LINES_MAX = 3
 WORKERS = 2
+RUNS_LEAST = 6  # of a point, however slow its subject
 DOCUMENTED = {0, 1, 2, 3, 4, 64, 65, 69, 70}  # README, "What the exit status says"
 
 # Point -> the errno a call of it may meet in the field.
@@ -37,7 +38,19 @@ FAULTS = {
     "accept": "fail@accept:EMFILE",
     "send": "fail@send:EPIPE",
     "recv": "fail@recv:ECONNRESET",
+    "stat": "fail@stat:EIO",
+    "truncate": "fail@truncate:EIO",
+    "dir": "fail@dir:EIO",
+    "unlink": "fail@unlink:EACCES",
+    "rename": "fail@rename:ENOSPC",
+    "map": "fail@map:ENOMEM",
+    "socket": "fail@socket:ENOBUFS",
+    "poll": "fail@poll:ENOMEM",
+    "thread": "fail@thread:EAGAIN",
+    "process": "fail@process:EAGAIN",
+    "descriptor": "fail@descriptor:EMFILE",
 }
+CHIEF = ("alloc", "open", "read", "write", "fsync", "close", "connect", "accept", "send", "recv")
 
 CRASH_WORDS = re.compile(rb"with exception: |AddressSanitizer|UndefinedBehaviorSanitizer|runtime error: |double free|corrupted|"
                          rb"Assertion `|torture: left running|stack smashing|buffer overflow detected")
@@ -123,7 +136,8 @@ def strays():
 def run_once(subject, faults, here):
     environment = dict(os.environ, TMPDIR=here, PERTURB_REGISTRY=os.path.join(here, "registry"), XDG_STATE_HOME=os.path.join(here, "state"),
                        XDG_RUNTIME_DIR=os.path.join(here, "registry"), NO_COLOR="1", LC_ALL="C",
-                       PERTURB_TEST_TIMEOUT_MS="2000")  # a test that waits for what failed gives up sooner than we do
+                       PERTURB_TEST_TIMEOUT_MS="2000",  # a test that waits for what failed gives up sooner than we do
+                       PERTURB_TEST_SLICE="30")  # and one that repeats itself does so less (tests/support/slice.h)
     for name in ("registry", "state"):
         os.makedirs(os.path.join(here, name), mode=0o700, exist_ok=True)
     if subject.prepare:
@@ -187,14 +201,6 @@ def attempt(subject, *faults):
         shutil.rmtree(here, ignore_errors=True)
 
 
-def numbers(dense, sparse):
-    """1, 2, ... dense, then ever wider steps, about `sparse` of them a doubling."""
-    number = 1
-    while True:
-        yield number
-        number += 1 if number < dense or not sparse else max(1, number // sparse)
-
-
 def observed(subject):
     """How many calls of each point a run without faults makes, over all streams."""
     here = tempfile.mkdtemp(prefix="torture-")
@@ -206,25 +212,62 @@ def observed(subject):
 
 
 class Outcome:
-    """Of one subject at one point: how many runs saw an injection, whether a last one saw none, what was unclean."""
+    """Of one subject at one point: the calls that failed one by one, the first number that no run saw (one more than there are calls,
+    until then), what was unclean."""
 
-    def __init__(self):
-        self.runs, self.exhausted, self.unclean = 0, False, []
+    def __init__(self, calls):
+        self.played, self.none, self.unclean = set(), calls + 1, []
+
+    def every(self):
+        return len(self.played) == self.none - 1
+
+    def next(self):
+        """The call that is to fail: the 1st, 2nd, 4th, 8th ... so that all of the run is seen, then the others from the first; None:
+        all have."""
+        number = 1
+        while number < self.none:
+            if number not in self.played:
+                return number
+            number *= 2
+        return next((number for number in range(1, self.none) if number not in self.played), None)
 
 
-def torture(subject, point, dense, sparse, most, most_s):
-    outcome, stream, end = Outcome(), numbers(dense, sparse), time.monotonic() + most_s
+def torture(subject, point, calls, most, until):
+    """At most so many runs; from `until` on no new one begins, after the first few."""
+    outcome = Outcome(calls)
+
+    def one(number):
+        run, words = attempt(subject, fault_of(point, number))
+        if words:
+            outcome.unclean.append((number, words))
+        return run.fired is None or run.fired.get("torture", 0) > 0
+
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        while not outcome.exhausted and outcome.runs < most and (time.monotonic() < end or not outcome.runs):
-            batch = [next(stream) for _ in range(WORKERS)]
-            for number, (run, words) in zip(batch, pool.map(lambda number: attempt(subject, fault_of(point, number)), batch)):
-                if words:
-                    outcome.unclean.append((number, words))
-                if run.fired is not None and not run.fired.get("torture"):
-                    outcome.exhausted = True
-                    break
-                outcome.runs += 1
+        while len(outcome.played) < most and (time.monotonic() < until or len(outcome.played) < RUNS_LEAST):
+            batch = []
+            while len(batch) < WORKERS and (number := outcome.next()):
+                batch.append(number)
+                outcome.played.add(number)
+            for number, seen in zip(batch, list(pool.map(one, batch))):
+                if not seen:
+                    outcome.none = min(outcome.none, number)
+            outcome.played = {number for number in outcome.played if number < outcome.none}
+            if not batch:
+                break
     return outcome
+
+
+def torture_all(subject, points, most, until):
+    """What was unclean, in words; the runs; of which points not every call was made to fail, with how many were."""
+    subject.expected = attempt(subject)[0]
+    counts = {point: count for point, count in observed(subject).items() if count and point in points}
+    words, runs, cut = [], 0, []
+    for left, (point, calls) in zip(range(len(counts), 0, -1), sorted(counts.items(), key=lambda item: item[1])):
+        outcome = torture(subject, point, calls, most, time.monotonic() + max(0.0, until - time.monotonic()) / left)
+        runs += len(outcome.played)
+        cut += [] if outcome.every() else [f"{point} {len(outcome.played)} of {outcome.none - 1}"]
+        words += [f"{fault_of(point, at)}: {what}" for at, what in outcome.unclean[:5]]
+    return words, runs, cut
 
 
 def tell(number, name, words):
@@ -234,27 +277,21 @@ def tell(number, name, words):
     return len(words) > 0
 
 
-def play(subjects, dense, sparse, most, most_s):
-    """A TAP point a subject, which names the calls whose failure was unclean; at most so many runs and seconds a point of a subject.
-    Returns the exit status."""
+def play(subjects, most, all_s, points=tuple(FAULTS)):
+    """A TAP point a subject, which names the calls whose failure was unclean; at most so many runs a point of a subject, and about so
+    many seconds in all: what one subject leaves of its share, the others have. Returns the exit status."""
     only = os.environ.get("PERTURB_TORTURE", "").split(",")
     subjects = [subject for subject in subjects if any(word in subject.name for word in only)]
     print(f"1..{len(subjects)}", flush=True)
-    failed = 0
+    failed, total, whole, end = 0, 0, 0, time.monotonic() + all_s
     for number, subject in enumerate(subjects, 1):
-        words, runs, begin, cut = [], 0, time.monotonic(), []
-        subject.expected = attempt(subject)[0]
-        counts = observed(subject)
-        for point in FAULTS:
-            if counts.get(point):
-                outcome = torture(subject, point, dense, sparse, most, most_s)
-                runs += outcome.runs
-                cut += [] if outcome.exhausted else [f"{point}@{outcome.runs}"]
-                words += [f"{fault_of(point, at)}: {what}" for at, what in outcome.unclean[:5]]
+        begin = time.monotonic()
+        words, runs, cut = torture_all(subject, points, most, begin + max(0.0, end - begin) / (len(subjects) - number + 1))
         words += [f"left running, out of its session: {command}" for command in strays()]
         if not runs:
             words.append("no run saw an injection")
         failed += tell(number, subject.name, words)
-        print(f"# {runs} runs, {time.monotonic() - begin:.1f} s; calls: " +
-              " ".join(f"{point}={count}" for point, count in counts.items() if count) + (f"; not to the end: {' '.join(cut)}" if cut else ""), flush=True)
+        print(f"# {runs} runs, {time.monotonic() - begin:.1f} s" + (f"; a slice of {', '.join(cut)}" if cut else "; every call"), flush=True)
+        total, whole = total + runs, whole + (not cut)
+    print(f"# {total} runs; {whole} of {len(subjects)} with every call failing once, the others a slice, named above", flush=True)
     return 1 if failed else 0

@@ -33,6 +33,11 @@ observe: 1s
 """
 
 
+OUTLETS = """outlets:
+  chat: {kind: slack, url: "http://127.0.0.1:1/hook"}
+"""
+
+
 def writes(name, text):
     def prepare(here):
         with open(os.path.join(here, name), "w", encoding="utf-8") as file:
@@ -79,9 +84,15 @@ def apart(*argv):
     return ["env", "PERTURB_REGISTRY={here}/apart", PERTURB, *argv]
 
 
+def ended(*argv):
+    """The command, told to end by SIGTERM soon after it began."""
+    return ["timeout", "--preserve-status", "--signal", "TERM", "1", PERTURB, *argv]
+
+
 def commands(run):
     """`run` is the directory of a stored run."""
-    under_exec = under_env = DOCUMENTED | {125}  # env(1) too says 125 of its own failures
+    under_exec = under_env = DOCUMENTED | {125, 126, 127}  # env(1) and timeout(1) say the same of their own failures
+    told = ["env", f"XDG_STATE_HOME={os.path.dirname(run)}", PERTURB]  # where the stored run is known
     return [
         Subject("check, a sound playbook", [PERTURB, "check", "playbooks/quickstart.yaml"]),
         Subject("check, a broken playbook", [PERTURB, "check", "{here}/broken.yaml"], prepare=writes("broken.yaml", BROKEN)),
@@ -104,6 +115,21 @@ def commands(run):
         Subject("report as JSON", [PERTURB, "report", run, "--format", "json"]),
         Subject("report as HTML", [PERTURB, "report", run, "--format", "html"]),
         Subject("diagnose", [PERTURB, "diagnose", "--format", "json", "{here}/dump"], prepare=writes("dump", DUMP)),
+        Subject("compare", [*told, "compare", "last", "last"], under_env),
+        Subject("trend", [*told, "trend", os.path.join(os.path.dirname(run), "small.yaml")], under_env),
+        Subject("findings", [*told, "findings", "--all"], under_env),
+        Subject("watch", [PERTURB, "watch", run]),
+        Subject("mark", apart("mark", "note", "seen"), under_env),
+        Subject("arm", apart("arm", "nobody", "latency@fsync:1ms", "--for", "1s"), under_env),
+        Subject("attach", apart("attach", "2147483000"), under_env),
+        Subject("detach", apart("detach", "2147483000"), under_env),
+        Subject("init", [PERTURB, "init", "--out", "{here}/new.yaml"]),
+        Subject("load", [PERTURB, "load", "tcp://127.0.0.1:1", "--rate", "50/s", "--duration", "100ms"], same_output=False),
+        Subject("outlets", [PERTURB, "outlets", "check", "{here}/outlets.yaml"], prepare=writes("outlets.yaml", OUTLETS)),
+        Subject("serve openapi", [PERTURB, "serve", "openapi"]),
+        Subject("serve token add", [PERTURB, "serve", "token", "add", "x", "--data", "{here}"], same_output=False),
+        Subject("serve, ended at once", ended("serve", "--listen", "127.0.0.1:0", "--data", "{here}/data"), under_env, same_output=False),
+        Subject("proxy, ended at once", ended("proxy", "-port", "0"), under_env, same_output=False),
         Subject("estimate", [PERTURB, "estimate", "{here}/series.csv", "--inject", "200", "--release", "250"], prepare=writes("series.csv", series())),
     ]
 

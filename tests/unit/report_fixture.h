@@ -5,6 +5,7 @@
 
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
+#include "tests/support/slice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +97,7 @@ static inline void fixture_mutate(const cJSON *root, const cJSON *parent, void (
               .string = gone },
         };
 
-        for (size_t i = 0; i < ARRAY_SIZE(stand_ins); i++) {
+        for (size_t i = 0; i < slice_of(ARRAY_SIZE(stand_ins)); i++) {
             *node = stand_ins[i];
             node->next = saved.next;
             node->prev = saved.prev;

@@ -123,6 +123,7 @@ static void what_was_cut_off_is_left_out(void **state)
     char *endless = malloc(FEED_LINE_MAX + 100000);
 
     (void)state;
+    assert_non_null(endless);
     append("live.jsonl", "{\"seq\":1}\n{\"seq\":2,\"t_s\n{\"seq\":3}\n\nseq\n{\"seq\":x}\n{\"seq\":99999999999999999999}\n{\"seq\":4}\n");
     expect_line(feed, FEED_SAMPLE, "{\"seq\":1}");
     expect_line(feed, FEED_SAMPLE, "{\"seq\":3}");
