@@ -24,6 +24,7 @@ struct estimate_options {
     struct est_pins pins;                          /* hold_s NaN: from the bin */
     struct estimate_signal signal[ESTIMATE_SIGNALS_MAX];
     size_t signals;
+    bool unnamed; /* no signal was named: every column, set when judged */
     bool allow_new_level, json;
 };
 

@@ -231,6 +231,7 @@ static int judge_signal(const struct estimate_options *options, const struct sam
 /* Names every column, and finds each signal's bin. */
 static int complete(struct estimate_options *options, const struct samples *samples, struct errs *errs)
 {
+    options->unnamed = !options->signals;
     for (size_t i = 0; !options->signals && i < MIN(samples->columns, (size_t)ESTIMATE_SIGNALS_MAX); i++) {
         memcpy(options->signal[i].name, samples->column[i].name, strlen(samples->column[i].name) + 1);
         options->signal[i].direction = EST_HIGHER_BETTER;

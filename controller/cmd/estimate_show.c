@@ -40,7 +40,21 @@ static void print_share(const char *label, double share)
         printf("  %-16s %.3g %%\n", label, 100 * share);
 }
 
-static void print_signal(const struct estimate_signal *signal)
+static void print_baseline(const struct estimate_options *options, const struct estimate_signal *signal, double hold_s)
+{
+    const struct est_baseline *baseline = &signal->result.baseline;
+    double length_s = baseline->end_s - baseline->start_s, needed_s = est_baseline_needed_s(options->pins.rigour, signal->bin_s, hold_s);
+
+    if (!isnan(baseline->level))
+        printf("  %-16s %.6g, noise %.2g of a bin, %zu of %zu bins known\n", "Baseline", baseline->level, baseline->sigma, baseline->known,
+               baseline->bins);
+    if (signal->result.verdict == EST_BASELINE_UNFIT && length_s < needed_s)
+        printf("  %-16s %.3g s, and this rigour and hold ask for %.3g s\n", "Its length", length_s, needed_s);
+    else if (signal->result.verdict == EST_BASELINE_UNFIT)
+        printf("  %-16s a steadier stretch (--baseline T) or a wider band (--band)\n", "What may help");
+}
+
+static void print_signal(const struct estimate_options *options, const struct estimate_signal *signal, double hold_s)
 {
     const struct est_result *result = &signal->result;
 
@@ -61,9 +75,7 @@ static void print_signal(const struct estimate_signal *signal)
     if (result->flaps || result->redegradations)
         printf("  %-16s %zu before convergence, %zu after; the longest %.3f s\n", "Exits", result->flaps, result->redegradations,
                result->longest_exit_s);
-    if (!isnan(result->baseline.level))
-        printf("  %-16s %.6g, noise %.2g of a bin, %zu of %zu bins known\n", "Baseline", result->baseline.level, result->baseline.sigma,
-               result->baseline.known, result->baseline.bins);
+    print_baseline(options, signal, hold_s);
     if (!isnan(result->bin_s))
         printf("  %-16s bins of %g s; the smallest band this could resolve is %.3g %%, the smallest dip %.3g %%\n", "Resolution", result->bin_s,
                100 * result->resolvable_band, 100 * result->smallest_dip);
@@ -80,13 +92,15 @@ void estimate_show_text(const struct estimate_options *options, const struct sam
     }
     printf("\nJudged with band %.3g %%, hold %g s, %s rigour\n", 100 * options->pins.band, answer->hold_s,
            options->pins.rigour == EST_FULL ? "full" : "quick");
+    if (options->unnamed)
+        printf("No signal was named: each column decides, and higher is taken as better (--signal NAME:lower says otherwise)\n");
     if (answer->bound)
         printf("The bound of %g s on the convergence time: %s\n", options->max_s, answer->bound);
     if (samples->backwards || samples->repeated)
         printf("The file has %zu stamps out of order and %zu that repeat the one before; a bin holds their mean\n", samples->backwards,
                samples->repeated);
     for (size_t i = 0; i < options->signals; i++)
-        print_signal(&options->signal[i]);
+        print_signal(options, &options->signal[i], answer->hold_s);
 }
 
 /* null for NaN: JSON has none. */

@@ -108,7 +108,8 @@ int samples_read_prometheus(const char *file, const char *text, size_t length, s
     if (!reply)
         return syntax_error(file, text, stopped, errs);
     if (!strcmp(text_of(reply, "status"), "error"))
-        result = errs_add(errs, ERR_INPUT, file, "Prometheus answered an error, %s: %s", text_of(reply, "errorType"), text_of(reply, "error"));
+        result = errs_add(errs, ERR_INPUT, file, "Prometheus answered an error%s%.40s: %.200s", *text_of(reply, "errorType") ? ", " : "",
+                          text_of(reply, "errorType"), text_of(reply, "error"));
     else if (strcmp(type, "matrix") != 0)
         result = errs_add(errs, ERR_INPUT, file, "is no reply of query_range: data.resultType is '%.40s', not 'matrix'", type);
     else

@@ -55,7 +55,7 @@ static double draw_normal(uint64_t seed, uint64_t replicate, uint64_t at)
 /* What is estimated again from each drawn recovery: bins [from, from + count) about a fit. */
 struct recovery {
     size_t from, count;
-    double *fit, *drawn;          /* [count] each, inside one block */
+    double *fit, *drawn;      /* [count] each, inside one block */
     struct relax_work *relax; /* NULL: by the isotonic crossing */
     size_t coarse;            /* bins that are drawn together into one for the laws, >= 1 */
     double chance;            /* of a coarse fit; see relax_fit */
@@ -163,14 +163,15 @@ static int bootstrap_law(const struct view *view, const struct noise *noise, con
  * next, or where that takes long by its Gaussian limit. `draws` counts what was taken from the stream. */
 static double draw_share(double n, double share, uint64_t seed, uint64_t replicate, uint64_t *draws)
 {
-    double rare = fmin(share, 1.0 - share), seen = 0.0, at = 0.0;
+    uint64_t hash = rng_hash("estimate.bootstrap");
+    double rare = fmin(share, 1.0 - share), leap = log1p(-rare), seen = 0.0, at = 0.0;
 
     if (!(n > 0.0) || rare <= 0.0)
         return share;
     if (n * rare > GAUSSIAN_FROM)
         return share + sqrt(share * (1.0 - share) / n) * draw_normal(seed, replicate, ++*draws);
     for (;; seen += 1.0) {
-        at += 1.0 + floor(log1p(-rng_unit(rng_draw(seed, rng_hash("estimate.bootstrap"), replicate, (*draws)++))) / log1p(-rare));
+        at += 1.0 + floor(log1p(-rng_unit(rng_draw(seed, hash, replicate, (*draws)++))) / leap);
         if (at > n)
             break;
     }
@@ -219,7 +220,6 @@ static void span_laws(const struct view *view, const struct excursion *excursion
 {
     const struct relax *law = &excursion->relax;
     double bin = view->series->bin_s, estimate_s = excursion->to_s;
-
     double low = bin * (law->crossing - law->crossing_low), high = bin * (law->crossing_high - law->crossing);
 
     if (law->law == RELAX_LINE) {

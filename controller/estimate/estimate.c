@@ -21,6 +21,7 @@
 #define OFFERED_SAME 1.02          /* load no more than this times the baseline's is "back to baseline" */
 #define AMPLIFICATION_SUSTAINED 1.1
 #define WILSON_Z 1.96 /* 95 % */
+#define UNFIT_BINS_MIN 40 /* fewer show no noise */
 
 /* One judgement in progress. */
 struct judge {
@@ -142,17 +143,35 @@ static void close_tail(struct judge *judge)
     judge->out_at_end = true;
 }
 
-static int find_story(struct judge *judge)
+/* At which width noise lets the band be told, and what could be told at best. */
+static int measure_band(struct judge *judge)
 {
-    double bin = judge->series->bin_s;
-    int rc = band_find(&judge->view, &judge->noise, judge->span.to - judge->span.from, width_limit(judge), &judge->band);
+    size_t observed = judge->span.to - judge->span.from;
+    int rc = band_find(&judge->view, &judge->noise, observed, width_limit(judge), &judge->band);
 
     if (rc < 0)
         return rc;
     describe_band(judge);
     if (isnan(judge->result.resolvable_band))
-        rc = baseline_resolvable(&judge->view, &judge->noise, &judge->result.baseline, judge->pins->band,
-                                 judge->span.to - judge->span.from, width_limit(judge), &judge->result.resolvable_band);
+        rc = baseline_resolvable(&judge->view, &judge->noise, &judge->result.baseline, judge->pins->band, observed, width_limit(judge),
+                                 &judge->result.resolvable_band);
+    return rc;
+}
+
+/* An unfit baseline tells what could be resolved over it all the same, where it has a level and enough bins to show its noise. */
+static bool shows_noise(const struct judge *judge)
+{
+    const struct view *view = &judge->view;
+
+    return judge->noise.count >= UNFIT_BINS_MIN && judge->result.baseline.known >= UNFIT_BINS_MIN && view->unit > 0.0 && isfinite(view->unit) &&
+           (!view->counted || view->bad_share + view->band < 1.0);
+}
+
+static int find_story(struct judge *judge)
+{
+    double bin = judge->series->bin_s;
+    int rc = measure_band(judge);
+
     if (rc < 0)
         return rc;
     judge->gap_bins = judge->band.chosen > 2 ? judge->band.chosen : 2;
@@ -447,6 +466,7 @@ int est_judge(const struct est_series *series, const struct est_pins *pins, cons
     if (rc == 0 && reason != NULL) {
         judge.result.verdict = EST_BASELINE_UNFIT;
         judge.result.reason = reason;
+        rc = judge.span.to > judge.span.from && shows_noise(&judge) ? measure_band(&judge) : 0;
     } else if (rc == 0 && judge.span.to < judge.span.from + 2) {
         judge.result.reason = "there is no data after the injection";
     } else if (rc == 0) {

@@ -264,18 +264,16 @@ static double distance(const struct prefix *prefix, const struct relax *a, const
     return sqrt(sum);
 }
 
-/* A true exponent mostly lies between two laws. Along the line from one neighbouring curve over the best to the other, what is explained is
- * a parabola of the distance; its top is the best curve between them, and the crossing is read off a parabola at the same place. Taken only
+/* A true exponent mostly lies between two laws. Along the line from one neighbouring curve over the middle one to the other, what is explained
+ * is a parabola of the distance; its top is the best curve between them, and the crossing is read off a parabola at the same place. The best
+ * law is the middle one, or at an end of the family the outer one: between it and its neighbour the top may lie all the same. Taken only
  * where it explains enough more to be worth a parameter (Akaike, "A new look at the statistical model identification", 1974). */
-static double between_laws(const struct prefix *prefix, const struct relax *fit, const double *gain, enum relax_law law, double crossing,
-                           double chance)
+static double between_laws(const struct prefix *prefix, const struct relax *fit, const double *gain, size_t best, double chance)
 {
-    double left, right, slope_left, slope_right, bend, at;
-    size_t i = 0;
+    size_t i = best == 0 ? 1 : best == LAWS - 1 ? LAWS - 2 : best;
+    double crossing = fit[best].crossing, left, right, slope_left, slope_right, bend, at;
 
-    while (i < LAWS && fit[i].law != law)
-        i++;
-    if (i == 0 || i + 1 >= LAWS || isnan(fit[i - 1].crossing) || isnan(fit[i + 1].crossing))
+    if (isnan(fit[i - 1].crossing) || isnan(fit[i].crossing) || isnan(fit[i + 1].crossing))
         return crossing;
     left = distance(prefix, &fit[i - 1], &fit[i]);
     right = distance(prefix, &fit[i + 1], &fit[i]);
@@ -287,12 +285,12 @@ static double between_laws(const struct prefix *prefix, const struct relax *fit,
     if (!(bend < 0.0))
         return crossing;
     at = fmin(fmax(-(slope_left + bend * left) / (2.0 * bend), -left), right);
-    if (at * (slope_left + bend * left + bend * at) <= WORTH_A_PARAMETER * chance)
+    if (gain[i] + at * (slope_left + bend * left + bend * at) - gain[best] <= WORTH_A_PARAMETER * chance)
         return crossing;
-    slope_left = (crossing - fit[i - 1].crossing) / left;
-    slope_right = (fit[i + 1].crossing - crossing) / right;
+    slope_left = (fit[i].crossing - fit[i - 1].crossing) / left;
+    slope_right = (fit[i + 1].crossing - fit[i].crossing) / right;
     bend = (slope_right - slope_left) / (left + right);
-    return crossing + at * (slope_left + bend * left + bend * at);
+    return fit[i].crossing + at * (slope_left + bend * left + bend * at);
 }
 
 struct relax relax_fit(struct relax_work *work, const struct relax_data *data, double band, double chance, double *ret_gain)
@@ -301,6 +299,7 @@ struct relax relax_fit(struct relax_work *work, const struct relax_data *data, d
     struct prefix prefix = prefix_of(work, data->deviation, data->weight, count);
     struct relax fit[LAWS], best = {.law = RELAX_NONE, .chance = chance};
     double gain[LAWS], most = 0.0;
+    size_t chosen = 0;
 
     *ret_gain = 0.0;
     for (size_t i = 0; i < LAWS; i++) {
@@ -316,10 +315,12 @@ struct relax relax_fit(struct relax_work *work, const struct relax_data *data, d
         if (gain[i] > most && fit[i].crossing < (double)count) { /* false for NaN */
             most = gain[i];
             best = fit[i];
+            chosen = i;
         }
     }
     best.own = best.crossing;
-    best.crossing = between_laws(&prefix, fit, gain, best.law, best.crossing, chance);
+    if (best.law != RELAX_NONE)
+        best.crossing = between_laws(&prefix, fit, gain, chosen, chance);
     if (!(best.crossing >= 0.0 && best.crossing < (double)count)) /* neighbours too far apart to read between */
         best.crossing = best.own;
     best.crossing_low = best.crossing_high = best.crossing;

@@ -187,7 +187,7 @@ static size_t place_first(struct tail *tail, struct excursion *list, size_t coun
     if (half == first.from)
         return 0;
     if (!fit_laws(tail, &span, &relax)) {
-        if (!tail->view->counted && (first.to <= half + 1 || stray(tail->view, tail->noise, half, first.to)))
+        if (!tail->view->counted && (first.to <= half + 1 || stray(tail->view, tail->noise, half + 1, first.to)))
             end_suddenly(tail->view, list, half);
         return 0;
     }

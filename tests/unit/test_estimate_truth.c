@@ -227,6 +227,29 @@ static void continuous_recoveries_meet_their_bounds(void **state)
     }
 }
 
+/* The bin in which it came back was out for a part of it: 40 % here, five times the noise. That is the return, and no tail behind it. */
+static void a_return_inside_a_bin_leaves_no_tail(void **state)
+{
+    struct family family = gauge("sudden inside a bin, cv 6 %, white", TRACE_STEP, 0.06, 0.0);
+
+    (void)state;
+    family.trace.delay_s = 0.4 * family.trace.bin_s;
+    family.bias_max_s = 0.01;
+    family.p95_max_s = 0.05;
+    hold_to(&family);
+}
+
+/* Its exponent lies between those of the two slowest laws: where noise makes the last of the family the best, it is read between them too. */
+static void a_recovery_between_the_slowest_laws_is_unbiased(void **state)
+{
+    struct family family = gauge("power law, cv 2 %, white", TRACE_POWER, 0.02, 0.0);
+
+    (void)state;
+    family.bias_max_s = 0.05;
+    family.p95_max_s = 0.7;
+    hold_to(&family);
+}
+
 /* Two outliers in a sudden return, and two laws that hardly differ about it: the parabola between them met the band 13,000 years before. */
 static void a_crossing_between_laws_stays_inside_what_was_fitted(void **state)
 {
@@ -350,6 +373,8 @@ int main(void)
         cmocka_unit_test(sudden_recovery_is_told_within_two_base_bins),
         cmocka_unit_test(rare_requests_neither_flag_nothing_nor_lose_a_recovery),
         cmocka_unit_test(continuous_recoveries_meet_their_bounds),
+        cmocka_unit_test(a_return_inside_a_bin_leaves_no_tail),
+        cmocka_unit_test(a_recovery_between_the_slowest_laws_is_unbiased),
         cmocka_unit_test(a_crossing_between_laws_stays_inside_what_was_fitted),
         cmocka_unit_test(gradual_recovery_of_requests_is_one_excursion),
         cmocka_unit_test(a_drained_token_bucket_is_told_at_its_closed_form),

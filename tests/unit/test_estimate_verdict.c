@@ -267,6 +267,7 @@ static void unfit_baselines_are_refused(void **state)
         assert_int_equal(est_judge(series, &quick, &instants, NULL, &result), 0);
         assert_verdict(&result, EST_BASELINE_UNFIT);
         assert_non_null(strstr(result.reason, "its own band"));
+        assert_true(result.resolvable_band > 0.0 && result.smallest_dip >= quick.band); /* told in any case */
     }
     est_series_free(series);
 
