@@ -357,6 +357,9 @@ double run_base_bin_s(const struct run *run); /* pinned, or of the rigour: 20 ms
 double run_signal_bin_s(const struct run *run, const struct signal *signal); /* the base bin, at least the time between two samples */
 double run_seconds(const struct run *run, uint64_t ns);
 
+/* ---- baseline.c ---- */
+bool run_baseline(struct run *run); /* warm-up to steady state; false when nothing is to be injected: aborted, or run->refused_baseline */
+
 /* ---- steady.c ---- */
 bool run_judge_steady(struct run *run);
 
