@@ -86,7 +86,7 @@ static bool baseline_fits(struct run *run)
     run->end_ns = run->baseline_end_ns;
     for (size_t i = 0; i < run->playbook->signal_count; i++) {
         const struct signal *signal = &run->playbook->signals[i];
-        struct est_series *series = NULL;
+        const struct est_series *series = NULL;
         struct est_baseline baseline;
         const char *reason = "";
 
@@ -94,8 +94,8 @@ static bool baseline_fits(struct run *run)
             snprintf(run->refusal, sizeof(run->refusal), "no data for %s", signal->name);
         else if (!est_baseline_fit(series, &pins, &instants, &baseline, &reason))
             snprintf(run->refusal, sizeof(run->refusal), "%s: %s", signal->name, reason);
-        est_series_free(series);
     }
+    run_series_done(run);
     return !run->refusal[0];
 }
 

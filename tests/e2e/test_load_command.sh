@@ -72,7 +72,7 @@ PY
 echo 1..15
 
 playbook open 'rate: 50/s' main.goodput > "$work/open.yaml"
-playbook closed '' main.goodput | sed 's/"0.8"/"0.15"/' > "$work/closed.yaml"
+playbook closed '' main.goodput | sed 's/"0.8"/"0.15"/; s/min: 50%/min: 20%/; s/band: 30%/band: 60%/' > "$work/closed.yaml"
 playbook closed '' main.rate | sed 's/main.rate, min: 50%/main.rate, min: 10\/s/; s/band: 30%/band: 60%/' > "$work/rate.yaml"
 playbook lazy 'rate: 50/s' main.goodput > "$work/lazy.yaml"
 playbook brief 'rate: 50/s' main.goodput > "$work/brief.yaml"
