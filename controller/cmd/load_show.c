@@ -41,7 +41,7 @@ static float *answered_latencies(const struct load *load, uint64_t *ret_count)
     float *latencies = malloc((count + 1) * sizeof(*latencies));
 
     for (uint64_t i = 0; latencies && i < count; i++) {
-        const struct load_record *record = load_record_at(load, i);
+        const struct load_record *record = load_record_in_turn(load, i);
         if (record->outcome == LOAD_OK || record->outcome == LOAD_HTTP_STATUS || record->outcome == LOAD_WRONG_REPLY)
             latencies[answered++] = (float)((double)(record->done_ns - record->planned_ns) / 1e9);
     }

@@ -15,6 +15,7 @@ srcs-controller += \
 	controller/estimate/isotonic.c \
 	controller/estimate/knee.c \
 	controller/estimate/loss.c \
+	controller/estimate/measure.c \
 	controller/estimate/relax.c \
 	controller/estimate/series.c \
 	controller/estimate/stats.c \

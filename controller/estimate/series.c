@@ -59,20 +59,6 @@ int est_series_new(enum est_kind kind, enum est_direction direction, double star
     return 0;
 }
 
-void est_series_ratio_from_counts(struct est_series *series)
-{
-    for (size_t i = 0; i < series->bins; i++) {
-        double share;
-
-        if (series->planned[i] == 0) {
-            series->value[i] = NAN;
-            continue;
-        }
-        share = (double)series->good[i] / (double)series->planned[i];
-        series->value[i] = series->direction == EST_HIGHER_BETTER ? share : 1.0 - share;
-    }
-}
-
 /* Whole bins that cover [start_s, end_s); 0 when the window is unusable. A last partial bin of less than 1e-6 is rounding. */
 static size_t bins_covering(double start_s, double end_s, double bin_s)
 {
@@ -115,13 +101,13 @@ double est_latency_of(uint16_t code)
     return (double)value;
 }
 
-/* Ticks since the start of the series. */
+/* Ticks since the start of the series, of an instant that is not before it. */
 static uint32_t tick_of(const struct est_series *series, double at_s)
 {
-    double tick = floor((at_s - series->start_s) / series->bin_s * EST_TICKS_PER_BIN);
-    double last = (double)series->bins * EST_TICKS_PER_BIN - 1.0;
+    double tick = (at_s - series->start_s) / series->bin_s * EST_TICKS_PER_BIN;
+    uint32_t last = (uint32_t)(series->bins * EST_TICKS_PER_BIN - 1);
 
-    return (uint32_t)fmin(fmax(tick, 0.0), last);
+    return tick < (double)last ? (uint32_t)tick : last;
 }
 
 static bool tick_is_later(const struct est_event *a, const struct est_event *b)
@@ -182,31 +168,6 @@ static int fill_events(struct est_series *series, const struct records *records)
     return 0;
 }
 
-static int fill_quantiles(struct est_series *series)
-{
-    AUTO_FREE double *latency = NULL;
-    size_t most = 1, at = 0;
-    double largest = NAN;
-
-    for (size_t i = 0; i < series->bins; i++)
-        most = series->planned[i] > most ? series->planned[i] : most;
-    for (size_t i = 0; i < series->events; i++) {
-        if (series->event[i].latency != EST_LATENCY_NEVER)
-            largest = fmax(largest, est_latency_of(series->event[i].latency)); /* fmax ignores the first NaN */
-    }
-    latency = malloc(most * sizeof(*latency));
-    if (latency == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < series->bins; at += series->planned[i], i++) {
-        for (size_t j = 0; j < series->planned[i]; j++)
-            latency[j] = est_latency_of(series->event[at + j].latency);
-        series->value[i] = stats_quantile(latency, series->planned[i], series->quantile);
-        if (isinf(series->value[i]))
-            series->value[i] = largest;
-    }
-    return 0;
-}
-
 /* A bin in which nothing was planned is unknown, not 0, unless told otherwise: the generator was silent, which says nothing of the service. */
 static void fill_rates(struct est_series *series, bool silence_is_zero)
 {
@@ -240,41 +201,24 @@ static int fill_from_records(struct est_series *series, const struct records *re
         return 0;
     }
     rc = fill_events(series, records);
-    if (rc < 0)
-        return rc;
-    if (records->build->measure == EST_LATENCY_QUANTILE)
-        return fill_quantiles(series);
-    est_series_ratio_from_counts(series);
-    return 0;
+    return rc < 0 ? rc : est_series_measure(series, records->build->measure, records->build->quantile);
 }
 
 int est_series_from_records(est_request_at *at, const void *context, size_t count, const struct est_build *build,
                             struct est_series **ret_series)
 {
     const struct records records = {.at = at, .context = context, .count = count, .build = build};
-    static const struct {
-        enum est_kind kind;
-        enum est_direction direction;
-    } shape[] = {
-        [EST_GOODPUT_RATIO] = {EST_RATIO, EST_HIGHER_BETTER},
-        [EST_ERROR_RATIO] = {EST_RATIO, EST_LOWER_BETTER},
-        [EST_GOODPUT_RATE] = {EST_RATE, EST_HIGHER_BETTER},
-        [EST_LATENCY_QUANTILE] = {EST_QUANTILE, EST_LOWER_BETTER},
-    };
     struct est_series *series;
     size_t bins = bins_covering(build->start_s, build->end_s, build->bin_s);
-    bool quantile = build->measure == EST_LATENCY_QUANTILE;
     int rc;
 
-    if (bins == 0 || (quantile && !(build->quantile > 0.0 && build->quantile < 1.0)))
+    if (bins == 0 || (build->measure == EST_LATENCY_QUANTILE && !(build->quantile > 0.0 && build->quantile < 1.0)))
         return -EINVAL;
     if (count > UINT32_MAX)
         return -E2BIG;
-    rc = est_series_new(shape[build->measure].kind, shape[build->measure].direction, build->start_s, build->bin_s, bins, true,
-                        &series);
+    rc = est_series_new(EST_RATE, EST_HIGHER_BETTER, build->start_s, build->bin_s, bins, true, &series);
     if (rc < 0)
         return rc;
-    series->quantile = quantile ? build->quantile : 0.0;
     rc = fill_from_records(series, &records);
     if (rc < 0) {
         est_series_free(series);

@@ -89,6 +89,14 @@ int est_series_from_requests(const struct est_request *request, size_t count, co
 int est_series_from_records(est_request_at *at, const void *context, size_t count, const struct est_build *build,
                             struct est_series **ret_series);
 
+/* What else the same requests say: the values of a series made from requests, by another measure, in place. 0; -EINVAL for one that
+ * holds no requests (EST_GOODPUT_RATE keeps none, and cannot be asked for) or a bad quantile, and then nothing has changed. */
+int est_series_measure(struct est_series *series, enum est_measure measure, double quantile);
+
+/* Its values in bins `together` times as wide, the last one as wide as what is left: ceil(bins / together) of them into ret_values.
+ * 0; -EINVAL as above or for 0. */
+int est_series_values(const struct est_series *series, size_t together, double *ret_values);
+
 /* Makes a series of unknown bins for the caller to fill: `value[]` always, `good[]` and `planned[]` when `with_counts` (then call
  * est_series_ratio_from_counts). For EST_QUANTILE the caller may set `quantile` for the record. Errors as above. */
 int est_series_new(enum est_kind kind, enum est_direction direction, double start_s, double bin_s, size_t bins, bool with_counts,

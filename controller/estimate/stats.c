@@ -130,15 +130,19 @@ double stats_median(double *value, size_t count)
     return 0.5 * (value[(count - 1) / 2] + value[count / 2]);
 }
 
+size_t stats_quantile_rank(size_t count, double quantile)
+{
+    size_t rank = (size_t)ceil(quantile * (double)count);
+
+    return rank == 0 ? 0 : rank > count ? count - 1 : rank - 1;
+}
+
 double stats_quantile(double *value, size_t count, double quantile)
 {
-    size_t rank;
-
     if (count == 0)
         return NAN;
     qsort(value, count, sizeof(*value), by_value);
-    rank = (size_t)ceil(quantile * (double)count);
-    return value[rank == 0 ? 0 : rank > count ? count - 1 : rank - 1];
+    return value[stats_quantile_rank(count, quantile)];
 }
 
 double stats_mad_sigma(double *value, size_t count, double centre)

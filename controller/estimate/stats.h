@@ -24,6 +24,7 @@ void stats_wilson(double bad, double n, double z, double *ret_low, double *ret_h
  * 1.4826 * the median absolute deviation about `centre`. NaN for count 0. */
 double stats_median(double *value, size_t count);
 double stats_quantile(double *value, size_t count, double quantile);
+size_t stats_quantile_rank(size_t count, double quantile); /* of `count` > 0 ordered values, from 0 */
 double stats_mad_sigma(double *value, size_t count, double centre);
 
 #endif

@@ -205,9 +205,11 @@ uint64_t load_snapshot(const struct load *load, uint64_t from, load_record_funct
     return from;
 }
 
-void load_records_rest(const struct load *load, uint64_t i)
+const struct load_record *load_record_in_turn(const struct load *load, uint64_t i)
 {
-    records_rest(&load->records, i);
+    if (i && i % RECORDS_CHUNK == 0)
+        records_rest(&load->records, i - 1);
+    return records_at(&load->records, i);
 }
 
 bool load_is_fit(const struct load_counters *counters)

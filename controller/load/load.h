@@ -219,10 +219,9 @@ uint64_t load_records_count(const struct load *load);
 uint64_t load_snapshot(const struct load *load, uint64_t from, load_record_function *each, void *context);
 const struct load_record *load_record_at(const struct load *load, uint64_t i); /* borrowed until load_free; i < count */
 
-/* Gives back the memory of the 16,384 records around `i` that were spilled together; they may still be read. For whoever goes
- * through all of them. */
-enum { LOAD_RECORDS_TOGETHER = 16384 };
-void load_records_rest(const struct load *load, uint64_t i);
+/* The same for whoever goes through all of them from the first on: gives back the memory of those behind it that were spilled, so that
+ * a run of millions takes no more of it than one of thousands. They may still be read. */
+const struct load_record *load_record_in_turn(const struct load *load, uint64_t i);
 
 /* False when more than 1 % of the requests were late by the loop's own fault: the verdict is `load_unfit`. */
 bool load_is_fit(const struct load_counters *counters);

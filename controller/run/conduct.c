@@ -6,7 +6,6 @@
 #include "scenarios/base/clock.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -55,65 +54,6 @@ static void stop_loads(struct run *run)
         load_counters(load->generator, &counters);
         event_log_note(&run->log, EVENT_load_stopped, load->workload->name, NULL, (int64_t)counters.planned, (int64_t)counters.ok);
     }
-}
-
-/* ---- baseline and steady state ----------------------------------------------------------------------------------------------- */
-
-/* A baseline that the estimator cannot use refuses the injection: a number without a measure is no number. */
-static bool baseline_fits(struct run *run)
-{
-    const struct est_pins pins = { .band = (double)run->playbook->expect.convergence.band / 1e6,
-                                   .hold_s = (double)run->playbook->expect.convergence.hold / 1e9,
-                                   .rigour = run->playbook->rigour ? EST_FULL : EST_QUICK, .seed = run->seed };
-    const struct est_instants instants = { .baseline_start_s = run_seconds(run, run->baseline_start_ns),
-                                           .baseline_end_s = run_seconds(run, run->baseline_end_ns),
-                                           .inject_s = run_seconds(run, run->baseline_end_ns), .release_s = NAN,
-                                           .end_s = run_seconds(run, run->baseline_end_ns) };
-
-    run->end_ns = run->baseline_end_ns;
-    for (size_t i = 0; i < run->playbook->signal_count; i++) {
-        const struct signal *signal = &run->playbook->signals[i];
-        struct est_series *series = NULL;
-        struct est_baseline baseline;
-        const char *reason = "";
-
-        if (run_series(run, signal, run_signal_bin_s(run, signal), &series) < 0)
-            snprintf(run->refusal, sizeof(run->refusal), "no data for %s", signal->name);
-        else if (!est_baseline_fit(series, &pins, &instants, &baseline, &reason))
-            snprintf(run->refusal, sizeof(run->refusal), "%s: %s", signal->name, reason);
-        est_series_free(series);
-    }
-    return !run->refusal[0];
-}
-
-/* As long as the slowest of the deciding signals needs. */
-static double baseline_needed_s(const struct run *run)
-{
-    double bin_s = run_base_bin_s(run);
-
-    for (size_t i = 0; i < run->playbook->signal_count; i++)
-        bin_s = fmax(bin_s, run_signal_bin_s(run, &run->playbook->signals[i]));
-    return est_baseline_needed_s(run->playbook->rigour ? EST_FULL : EST_QUICK, bin_s, (double)run->playbook->expect.convergence.hold / 1e9);
-}
-
-static bool baseline(struct run *run)
-{
-    double needed_s = baseline_needed_s(run);
-
-    run_phase(run, "baseline");
-    if (!run_wait(run, run->zero_ns + (uint64_t)run->playbook->warmup))
-        return false;
-    run->baseline_start_ns = clock_now_ns();
-    run_count_hops(run, &run->hops[0]);
-    if (!run_wait(run, run->baseline_start_ns + (uint64_t)(needed_s * 1e9) + 2 * (uint64_t)(run_base_bin_s(run) * 1e9)))
-        return false;
-    run->baseline_end_ns = clock_now_ns();
-    run_count_hops(run, &run->hops[1]);
-    run_phase(run, "steady");
-    if (run_judge_steady(run) && baseline_fits(run))
-        return true;
-    run->refused_baseline = true;
-    return false;
 }
 
 /* ---- method ------------------------------------------------------------------------------------------------------------------ */
@@ -244,7 +184,7 @@ static bool lever_is_free(struct run *run)
 
 static void disturb(struct run *run)
 {
-    if (baseline(run)) {
+    if (run_baseline(run)) {
         inject(run);
         release(run);
         observe(run);

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PLOT_BINS_MAX = 1200, FAILED_IDS_MAX = 20 };
+enum { FAILED_IDS_MAX = 20 };
 
 static void put_ns(cJSON *object, const char *key, const struct run *run, uint64_t ns)
 {
@@ -134,30 +134,6 @@ static cJSON *describe_convergence(const struct run *run, const struct judgement
     return object;
 }
 
-/* Values for plotting: the base bin, coarser for long runs. */
-typedef int series_function(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
-
-static cJSON *describe_series(const struct run *run, const struct signal *signal, series_function *make)
-{
-    double end_s = run_seconds(run, run->end_ns), bin_s = 0.1;
-    struct est_series *series = NULL;
-    cJSON *object, *values;
-
-    bin_s = fmax(bin_s, signal_is_of_load(signal) ? 0 : run_signal_bin_s(run, signal));
-    while (end_s / bin_s > PLOT_BINS_MAX)
-        bin_s *= 2;
-    if (!(end_s > 0) || make(run, signal, bin_s, &series) < 0)
-        return cJSON_CreateNull();
-    object = cJSON_CreateObject();
-    json_put_number(object, "start_s", series->start_s);
-    json_put_number(object, "bin_s", series->bin_s);
-    values = cJSON_AddArrayToObject(object, "values");
-    for (size_t i = 0; i < series->bins; i++)
-        cJSON_AddItemToArray(values, isfinite(series->value[i]) ? cJSON_CreateNumber(round(series->value[i] * 1e6) / 1e6) : cJSON_CreateNull());
-    est_series_free(series);
-    return object;
-}
-
 static void put_estimate(cJSON *object, const struct est_result *result)
 {
     cJSON *baseline;
@@ -239,11 +215,12 @@ static cJSON *describe_signals(const struct run *run, const struct judgement *ju
         cJSON_AddBoolToObject(object, "deciding", judged->deciding);
         if (judged->judged)
             put_estimate(object, &judged->result);
-        cJSON_AddItemToObject(object, "series", describe_series(run, signal, run_series));
+        cJSON_AddItemToObject(object, "series", run_describe_plot(run, signal, false));
         if (run_control_of(run, signal))
-            cJSON_AddItemToObject(object, "alone", describe_series(run, signal, run_series_alone));
+            cJSON_AddItemToObject(object, "alone", run_describe_plot(run, signal, true));
         cJSON_AddItemToArray(array, object);
     }
+    run_series_done(run);
     return array;
 }
 
@@ -254,7 +231,7 @@ static void put_failed_ids(const struct run *run, const struct load_run *load, c
     int kept = 0;
 
     for (uint64_t i = 0; i < count && kept < FAILED_IDS_MAX; i++) {
-        const struct load_record *record = load_record_at(load->generator, i);
+        const struct load_record *record = load_record_in_turn(load->generator, i);
         char text[LOAD_TRACE_ID_SIZE];
 
         if (record->outcome == LOAD_OK)

@@ -150,7 +150,7 @@ static void count_bad(const struct run *run, size_t load, uint64_t from_ns, doub
 
     *ret_planned = *ret_bad = 0;
     for (uint64_t i = 0; i < count; i++) {
-        const struct load_record *record = load_record_at(generator, i);
+        const struct load_record *record = load_record_in_turn(generator, i);
 
         if (record->planned_ns < from_ns || record->planned_ns >= run->end_ns)
             continue;

@@ -65,7 +65,7 @@ static void judge_signal(struct run *run, struct judged_signal *judged)
 {
     struct est_pins pins;
     struct est_instants instants;
-    struct est_series *series = NULL;
+    const struct est_series *series = NULL;
     struct est_context context;
     char text[96];
 
@@ -80,7 +80,6 @@ static void judge_signal(struct run *run, struct judged_signal *judged)
         snprintf(text, sizeof(text), "%s could not be judged: no data", judged->signal.name);
         cJSON_AddItemToArray(run->notes, cJSON_CreateString(text));
     }
-    est_series_free(series);
 }
 
 static void add_signal(struct run *run, struct judgement *judgement, const struct signal *signal, bool deciding)
@@ -217,7 +216,7 @@ static void describe_failures(const struct run *run, char *text, size_t size)
         uint64_t count = run->loads[i].generator ? load_records_count(run->loads[i].generator) : 0;
 
         for (uint64_t j = 0; j < count; j++) {
-            const struct load_record *record = load_record_at(run->loads[i].generator, j);
+            const struct load_record *record = load_record_in_turn(run->loads[i].generator, j);
 
             if (record->planned_ns < from_ns || record->planned_ns >= run->end_ns)
                 continue;

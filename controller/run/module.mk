@@ -14,3 +14,4 @@ srcs-controller += controller/run/marks.c controller/run/people.c controller/run
 srcs-controller += controller/run/shed.c controller/run/effects.c controller/run/ramp.c controller/run/ramp_describe.c
 srcs-controller += controller/run/detected.c
 srcs-controller += controller/run/probes.c controller/run/counters.c controller/run/health.c controller/run/outside.c controller/run/evidence_diff.c controller/run/guards.c controller/run/evidence.c
+srcs-controller += controller/run/baseline.c controller/run/plot.c

@@ -27,7 +27,7 @@ static double told_share_of_plan(const struct load_run *load)
     uint64_t count = load_records_count(load->generator), first_ns = UINT64_MAX, last_ns = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        const struct load_record *record = load_record_at(load->generator, i);
+        const struct load_record *record = load_record_in_turn(load->generator, i);
 
         first_ns = MIN(first_ns, record->planned_ns);
         last_ns = MAX(last_ns, record->planned_ns);
@@ -66,7 +66,7 @@ double run_deadline_s(const struct load_run *load)
     double longest_s = (double)load->workload->timeout / 1e9;
 
     for (uint64_t i = 0; i < count; i++) {
-        const struct load_record *record = load_record_at(load->generator, i);
+        const struct load_record *record = load_record_in_turn(load->generator, i);
 
         longest_s = fmax(longest_s, (double)(record->done_ns - record->planned_ns) / 1e9);
     }

@@ -101,12 +101,13 @@ static int allocate(struct run *run)
     run->steps = calloc(playbook->method.count + 1, sizeof(*run->steps));
     run->targets = calloc(playbook->targets.count + 1, sizeof(*run->targets));
     run->loads = calloc(playbook->loads.count + 1, sizeof(*run->loads));
+    run->kept = calloc(1, sizeof(*run->kept));
     run->probes = calloc(playbook->probes.count + 1, sizeof(*run->probes));
     run->guards = calloc(playbook->guards.count + 1, sizeof(*run->guards));
     run->steady = calloc(playbook->hypothesis.count + 1, sizeof(*run->steady));
     run->proxies = calloc(playbook->proxies.count + 1, sizeof(*run->proxies));
     run->captures = calloc(playbook->proxies.count + 1, sizeof(*run->captures));
-    if (!run->steps || !run->targets || !run->loads || !run->probes || !run->guards || !run->steady || !run->proxies || !run->captures)
+    if (!run->steps || !run->targets || !run->loads || !run->kept || !run->probes || !run->guards || !run->steady || !run->proxies || !run->captures)
         return -ENOMEM;
     for (size_t i = 0; i < playbook->method.count; i++)
         run->steps[i].step = (const struct step *)playbook->method.items + i;
@@ -130,6 +131,9 @@ static int allocate(struct run *run)
 
 static void release_memory(struct run *run)
 {
+    if (run->kept)
+        run_series_done(run);
+    free(run->kept);
     for (size_t i = 0; run->loads && i < run->playbook->loads.count; i++)
         workload_done(&run->loads[i]);
     for (size_t i = 0; run->probes && i < run->playbook->probes.count; i++)

@@ -72,6 +72,14 @@ struct load_run {
     char *datagram;             /* of a payload in hex */
 };
 
+/* The series made last, and what of. */
+struct kept_series {
+    struct est_series *series; /* NULL: none */
+    const struct load *generator; /* NULL: of nothing that another measure could be taken of */
+    double bin_s;
+    uint64_t end_ns, records;
+};
+
 /* workload.c: makes the generator of load->workload, with all it borrows. 0 or -EINVAL, with findings in run->errs. */
 int workload_new(struct run *run, struct load_run *load);
 int workload_spec(const struct run *run, struct load_run *load, struct load_spec *ret_spec); /* all of it but when requests are due; 0 or -ENOMEM */
@@ -203,6 +211,7 @@ struct run {
     struct step_run *steps;
     struct target_run *targets;
     struct load_run *loads;
+    struct kept_series *kept; /* owned */
     struct probe_run *probes;
     bool executors_silent;    /* one has not answered a probe's question: none is asked any more */
     struct probe_world world; /* what the probes' threads may ask */
@@ -242,6 +251,10 @@ uint64_t run_injected_ns(const struct run *run);                       /* of the
 /* ---- shed.c ---- */
 void run_shed_load(struct run *run); /* after the observation: only where the service is down though no fault acts */
 cJSON *run_describe_shedding(const struct run *run); /* NULL when it was not tried */
+
+/* ---- plot.c ---- */
+/* What a reader sees of a signal (`alone`: without its control): {start_s, bin_s, values}, null without data. New. */
+cJSON *run_describe_plot(const struct run *run, const struct signal *signal, bool alone);
 
 /* ---- ramp.c ---- */
 int run_ramp(struct run *run, enum ramp_when when); /* with a generator of its own, while no other load runs; nothing unless the playbook asks */
@@ -347,8 +360,12 @@ char *run_signal_text(const struct signal *signal, double value, char *text, siz
 /* A bound of the playbook (ppm, ns, millihertz) in the same terms. */
 double run_signal_bound(const struct signal *signal, int64_t bound);
 
-/* As it is judged: against its control where it has one. Alone: as it was. */
-int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
+/* As it is judged: against its control where it has one. Borrowed until the next call or run_series_done. Signals of one load are made
+ * of the same requests, which are gone through once for all of them when they come one after the other. */
+int run_series(const struct run *run, const struct signal *signal, double bin_s, const struct est_series **ret_series);
+void run_series_done(const struct run *run);
+/* The same, and alone: as it was. Both new. */
+int run_series_new(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
 int run_series_alone(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series);
 const struct workload *run_control_of(const struct run *run, const struct signal *signal); /* the twin of its load; NULL without */
 size_t run_excused(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns); /* requests, by the control */
@@ -356,6 +373,9 @@ int run_effects_of(const struct run *run, size_t load, const struct effects_wind
 double run_base_bin_s(const struct run *run); /* pinned, or of the rigour: 20 ms quick, 100 ms full */
 double run_signal_bin_s(const struct run *run, const struct signal *signal); /* the base bin, at least the time between two samples */
 double run_seconds(const struct run *run, uint64_t ns);
+
+/* ---- baseline.c ---- */
+bool run_baseline(struct run *run); /* warm-up to steady state; false when nothing is to be injected: aborted, or run->refused_baseline */
 
 /* ---- steady.c ---- */
 bool run_judge_steady(struct run *run);

@@ -151,10 +151,8 @@ struct record_source {
 static void request_at(const void *context, size_t index, struct est_request *ret_request)
 {
     const struct record_source *source = context;
-    const struct load_record *record = load_record_at(source->generator, index);
+    const struct load_record *record = load_record_in_turn(source->generator, index);
 
-    if (index && index % LOAD_RECORDS_TOGETHER == 0)
-        load_records_rest(source->generator, index - 1);
     *ret_request = (struct est_request){
         .planned_s = ((double)record->planned_ns - (double)source->zero_ns) / 1e9,
         .latency_s = record->outcome == LOAD_OK ? (double)(record->done_ns - record->planned_ns) / 1e9 : INFINITY,
@@ -214,7 +212,7 @@ int run_series_alone(const struct run *run, const struct signal *signal, double 
     return load_series(run, signal, &build, ret_series);
 }
 
-int run_series(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
+int run_series_new(const struct run *run, const struct signal *signal, double bin_s, struct est_series **ret_series)
 {
     const struct workload *twin = run_control_of(run, signal), *loads = run->playbook->loads.items;
     struct est_build build;
@@ -223,6 +221,39 @@ int run_series(const struct run *run, const struct signal *signal, double bin_s,
         return run_series_alone(run, signal, bin_s, ret_series);
     build = build_of(run, signal, bin_s);
     return relative_series(run, signal, (size_t)(twin - loads), &build, ret_series, NULL);
+}
+
+/* What the series kept was made of, but for the measure. */
+static struct kept_series identify(const struct run *run, const struct signal *signal, double bin_s)
+{
+    bool is_of_requests = signal_is_of_load(signal) && signal->kind != SIGNAL_RATE && !run_control_of(run, signal);
+    const struct load *generator = is_of_requests ? run->loads[signal->load].generator : NULL;
+
+    return (struct kept_series){ .generator = generator, .bin_s = bin_s, .end_ns = run->end_ns, .records = generator ? load_records_count(generator) : 0 };
+}
+
+int run_series(const struct run *run, const struct signal *signal, double bin_s, const struct est_series **ret_series)
+{
+    struct kept_series wanted = identify(run, signal, bin_s), *kept = run->kept;
+    int result;
+
+    if (wanted.generator && kept->series && kept->generator == wanted.generator && !(kept->bin_s < bin_s) && !(kept->bin_s > bin_s) &&
+        kept->end_ns == wanted.end_ns && kept->records == wanted.records) {
+        result = est_series_measure(kept->series, measures[signal->kind], signal->quantile);
+    } else {
+        run_series_done(run);
+        result = run_series_new(run, signal, bin_s, &wanted.series);
+        *kept = wanted;
+    }
+    if (result == 0)
+        *ret_series = kept->series;
+    return result;
+}
+
+void run_series_done(const struct run *run)
+{
+    est_series_free(run->kept->series);
+    *run->kept = (struct kept_series){ .series = NULL };
 }
 
 size_t run_excused(const struct run *run, const struct signal *signal, uint64_t from_ns, uint64_t until_ns)

@@ -48,13 +48,12 @@ static void judge_shedding(struct run *run, const struct judgement *down)
     for (size_t i = 0; i < down->signal_count; i++) {
         const struct judged_signal *judged = &down->signals[i];
         struct effects_shedding found = { .phase = PHASE_UNKNOWN, .recovery_s = NAN, .recovery_interval = { NAN, NAN } };
-        struct est_series *series = NULL;
+        const struct est_series *series = NULL;
 
         if (!judged->judged || !is_out(judged->result.verdict) || judged->signal.kind == SIGNAL_RATE)
             continue;
         if (run_series(run, &judged->signal, run_signal_bin_s(run, &judged->signal), &series) == 0)
             (void)effects_judge_shedding(series, &pins, &instants, run_seconds(run, run->shed.from_ns), &found);
-        est_series_free(series);
         if (!any || found.phase == PHASE_BROKEN || (found.phase == PHASE_UNKNOWN && run->shed.found.phase != PHASE_BROKEN) ||
             (found.phase == run->shed.found.phase && found.recovery_s > run->shed.found.recovery_s))
             run->shed.found = found;

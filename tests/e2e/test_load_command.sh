@@ -27,11 +27,11 @@ proxies:
   store: {listen: "127.0.0.1:\${port.proxy}", upstream: "127.0.0.1:\${port.store}"}
 load:
   main:
-    command: {run: [python3, tests/e2e/outside_generator.py, $kind, 127.0.0.1, "\${port.proxy}", "100", "0.1"], timeout: 150ms}
+    command: {run: [python3, tests/e2e/outside_generator.py, $kind, 127.0.0.1, "\${port.proxy}", "50", "0.8"], timeout: 900ms}
     $rate
 steady-state-hypothesis: [{signal: $signal, min: 50%}]
 method:
-  - {fault: latency, proxy: store, latency: 500ms, for: 2s}
+  - {fault: latency, proxy: store, latency: 3s, for: 2s}
 expect: {convergence: {band: 30%, hold: 500ms, signals: [$signal]}}
 YAML
     printf '%s\n' "$@"
@@ -67,21 +67,25 @@ sys.exit(0 if ok else 1)
 PY
 }
 
-echo 1..14
+# Deadlines are long beside what a busy machine takes for a turn: what fails, fails by the fault. Planned within 0.8 s of the release,
+# a request is answered in time, so the return is there by then.
+echo 1..15
 
-playbook open 'rate: 100/s' main.goodput > "$work/open.yaml"
-playbook closed '' main.goodput > "$work/closed.yaml"
-playbook closed '' main.rate | sed 's/main.rate, min: 50%/main.rate, min: 20\/s/; s/band: 30%/band: 60%/' > "$work/rate.yaml"
-playbook lazy 'rate: 100/s' main.goodput > "$work/lazy.yaml"
-playbook brief 'rate: 100/s' main.goodput > "$work/brief.yaml"
-for name in open closed rate lazy brief; do start $name; done
+playbook open 'rate: 50/s' main.goodput > "$work/open.yaml"
+playbook closed '' main.goodput | sed 's/"0.8"/"0.15"/; s/min: 50%/min: 20%/; s/band: 30%/band: 60%/' > "$work/closed.yaml"
+playbook closed '' main.rate | sed 's/main.rate, min: 50%/main.rate, min: 10\/s/; s/band: 30%/band: 60%/' > "$work/rate.yaml"
+playbook lazy 'rate: 50/s' main.goodput > "$work/lazy.yaml"
+playbook brief 'rate: 50/s' main.goodput > "$work/brief.yaml"
+playbook open '' main.goodput | sed -e "s|\[$BUILD/sample-store, --port, \(.*\)\], ready|[python3, tests/e2e/slow_store.py, \1, '0.6'], ready|" \
+    -e 's|command: {run.*|resp: {url: "redis://127.0.0.1:${port.proxy}", command: [PING], timeout: 2s}|; s|^    $|    rate: 50/s|' > "$work/slow.yaml"
+for name in open closed rate lazy brief slow; do start $name; done
 for pid in "${pids[@]}"; do wait "$pid"; done
 pids=()
 
 check "planned instants: judged as a load of our own" result open \
-    'd["verdict"]["verdict"] == "converged" and -0.2 < d["convergence"]["from_release_s"] < 0.3'
+    'd["verdict"]["verdict"] == "converged" and -1.2 < d["convergence"]["from_release_s"] < 0.5'
 check "requests fail while the fault lasts, by the generator's word or the deadline" result open \
-    '100 < d["loads"][0]["failed"] < 260 and d["loads"][0]["unplanned"] == 0 and d["loads"][0]["fit"]'
+    '40 < d["loads"][0]["failed"] < 140 and d["loads"][0]["unplanned"] == 0 and d["loads"][0]["fit"]'
 check "without planned instants a return is not claimed" result closed \
     'd["verdict"]["verdict"] == "indeterminate" and d["verdict"]["status"] == 2 and d["convergence"]["from_release_s"] is None'
 check "and it says why, and what to do" result closed \
@@ -92,6 +96,8 @@ check "a plan that falls short of its rate makes the load unfit" result lazy \
     'd["verdict"]["verdict"] == "load_unfit" and "of the requests that its rate plans" in d["verdict"]["why"]'
 check "a generator that breaks off makes the load unfit" result brief \
     'd["verdict"]["verdict"] == "load_unfit" and "ended with status 3" in d["verdict"]["why"]'
+check "replies that take 0.6 s are no holes of a baseline of 4 s" result slow \
+    'd["instants_s"]["injected"] is not None and d["verdict"]["verdict"] != "baseline_unfit"'
 
 # ---- wrk: totals ---------------------------------------------------------------------------------------------------------------
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -124,14 +130,14 @@ check "its percentiles are there, in order" totals \
 "$BUILD/perturb" load --parse wrk --duration 1s --format json -- wrk -t1 -c2 -d60s "http://127.0.0.1:$port/bad" > "$work/load.json" 2>> "$work/load.log"
 check "ended before its time it tells what was until then, and what failed" totals 'd["planned"] == d["outcomes"]["http_status"] > 10' /bad
 
-playbook open 'rate: 100/s' main.goodput | sed "s|^steady-state|  wrk: {command: {run: [wrk, -t1, -c2, -d60s, \"http://127.0.0.1:$port/beside\"], format: wrk}}\n&|" > "$work/beside.yaml"
+playbook tardy 'rate: 50/s' main.goodput | sed "s|^steady-state|  wrk: {command: {run: [wrk, -t1, -c2, -d60s, \"http://127.0.0.1:$port/beside\"], format: wrk}}\n&|" > "$work/beside.yaml"
 sed 's/main.goodput, min/wrk.goodput, min/' "$work/beside.yaml" > "$work/refused.yaml"
 "$BUILD/perturb" check "$work/refused.yaml" > "$work/refused.log" 2>&1
 check "totals are no signal: refused before anything runs" grep -q "totals at its end: there is no series" "$work/refused.log"
 start beside
 wait "${pids[-1]}"
 unset 'pids[-1]'
-check "beside a load that decides, its totals are kept" result beside \
+check "beside a load that decides and begins late, its totals are kept" result beside \
     'd["verdict"]["verdict"] == "converged" and d["loads"][1]["planned"] > 100 and d["loads"][1]["totals"]["mean_s"] > 0'
 
 # ---- whoever is killed ---------------------------------------------------------------------------------------------------------

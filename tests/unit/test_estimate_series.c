@@ -56,6 +56,59 @@ static void error_ratio_is_its_complement(void **state)
     est_series_free(series);
 }
 
+static void assert_same(const double *a, const double *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_true(isnan(a[i]) ? isnan(b[i]) : fabs(a[i] - b[i]) < 1e-12);
+}
+
+/* 400 requests of 0.5 s, every seventh unanswered, latencies in no order. */
+static struct est_series *build_many(enum est_measure measure, double quantile, double bin_s)
+{
+    struct est_build plan = {.measure = measure, .quantile = quantile, .start_s = 0.0, .end_s = 0.5, .bin_s = bin_s};
+    struct est_request many[400];
+    struct est_series *series = NULL;
+
+    for (size_t i = 0; i < 400; i++)
+        many[i] = (struct est_request){.planned_s = (double)i * 0.00125, .latency_s = i % 7 ? 1e-4 * (double)(i * 7919 % 1009) : NAN, .good = i % 7};
+    assert_int_equal(est_series_from_requests(many, 400, &plan, &series), 0);
+    return series;
+}
+
+/* Measured again, and drawn in wider bins, a series says what one made for it says. */
+static void another_measure_and_wider_bins_say_what_a_new_series_says(void **state)
+{
+    static const struct {
+        enum est_measure measure;
+        double quantile;
+    } measures[] = {{EST_GOODPUT_RATIO, 0.0}, {EST_LATENCY_QUANTILE, 0.5}, {EST_ERROR_RATIO, 0.0}, {EST_LATENCY_QUANTILE, 0.9}, {EST_LATENCY_QUANTILE, 0.01}};
+    struct est_series *series = build_many(EST_GOODPUT_RATIO, 0.0, 0.02), *rate = build_many(EST_GOODPUT_RATE, 0.0, 0.02);
+    double wider[9];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(measures) / sizeof(measures[0]); i++) {
+        struct est_series *fresh = build_many(measures[i].measure, measures[i].quantile, 0.02);
+        struct est_series *coarse = build_many(measures[i].measure, measures[i].quantile, 0.06);
+
+        assert_int_equal(est_series_measure(series, measures[i].measure, measures[i].quantile), 0);
+        assert_int_equal(series->kind, fresh->kind);
+        assert_int_equal(series->direction, fresh->direction);
+        assert_true(fabs(series->quantile - fresh->quantile) < 1e-12);
+        assert_same(series->value, fresh->value, 25);
+        assert_int_equal(est_series_values(series, 3, wider), 0);
+        assert_int_equal(coarse->bins, 9); /* the last is short */
+        assert_same(wider, coarse->value, 9);
+        est_series_free(fresh);
+        est_series_free(coarse);
+    }
+    assert_int_equal(est_series_measure(rate, EST_GOODPUT_RATIO, 0.0), -EINVAL);
+    assert_int_equal(est_series_measure(series, EST_GOODPUT_RATE, 0.0), -EINVAL);
+    assert_int_equal(est_series_measure(series, EST_LATENCY_QUANTILE, 1.0), -EINVAL);
+    assert_int_equal(est_series_values(series, 0, wider), -EINVAL);
+    est_series_free(series);
+    est_series_free(rate);
+}
+
 static void goodput_rate_of_a_silent_generator_is_unknown(void **state)
 {
     struct est_series *series = build(EST_GOODPUT_RATE, 0.0);
@@ -152,6 +205,7 @@ int main(void)
         cmocka_unit_test(error_ratio_is_its_complement),
         cmocka_unit_test(goodput_rate_of_a_silent_generator_is_unknown),
         cmocka_unit_test(quantile_is_nearest_rank_and_unanswered_is_slowest),
+        cmocka_unit_test(another_measure_and_wider_bins_say_what_a_new_series_says),
         cmocka_unit_test(latencies_keep_one_part_in_four_thousand),
         cmocka_unit_test(samples_are_averaged_and_short_gaps_bridged),
         cmocka_unit_test(bad_windows_are_refused),
