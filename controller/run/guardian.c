@@ -16,7 +16,7 @@
 
 #define LOOK_NS (50 * NS_PER_MS)
 
-enum { STOPPED_LOOKS = 6 };
+enum { STOPPED_LOOKS = 6, FENCED_MS = 500 };
 
 /* ---- children --------------------------------------------------------------------------------------------------------- */
 
@@ -111,20 +111,12 @@ static void serve(struct guardian *guardian)
     }
 }
 
-/* 'T' stopped by a signal, 't' by a debugger (proc(5), stat field 3), which our wait() is not told of. */
+/* Our wait() is not told of a debugger. */
 static bool runner_is_stopped(const struct guardian *guardian)
 {
-    char path[64];
-    struct buf stat;
-    const char *end;
-    bool stopped;
+    struct process_id runner;
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)guardian->runner_pid);
-    buf_init(&stat, 4096);
-    end = buf_read_file(&stat, path) == 0 ? strrchr(stat.data, ')') : NULL;
-    stopped = end && (!strncmp(end, ") T", 3) || !strncmp(end, ") t", 3));
-    buf_done(&stat);
-    return stopped;
+    return process_identify(guardian->runner_pid, &runner) == 0 && process_is_stopped(&runner);
 }
 
 /* Whoever asks for the end does not wait for a lease when the engine is held: stopped at every look for STOPPED_LOOKS of them. */
@@ -177,16 +169,26 @@ static void release_wire(struct guardian *guardian)
         message_send(guardian->wire_fd, &head, NULL, 200);
 }
 
+/* Our child, not reaped yet: the number is its own. A debugger may keep its remains from us, so they are not waited for. */
+static void end_runner(struct guardian *guardian)
+{
+    struct process_id runner;
+
+    if (process_identify(guardian->runner_pid, &runner) < 0)
+        runner = (struct process_id){ 0 };
+    kill(guardian->runner_pid, SIGKILL);
+    process_wait_gone(&runner, FENCED_MS);
+    waitpid(guardian->runner_pid, NULL, WNOHANG);
+    guardian->runner_gone = true;
+}
+
 static int fence(struct guardian *guardian, const char *reason)
 {
     struct buf ledger;
     int resisted, status;
 
-    if (!guardian->runner_gone) {
-        kill(guardian->runner_pid, SIGKILL); /* our child, not reaped yet: the number is its own */
-        waitpid(guardian->runner_pid, NULL, 0);
-        guardian->runner_gone = true;
-    }
+    if (!guardian->runner_gone)
+        end_runner(guardian);
     release_wire(guardian);
     buf_init(&ledger, LEDGER_MAX);
     resisted = guardian_undo_everything(guardian, &ledger);

@@ -15,8 +15,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { GONE_LOOK_MS = 50 };
 
 /* The beginning of a file of /proc as text; its length or -errno. It allocates nothing: whether a process lives must be told when
  * memory has run out too. */
@@ -129,7 +132,9 @@ bool process_is_alive(const struct process_id *id)
 
 bool process_is_stopped(const struct process_id *id)
 {
-    return state_of(id) == 'T';
+    int state = state_of(id);
+
+    return state == 'T' || state == 't'; /* proc(5): by a signal, by a tracer */
 }
 
 static int open_pidfd(pid_t pid)
@@ -287,14 +292,19 @@ int process_tree(pid_t pid, struct process_id *list, size_t max)
 int process_wait_gone(const struct process_id *id, int timeout_ms)
 {
     AUTO_CLOSE int fd = open_pidfd(id->pid);
-    int ready;
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 
-    if (fd == -ESRCH || !process_is_alive(id))
+    if (fd == -ESRCH)
         return 0;
-    if (fd < 0)
-        return fd;
-    do
-        ready = poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, timeout_ms);
-    while (ready < 0 && errno == EINTR);
-    return ready > 0 ? 0 : -ETIMEDOUT;
+    while (process_is_alive(id)) {
+        uint64_t now_ns = clock_now_ns();
+
+        if (fd < 0)
+            return fd;
+        if (now_ns >= deadline_ns)
+            return -ETIMEDOUT;
+        if (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, (int)MIN((deadline_ns - now_ns) / NS_PER_MS + 1, GONE_LOOK_MS)) > 0)
+            return 0;
+    }
+    return 0;
 }
