@@ -18,6 +18,9 @@
 
 enum { STOPPED_LOOKS = 6, FENCED_MS = 500 };
 
+/* What a signal of ours carries. */
+enum end_word { END_ASKED = 1, END_FORCED };
+
 /* ---- children --------------------------------------------------------------------------------------------------------- */
 
 static void note_runner(struct guardian *guardian, int status)
@@ -58,18 +61,38 @@ void guardian_reap(struct guardian *guardian)
 
 /* ---- signals, lease ------------------------------------------------------------------------------------------------------- */
 
-/* The terminal's Ctrl-C reaches the runner by itself; a signal to us alone is passed on. The second one fences. */
+int guardian_ask_end(const struct process_id *guardian)
+{
+    return process_signal_value(guardian, SIGTERM, END_ASKED);
+}
+
+int guardian_force_end(const struct process_id *guardian)
+{
+    return process_signal_value(guardian, SIGTERM, END_FORCED);
+}
+
+static void judge_word(struct guardian *guardian, const struct signalfd_siginfo *info)
+{
+    int word = info->ssi_code == SI_QUEUE ? info->ssi_int : 0;
+
+    if (!guardian->is_to_end)
+        guardian->looked_ns = clock_now_ns();
+    guardian->is_to_end = true;
+    if (word == END_FORCED)
+        guardian->fence_reason = "it was to end by force";
+    else if (word != END_ASKED && ++guardian->interrupts > 1)
+        guardian->fence_reason = "interrupted twice";
+}
+
+/* The terminal's Ctrl-C reaches the runner by itself; a signal to us alone is passed on. */
 static void on_signal(struct guardian *guardian, const struct signalfd_siginfo *info)
 {
     if (info->ssi_signo == SIGCHLD) {
         guardian_reap(guardian);
         return;
     }
-    guardian->interrupts++;
-    guardian->looked_ns = clock_now_ns();
-    if (guardian->interrupts > 1)
-        guardian->fence_reason = "interrupted twice";
-    else if (guardian->runner_pid && !guardian->runner_gone && (info->ssi_code != SI_KERNEL))
+    judge_word(guardian, info);
+    if (!guardian->fence_reason && guardian->runner_pid && !guardian->runner_gone && info->ssi_code != SI_KERNEL)
         kill(guardian->runner_pid, (int)info->ssi_signo == SIGHUP ? SIGTERM : (int)info->ssi_signo);
 }
 
@@ -79,7 +102,7 @@ static int next_timeout_ms(const struct guardian *guardian)
 
     if (guardian->lease_end_ns < next_ns && !guardian->finished)
         next_ns = guardian->lease_end_ns;
-    if (guardian->interrupts && !guardian->finished)
+    if (guardian->is_to_end && !guardian->finished)
         next_ns = MIN(next_ns, guardian->looked_ns + LOOK_NS);
     if (next_ns == UINT64_MAX)
         return 1000;
@@ -124,7 +147,7 @@ static void judge_held(struct guardian *guardian)
 {
     uint64_t now_ns = clock_now_ns();
 
-    if (!guardian->interrupts || guardian->finished || guardian->runner_gone || now_ns < guardian->looked_ns + LOOK_NS)
+    if (!guardian->is_to_end || guardian->finished || guardian->runner_gone || now_ns < guardian->looked_ns + LOOK_NS)
         return;
     guardian->looked_ns = now_ns;
     guardian->stopped_looks = runner_is_stopped(guardian) ? guardian->stopped_looks + 1 : 0;

@@ -144,7 +144,7 @@ static int open_pidfd(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
-int process_signal(const struct process_id *id, int signal)
+static int send_signal(const struct process_id *id, int signal, siginfo_t *info)
 {
     AUTO_CLOSE int fd = open_pidfd(id->pid);
     int state;
@@ -154,7 +154,22 @@ int process_signal(const struct process_id *id, int signal)
     state = state_of(id);
     if (state < 0 || state == 'Z' || state == 'X')
         return state < 0 ? state : -ESRCH;
-    return syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 ? -errno : 0;
+    return syscall(SYS_pidfd_send_signal, fd, signal, info, 0) < 0 ? -errno : 0;
+}
+
+int process_signal(const struct process_id *id, int signal)
+{
+    return send_signal(id, signal, NULL);
+}
+
+int process_signal_value(const struct process_id *id, int signal, int value)
+{
+    siginfo_t info = { .si_signo = signal, .si_code = SI_QUEUE };
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = value;
+    return send_signal(id, signal, &info);
 }
 
 char *process_print(const struct process_id *id, char *text, size_t size)

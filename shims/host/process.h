@@ -32,6 +32,9 @@ bool process_is_stopped(const struct process_id *id);
 /* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM, or another error: then none was sent. */
 int process_signal(const struct process_id *id, int signal);
 
+/* The same with a value that the receiver reads, as sigqueue(3) sends it. */
+int process_signal_value(const struct process_id *id, int signal, int value);
+
 /* "PID:START:BOOT" and back. process_parse: 0 or -EINVAL. */
 char *process_print(const struct process_id *id, char *text, size_t size);
 int process_parse(const char *text, struct process_id *ret_id);

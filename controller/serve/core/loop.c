@@ -96,15 +96,20 @@ static void feed_watchdog(struct service *service)
     service->watchdog_due_ns = now_ns + service->watchdog_ns / 2;
 }
 
-static void begin_stop(struct service *service, uint64_t *ret_stop_ns)
+/* Told once more, it does not wait. */
+static void begin_stop(struct service *service, uint64_t *stop_ns, bool fenced)
 {
+    if (service->stopping) {
+        *stop_ns = fenced ? *stop_ns : clock_now_ns();
+        return;
+    }
     notify_systemd("STOPPING=1\nSTATUS=aborting every run, with undo");
     service->stopping = true;
-    supervisor_signal_all(service, SIGTERM);
-    *ret_stop_ns = clock_now_ns() + SERVICE_STOP_MS * NS_PER_MS;
+    supervisor_end_all(service, false);
+    *stop_ns = clock_now_ns() + SERVICE_STOP_MS * NS_PER_MS;
 }
 
-/* True when nothing is left to wait for. A run that does not come to its end in time is told again: that fences it. */
+/* True when nothing is left to wait for. A run that does not come to its end in time is fenced. */
 static bool go_on_stopping(struct service *service, uint64_t *stop_ns, bool *fenced)
 {
     if (!supervisor_live(service) && !service->recovery_runs && !service->recovery_wanted)
@@ -114,7 +119,7 @@ static bool go_on_stopping(struct service *service, uint64_t *stop_ns, bool *fen
     if (*fenced)
         return true;
     *fenced = true;
-    supervisor_signal_all(service, SIGTERM);
+    supervisor_end_all(service, true);
     *stop_ns = clock_now_ns() + SERVICE_FENCE_MS * NS_PER_MS;
     return false;
 }
@@ -168,7 +173,7 @@ enum service_end service_loop(struct service *service)
         }
         if (told == SIGTERM || told == SIGINT) {
             service_lock(service);
-            begin_stop(service, &stop_ns);
+            begin_stop(service, &stop_ns, fenced);
             service_unlock(service);
         }
     }

@@ -100,8 +100,9 @@ int service_start_run(struct service *service, const struct run_order *order, ch
 int service_start_runs(struct service *service, const struct run_order *order, int64_t repeat, char ret_id[RUN_ID_MAX], enum run_state *ret_state,
                        struct errs *errs);
 
-/* A queued one ends at once, a running one is told to release, undo, observe and report. 0, -ENOENT; -EALREADY when it has ended. */
-int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, struct errs *errs);
+/* A queued one ends at once, a running one is told to release, undo, observe and report; telling it again changes nothing. `forces`: it
+ * is undone and ended, and that is all. 0, -ENOENT; -EALREADY when it has ended. */
+int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, bool forces, struct errs *errs);
 
 /* A run that this service started: {"id","playbook","state","outcome","reason","status","by":{"kind","name"},"batch","queued","started",
  * "ended","directory","output","schedule","due","suite_run","undo"}; unknown members are absent. outcome: "ended", "aborted",
