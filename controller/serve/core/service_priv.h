@@ -59,6 +59,7 @@ struct service {
     int64_t problem_told_s[SERVICE_PROBLEMS_MAX]; /* last */
     size_t problem_count;
     void (*problem)(const char *text);
+    struct service_ward *ward; /* borrowed; NULL: none */
     service_observer *observer;
     void *observer_context;
     uint64_t ids_given;
