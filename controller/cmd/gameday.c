@@ -6,6 +6,7 @@
 #include "controller/cmd/options.h"
 #include "controller/cmd/watch_session.h"
 #include "controller/report/clean.h"
+#include "controller/run/guardian.h"
 #include "controller/run/run.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
@@ -236,7 +237,7 @@ static int conduct(struct day *day, struct errs *errs)
             return ERR_INTERNAL;
         gameday_tell_run(&day->gameday);
         if (watch_session(&day->run, &watching, &left, errs) < 0 || left)
-            process_signal(&day->run.guardian, SIGTERM);
+            guardian_ask_end(&day->run.guardian);
         while (waitpid(day->pid, &wait_status, 0) < 0 && errno == EINTR)
             ;
     } else if (gameday_begin(&day->gameday, day->run.id, day->run.directory, errs) < 0) {

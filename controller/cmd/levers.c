@@ -43,10 +43,11 @@ static int halt_main(int argc, char **argv)
 {
     static struct errs errs;
     size_t told = 0, left = 0;
+    bool forces = argc == 2 && !strcmp(argv[1], "--force");
 
-    (void)argc;
-    (void)argv;
-    if (set_lever(true, &errs) < 0 || halt_runs(HALT_TIMEOUT_MS, &told, &left, &errs) < 0)
+    if (argc > 1 && !forces) /* said, and halted all the same: it may be urgent */
+        fprintf(stderr, "perturb: halt: '%s' is no argument of it; only --force is\n", argv[argc - 1]);
+    if (set_lever(true, &errs) < 0 || halt_runs(forces, HALT_TIMEOUT_MS, &told, &left, &errs) < 0)
         return command_fail(&errs);
     printf("halted: %zu run%s told to release and end, %zu still ending; new runs are refused until `perturb resume`\n", told,
            told == 1 ? "" : "s", left);
@@ -97,9 +98,11 @@ static int recover_main(int argc, char **argv)
 
 const struct command command_halt = {
     .name = "halt",
-    .synopsis = "",
+    .synopsis = "[--force]",
     .summary = "release every fault of every run, refuse new runs until resume",
-    .help = "Each run releases at once, undoes, observes briefly and reports as aborted. Each `perturb proxy` removes its toxics.\n"
+    .help = "  --force   does not wait for a run's tidy end: it is undone and ended at once, and observes nothing\n\n"
+            "Each run releases at once, undoes, observes briefly and reports as aborted. Each `perturb proxy` removes its toxics.\n"
+            "Halting again while that goes on changes nothing.\n"
             "Exit status: 0 all ended, 4 a run is still ending or a proxy has not answered.\n",
     .run = halt_main,
 };

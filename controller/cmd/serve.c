@@ -86,7 +86,8 @@ static int serve_main(int argc, char **argv)
     struct service *service = NULL;
     struct http_server *server = NULL;
     enum service_end end = SERVICE_STOPPED;
-    pid_t beside = 0;
+    struct serve_beside beside = { .pid = 0 };
+    int result = 0;
 
     if (argc > 1 && !strcmp(argv[1], "token"))
         return serve_token_main(argc - 1, argv + 1);
@@ -98,15 +99,17 @@ static int serve_main(int argc, char **argv)
         return command_fail(&errs);
     errs_print_warnings(&errs, stderr);
     if (options.toxiproxy)
-        beside = serve_beside_start(options.toxiproxy, &errs);
-    if (beside >= 0 && service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0)
+        result = serve_beside_start(&beside, options.toxiproxy, &errs);
+    if (options.toxiproxy && result == 0)
+        service_attend(service, &beside.ward);
+    if (result == 0 && service_block_signals(service, &errs) == 0 && http_start(&options.http, service, &server, &errs) == 0)
         end = supervise(service, server);
     http_stop(server);
     if (end == SERVICE_RESTARTS) {
-        serve_beside_keep(beside);
+        serve_beside_keep(&beside);
         errs_add(&errs, ERR_WORLD, NULL, "the service cannot start itself again: %s", strerror(-service_restart(service, argv)));
     }
-    serve_beside_end(beside);
+    serve_beside_end(&beside);
     service_close(service);
     return command_fail(&errs);
 }
@@ -119,7 +122,8 @@ const struct command command_serve = {
             "  --data DIR         what it remembers (default: the state directory)\n"
             "  --playbooks DIR    the stored playbooks (default: DATA/playbooks)\n"
             "  --tls-cert, --tls-key FILE   serve HTTPS with these PEM files\n"
-            "  --toxiproxy ADDR   Toxiproxy's API there too, by a `perturb proxy` that ends with the service\n"
+            "  --toxiproxy ADDR   Toxiproxy's API there too, by a `perturb proxy` that ends with the service and is\n"
+            "                     started again when it ends before\n"
             "  token add NAME     makes a token and shows it once: --role viewer (watches, and may halt), operator (runs stored\n"
             "                     playbooks), admin (changes them); --for 90d ends it. `token list`, `token remove NAME`\n"
             "  audit verify       reads the audit log and proves that no line was changed, taken out or put in\n"

@@ -3,7 +3,9 @@
  * 1. It ends with the service, however that ends (PR_SET_PDEATHSIG; the parent is the main thread, which lives as long as the process):
  *    SIGTERM, at which a proxy takes back its toxics.
  * 2. SIGHUP makes the service anew in the same process, so the proxy stays its child: its pid is handed on in the environment, and
- *    what goes through it is not cut. */
+ *    what goes through it is not cut.
+ * 3. When it ends by itself, however, it is started again: at once, then after a second, two, four, a minute at most; one that has lived
+ *    for a minute has a new account. What was made through it has gone with it, so the service tells it as a problem. */
 #include "controller/cmd/serve.h"
 
 #include "scenarios/base/clock.h"
@@ -14,15 +16,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PID_VARIABLE "PERTURB_SERVE_PROXY"
 #define READY_NS (10 * NS_PER_S)
 
-enum { END_MS = 5000, LOOK_MS = 10, ADDRESS_MAX = 300 };
+enum { END_MS = 5000, LOOK_MS = 10, DELAY_MAX_S = 60 };
 
 /* "HOST:PORT" or "[::1]:PORT" taken apart in place. */
 static int split(char *address, char **ret_host, char **ret_port)
@@ -83,80 +87,145 @@ static bool comes_up(pid_t pid, const struct addrinfo *address)
     return up;
 }
 
+/* The child of the program that this process was before, should it have ended meanwhile too; 0 when there is none. */
 static pid_t handed_on(void)
 {
     const char *text = getenv(PID_VARIABLE);
     pid_t pid = text ? (pid_t)strtol(text, NULL, 10) : 0;
+    siginfo_t info;
 
     unsetenv(PID_VARIABLE);
-    return pid > 1 && waitpid(pid, NULL, WNOHANG) == 0 ? pid : 0;
+    return pid > 1 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? pid : 0;
 }
 
-static pid_t start(char *host, char *port, const struct addrinfo *address, struct errs *errs)
+static void note_started(struct serve_beside *beside, pid_t pid)
 {
-    char where[ADDRESS_MAX + 16];
-    pid_t parent = getpid(), pid;
+    beside->pid = pid;
+    beside->ward.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    beside->ward.due_s = 0;
+    beside->started_s = (int64_t)time(NULL);
+}
 
-    snprintf(where, sizeof(where), "--toxiproxy %s:%s", host, port);
-    if (answers(address)) { /* it would be taken for ours */
-        errs_add(errs, ERR_WORLD, where, "something answers there already");
-        return -1;
-    }
-    pid = fork();
+static pid_t fork_proxy(const struct serve_beside *beside)
+{
+    pid_t parent = getpid(), pid = fork();
+
     if (pid == 0)
-        become_proxy(host, port, parent);
-    if (pid > 0 && comes_up(pid, address))
-        return pid;
-    errs_add(errs, ERR_WORLD, where, "%s", pid < 0 ? strerror(errno) : "the proxy did not come up; what it says stands above");
-    serve_beside_end(pid);
-    return -1;
-}
-
-pid_t serve_beside_start(const char *address, struct errs *errs)
-{
-    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-    pid_t pid = handed_on();
-    char copy[ADDRESS_MAX], *host, *port;
-    struct addrinfo *found;
-    int result;
-
-    if (pid)
-        return pid;
-    if ((size_t)snprintf(copy, sizeof(copy), "%s", address) >= sizeof(copy) || split(copy, &host, &port) < 0) {
-        errs_add(errs, ERR_USAGE, "--toxiproxy", "found '%s', expected ADDRESS:PORT", address);
-        return -1;
-    }
-    result = getaddrinfo(host, port, &hints, &found);
-    if (result) {
-        errs_add(errs, ERR_WORLD, "--toxiproxy", "%s: %s", address, gai_strerror(result));
-        return -1;
-    }
-    pid = start(host, port, found, errs);
-    freeaddrinfo(found);
+        become_proxy(beside->host, beside->port, parent);
     return pid;
 }
 
-void serve_beside_keep(pid_t pid)
+/* ---- when it ends by itself ------------------------------------------------------------------------------------------------------- */
+
+static void tell_end(const struct serve_beside *beside, struct service *service, const char *how, int number)
+{
+    static struct errs errs;
+
+    errs.count = 0;
+    errs_add(&errs, ERR_WORLD, "--toxiproxy", "the proxy at %s:%s ended by itself (%s %d), and what was made through it is gone; it is started again",
+             beside->host, beside->port, how, number);
+    service_tell_problem(service, &errs);
+}
+
+static void note_end(struct serve_beside *beside)
+{
+    int64_t now_s = (int64_t)time(NULL);
+
+    if (beside->ward.fd >= 0)
+        close(beside->ward.fd);
+    beside->ward.fd = -1;
+    beside->pid = 0;
+    if (now_s - beside->started_s >= DELAY_MAX_S)
+        beside->delay_s = 0;
+    beside->ward.due_s = now_s + beside->delay_s;
+    beside->delay_s = beside->delay_s ? MIN(beside->delay_s * 2, (int64_t)DELAY_MAX_S) : 1;
+}
+
+static void attend(struct service_ward *ward, struct service *service)
+{
+    struct serve_beside *beside = (struct serve_beside *)ward;
+    int status;
+    pid_t pid;
+
+    if (beside->pid && waitpid(beside->pid, &status, WNOHANG) == beside->pid) {
+        note_end(beside);
+        tell_end(beside, service, WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    }
+    if (beside->pid || (int64_t)time(NULL) < ward->due_s)
+        return;
+    pid = fork_proxy(beside);
+    if (pid > 0) {
+        note_started(beside, pid);
+    } else {
+        int error = errno;
+
+        note_end(beside);
+        tell_end(beside, service, "errno", error);
+    }
+}
+
+/* ---- from outside ------------------------------------------------------------------------------------------------------------------ */
+
+static int start(struct serve_beside *beside, const struct addrinfo *address, struct errs *errs)
+{
+    char where[BESIDE_ADDRESS_MAX + 16];
+    pid_t pid;
+
+    snprintf(where, sizeof(where), "--toxiproxy %s:%s", beside->host, beside->port);
+    if (answers(address)) /* it would be taken for ours */
+        return errs_add(errs, ERR_WORLD, where, "something answers there already");
+    pid = fork_proxy(beside);
+    if (pid < 0)
+        return errs_add(errs, ERR_WORLD, where, "%s", strerror(errno));
+    note_started(beside, pid);
+    if (comes_up(pid, address))
+        return 0;
+    serve_beside_end(beside);
+    return errs_add(errs, ERR_WORLD, where, "the proxy did not come up; what it says stands above");
+}
+
+int serve_beside_start(struct serve_beside *ret_beside, const char *address, struct errs *errs)
+{
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+    struct addrinfo *found;
+    pid_t pid = handed_on();
+    int result;
+
+    *ret_beside = (struct serve_beside){ .ward = { .fd = -1, .attend = attend } };
+    if ((size_t)snprintf(ret_beside->address, sizeof(ret_beside->address), "%s", address) >= sizeof(ret_beside->address) ||
+        split(ret_beside->address, &ret_beside->host, &ret_beside->port) < 0)
+        return errs_add(errs, ERR_USAGE, "--toxiproxy", "found '%s', expected ADDRESS:PORT", address);
+    if (pid) {
+        note_started(ret_beside, pid);
+        return 0;
+    }
+    result = getaddrinfo(ret_beside->host, ret_beside->port, &hints, &found);
+    if (result)
+        return errs_add(errs, ERR_WORLD, "--toxiproxy", "%s: %s", address, gai_strerror(result));
+    result = start(ret_beside, found, errs);
+    freeaddrinfo(found);
+    return result;
+}
+
+void serve_beside_keep(const struct serve_beside *beside)
 {
     char text[16];
 
-    if (pid <= 0)
+    if (beside->pid <= 0)
         return;
-    snprintf(text, sizeof(text), "%d", (int)pid);
+    snprintf(text, sizeof(text), "%d", (int)beside->pid);
     setenv(PID_VARIABLE, text, 1);
 }
 
-void serve_beside_end(pid_t pid)
+void serve_beside_end(struct serve_beside *beside)
 {
-    struct pollfd polled = { .events = POLLIN };
+    struct pollfd polled = { .fd = beside->ward.fd, .events = POLLIN };
 
-    if (pid <= 0)
+    if (beside->pid <= 0)
         return;
-    polled.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    kill(pid, SIGTERM);
+    kill(beside->pid, SIGTERM);
     if (polled.fd >= 0 && poll(&polled, 1, END_MS) <= 0)
-        kill(pid, SIGKILL);
-    if (polled.fd >= 0)
-        close(polled.fd);
-    waitpid(pid, NULL, 0);
+        kill(beside->pid, SIGKILL);
+    waitpid(beside->pid, NULL, 0);
+    note_end(beside);
 }

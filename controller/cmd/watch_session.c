@@ -2,6 +2,7 @@
 #include "controller/cmd/watch_session.h"
 
 #include "controller/cmd/watch_terminal.h"
+#include "controller/run/guardian.h"
 #include "controller/run/marks.h"
 #include "controller/watch/feed.h"
 #include "controller/watch/screen.h"
@@ -43,7 +44,7 @@ struct session {
     char note[MARK_TEXT_MAX];
     size_t printed; /* events, on a pipe */
     uint64_t drawn_ns, looked_ns, status_ns, gone_ns;
-    bool left, dirty;
+    bool left, dirty, interrupted;
 };
 
 /* ---- what comes ---------------------------------------------------------------------------------------------------------------- */
@@ -145,14 +146,14 @@ static void press_halt(struct session *session)
     int result = session->registry.fd >= 0 ? lever_set(&session->registry, true) : -EBADF;
 
     errs = (struct errs){ .count = 0 };
-    halt_runs(0, &told, &left, &errs);
+    halt_runs(false, 0, &told, &left, &errs);
     say(session, result < 0 || errs.count ? "HALT could not be carried out in full: run `perturb panic` elsewhere" : "halted: every run was told to release and end");
     session->looked_ns = 0;
 }
 
 static void press_abort(struct session *session)
 {
-    bool told = session->run->lives && process_signal(&session->run->guardian, SIGTERM) == 0;
+    bool told = session->run->lives && guardian_ask_end(&session->run->guardian) == 0;
 
     say(session, told ? "this run was told to abort: release, undo, observe, report" : "the run has ended");
 }
@@ -182,6 +183,17 @@ static void press_quit(struct session *session)
         press_abort(session);
     else
         session->left = true;
+}
+
+/* Of the run that is driven from here the second does not wait, as with `perturb run`. */
+static void take_interrupt(struct session *session)
+{
+    bool was_asked = session->interrupted;
+
+    session->interrupted = true;
+    press_quit(session);
+    if (was_asked && !session->left && session->run->lives && guardian_force_end(&session->run->guardian) == 0)
+        say(session, "this run is ended by force: undone, and no more");
 }
 
 static void type_note(struct session *session, char key)
@@ -253,7 +265,7 @@ static void take_signals(struct session *session)
         if (number == SIGWINCH)
             session->dirty = true;
         else if (number == SIGINT)
-            press_quit(session);
+            take_interrupt(session);
         else
             session->left = true;
     }

@@ -16,7 +16,10 @@
 
 #define LOOK_NS (50 * NS_PER_MS)
 
-enum { STOPPED_LOOKS = 6 };
+enum { STOPPED_LOOKS = 6, FENCED_MS = 500 };
+
+/* What a signal of ours carries. */
+enum end_word { END_ASKED = 1, END_FORCED };
 
 /* ---- children --------------------------------------------------------------------------------------------------------- */
 
@@ -58,18 +61,38 @@ void guardian_reap(struct guardian *guardian)
 
 /* ---- signals, lease ------------------------------------------------------------------------------------------------------- */
 
-/* The terminal's Ctrl-C reaches the runner by itself; a signal to us alone is passed on. The second one fences. */
+int guardian_ask_end(const struct process_id *guardian)
+{
+    return process_signal_value(guardian, SIGTERM, END_ASKED);
+}
+
+int guardian_force_end(const struct process_id *guardian)
+{
+    return process_signal_value(guardian, SIGTERM, END_FORCED);
+}
+
+static void judge_word(struct guardian *guardian, const struct signalfd_siginfo *info)
+{
+    int word = info->ssi_code == SI_QUEUE ? info->ssi_int : 0;
+
+    if (!guardian->is_to_end)
+        guardian->looked_ns = clock_now_ns();
+    guardian->is_to_end = true;
+    if (word == END_FORCED)
+        guardian->fence_reason = "it was to end by force";
+    else if (word != END_ASKED && ++guardian->interrupts > 1)
+        guardian->fence_reason = "interrupted twice";
+}
+
+/* The terminal's Ctrl-C reaches the runner by itself; a signal to us alone is passed on. */
 static void on_signal(struct guardian *guardian, const struct signalfd_siginfo *info)
 {
     if (info->ssi_signo == SIGCHLD) {
         guardian_reap(guardian);
         return;
     }
-    guardian->interrupts++;
-    guardian->looked_ns = clock_now_ns();
-    if (guardian->interrupts > 1)
-        guardian->fence_reason = "interrupted twice";
-    else if (guardian->runner_pid && !guardian->runner_gone && (info->ssi_code != SI_KERNEL))
+    judge_word(guardian, info);
+    if (!guardian->fence_reason && guardian->runner_pid && !guardian->runner_gone && info->ssi_code != SI_KERNEL)
         kill(guardian->runner_pid, (int)info->ssi_signo == SIGHUP ? SIGTERM : (int)info->ssi_signo);
 }
 
@@ -79,7 +102,7 @@ static int next_timeout_ms(const struct guardian *guardian)
 
     if (guardian->lease_end_ns < next_ns && !guardian->finished)
         next_ns = guardian->lease_end_ns;
-    if (guardian->interrupts && !guardian->finished)
+    if (guardian->is_to_end && !guardian->finished)
         next_ns = MIN(next_ns, guardian->looked_ns + LOOK_NS);
     if (next_ns == UINT64_MAX)
         return 1000;
@@ -111,20 +134,12 @@ static void serve(struct guardian *guardian)
     }
 }
 
-/* 'T' stopped by a signal, 't' by a debugger (proc(5), stat field 3), which our wait() is not told of. */
+/* Our wait() is not told of a debugger. */
 static bool runner_is_stopped(const struct guardian *guardian)
 {
-    char path[64];
-    struct buf stat;
-    const char *end;
-    bool stopped;
+    struct process_id runner;
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)guardian->runner_pid);
-    buf_init(&stat, 4096);
-    end = buf_read_file(&stat, path) == 0 ? strrchr(stat.data, ')') : NULL;
-    stopped = end && (!strncmp(end, ") T", 3) || !strncmp(end, ") t", 3));
-    buf_done(&stat);
-    return stopped;
+    return process_identify(guardian->runner_pid, &runner) == 0 && process_is_stopped(&runner);
 }
 
 /* Whoever asks for the end does not wait for a lease when the engine is held: stopped at every look for STOPPED_LOOKS of them. */
@@ -132,7 +147,7 @@ static void judge_held(struct guardian *guardian)
 {
     uint64_t now_ns = clock_now_ns();
 
-    if (!guardian->interrupts || guardian->finished || guardian->runner_gone || now_ns < guardian->looked_ns + LOOK_NS)
+    if (!guardian->is_to_end || guardian->finished || guardian->runner_gone || now_ns < guardian->looked_ns + LOOK_NS)
         return;
     guardian->looked_ns = now_ns;
     guardian->stopped_looks = runner_is_stopped(guardian) ? guardian->stopped_looks + 1 : 0;
@@ -177,16 +192,26 @@ static void release_wire(struct guardian *guardian)
         message_send(guardian->wire_fd, &head, NULL, 200);
 }
 
+/* Our child, not reaped yet: the number is its own. A debugger may keep its remains from us, so they are not waited for. */
+static void end_runner(struct guardian *guardian)
+{
+    struct process_id runner;
+
+    if (process_identify(guardian->runner_pid, &runner) < 0)
+        runner = (struct process_id){ 0 };
+    kill(guardian->runner_pid, SIGKILL);
+    process_wait_gone(&runner, FENCED_MS);
+    waitpid(guardian->runner_pid, NULL, WNOHANG);
+    guardian->runner_gone = true;
+}
+
 static int fence(struct guardian *guardian, const char *reason)
 {
     struct buf ledger;
     int resisted, status;
 
-    if (!guardian->runner_gone) {
-        kill(guardian->runner_pid, SIGKILL); /* our child, not reaped yet: the number is its own */
-        waitpid(guardian->runner_pid, NULL, 0);
-        guardian->runner_gone = true;
-    }
+    if (!guardian->runner_gone)
+        end_runner(guardian);
     release_wire(guardian);
     buf_init(&ledger, LEDGER_MAX);
     resisted = guardian_undo_everything(guardian, &ledger);

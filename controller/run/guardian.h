@@ -10,13 +10,17 @@
  *    the wire executor goes pass-through at its lease. When both die, `perturb recover` does it from the journal; it also ends a
  *    runner that was left stopped.
  * 3. It speaks the executor messages for the host layer, plus SPAWN, JOURNAL and FINISH.
- * 4. The registration goes when everything is proven undone and only then: what resisted stays listed for `perturb recover`. */
+ * 4. It is told to end by signals. One that a program of ours sends asks (guardian_ask_end): however often, the run comes to its tidy end,
+ *    released, undone, observed and reported. Or it forces (guardian_force_end), which fences. Of those of a terminal or of kill(1) the
+ *    first asks and the second forces.
+ * 5. The registration goes when everything is proven undone and only then: what resisted stays listed for `perturb recover`. */
 #ifndef PERTURB_RUN_GUARDIAN_H
 #define PERTURB_RUN_GUARDIAN_H
 
 #include "injector/injector.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/err.h"
+#include "shims/host/process.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,5 +44,9 @@ struct guardian_spec {
 
 /* Runs a whole run's process tree; returns the exit status of DESIGN section 7. Errors of setting it up are added to `errs`. */
 int guardian_run(const struct guardian_spec *spec, struct errs *errs);
+
+/* 0, -ESRCH when it has gone, or another negative errno: then it was not told. */
+int guardian_ask_end(const struct process_id *guardian);
+int guardian_force_end(const struct process_id *guardian);
 
 #endif

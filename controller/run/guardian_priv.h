@@ -83,8 +83,9 @@ struct guardian {
     uint64_t runner_stopped_ns; /* since when it is stopped by a signal; 0 while it is not */
     bool resisted;              /* something is not proven undone: the registration stays, for `perturb recover` */
     const char *fence_reason;
-    int interrupts;
-    uint64_t looked_ns; /* after an interrupt: when the engine was last looked at, whether it is stopped */
+    int interrupts;     /* of a terminal, or by kill(1) */
+    bool is_to_end;     /* it was told so */
+    uint64_t looked_ns; /* after that: when the engine was last looked at, whether it is stopped */
     int stopped_looks;  /* in a row that found it so */
     struct guarded_target targets[GUARDIAN_TARGETS_MAX];
     size_t target_count;

@@ -2,6 +2,7 @@
  * whole; names that begin with a dot are drafts. */
 #include "controller/run/recover.h"
 
+#include "controller/run/guardian.h"
 #include "controller/run/undo.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/clock.h"
@@ -201,6 +202,7 @@ int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs)
 /* ---- halt ---------------------------------------------------------------------------------------------------------------------- */
 
 struct halt_context {
+    bool forces;
     size_t told, left;
 };
 
@@ -210,7 +212,7 @@ static void tell_one(const struct registration *registration, void *context)
 
     if (process_is_alive(&registration->guardian)) {
         state->told++;
-        process_signal(&registration->guardian, SIGTERM);
+        (state->forces ? guardian_force_end : guardian_ask_end)(&registration->guardian);
     }
 }
 
@@ -221,9 +223,9 @@ static void count_one(const struct registration *registration, void *context)
     state->left += process_is_alive(&registration->guardian);
 }
 
-int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs)
+int halt_runs(bool forces, int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs)
 {
-    struct halt_context state = { 0, 0 };
+    struct halt_context state = { .forces = forces };
     char why[REGISTRY_FILE_MAX];
     uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
     int result = each_registration(tell_one, NULL, &state);
@@ -257,7 +259,7 @@ static void panic_one(const struct registration *registration, void *context)
                 undo_one(&journal, journal.entries[i].seq);
         journal_close(&journal);
     }
-    process_signal(&registration->guardian, SIGTERM);
+    guardian_ask_end(&registration->guardian);
 }
 
 int panic_all(size_t *ret_pages, size_t *ret_runs)

@@ -5,6 +5,7 @@
 #include "scenarios/base/err.h"
 #include "shims/host/process.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -19,9 +20,10 @@ struct recovery {
  * Idempotent. 0, or negative with an error added when the registry cannot be used. */
 int recover_all(FILE *out, struct recovery *ret_recovery, struct errs *errs);
 
-/* Tells every living run to abort (its faults go at once, it observes and reports), and waits up to `timeout_ms` until each is
- * released. `ret_told` counts them, `ret_left` those that still act. 0 or negative with an error added. */
-int halt_runs(int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs);
+/* Tells every living run to abort (its faults go at once, it observes and reports; again is no more than once; `forces` fences: it
+ * undoes and ends), and waits up to `timeout_ms` until each is released. `ret_told` counts them, `ret_left` those that still act. 0 or
+ * negative with an error added. */
+int halt_runs(bool forces, int timeout_ms, size_t *ret_told, size_t *ret_left, struct errs *errs);
 
 /* Releases by force, waiting for nobody: wire executors drain, stopped processes go on, control pages are inert, the lever is
  * set. `ret_pages` and `ret_runs` count what was found. 0 or the first negative errno. */

@@ -15,8 +15,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { GONE_LOOK_MS = 50 };
 
 /* The beginning of a file of /proc as text; its length or -errno. It allocates nothing: whether a process lives must be told when
  * memory has run out too. */
@@ -129,7 +132,9 @@ bool process_is_alive(const struct process_id *id)
 
 bool process_is_stopped(const struct process_id *id)
 {
-    return state_of(id) == 'T';
+    int state = state_of(id);
+
+    return state == 'T' || state == 't'; /* proc(5): by a signal, by a tracer */
 }
 
 static int open_pidfd(pid_t pid)
@@ -139,7 +144,7 @@ static int open_pidfd(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
-int process_signal(const struct process_id *id, int signal)
+static int send_signal(const struct process_id *id, int signal, siginfo_t *info)
 {
     AUTO_CLOSE int fd = open_pidfd(id->pid);
     int state;
@@ -149,7 +154,22 @@ int process_signal(const struct process_id *id, int signal)
     state = state_of(id);
     if (state < 0 || state == 'Z' || state == 'X')
         return state < 0 ? state : -ESRCH;
-    return syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 ? -errno : 0;
+    return syscall(SYS_pidfd_send_signal, fd, signal, info, 0) < 0 ? -errno : 0;
+}
+
+int process_signal(const struct process_id *id, int signal)
+{
+    return send_signal(id, signal, NULL);
+}
+
+int process_signal_value(const struct process_id *id, int signal, int value)
+{
+    siginfo_t info = { .si_signo = signal, .si_code = SI_QUEUE };
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = value;
+    return send_signal(id, signal, &info);
 }
 
 char *process_print(const struct process_id *id, char *text, size_t size)
@@ -287,14 +307,19 @@ int process_tree(pid_t pid, struct process_id *list, size_t max)
 int process_wait_gone(const struct process_id *id, int timeout_ms)
 {
     AUTO_CLOSE int fd = open_pidfd(id->pid);
-    int ready;
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 
-    if (fd == -ESRCH || !process_is_alive(id))
+    if (fd == -ESRCH)
         return 0;
-    if (fd < 0)
-        return fd;
-    do
-        ready = poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, timeout_ms);
-    while (ready < 0 && errno == EINTR);
-    return ready > 0 ? 0 : -ETIMEDOUT;
+    while (process_is_alive(id)) {
+        uint64_t now_ns = clock_now_ns();
+
+        if (fd < 0)
+            return fd;
+        if (now_ns >= deadline_ns)
+            return -ETIMEDOUT;
+        if (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, (int)MIN((deadline_ns - now_ns) / NS_PER_MS + 1, GONE_LOOK_MS)) > 0)
+            return 0;
+    }
+    return 0;
 }

@@ -26,11 +26,14 @@ uint64_t process_age_ns(const struct process_id *id);   /* since its start; to a
  * live is undone or swept away. */
 bool process_is_alive(const struct process_id *id);
 
-/* True while that very process exists and is stopped by a signal. */
+/* True while that very process exists and is stopped by a signal or held by a debugger (a tracer holds it for moments, too). */
 bool process_is_stopped(const struct process_id *id);
 
 /* Sends a signal to that very process. 0, -ESRCH when it has gone, -EPERM, or another error: then none was sent. */
 int process_signal(const struct process_id *id, int signal);
+
+/* The same with a value that the receiver reads, as sigqueue(3) sends it. */
+int process_signal_value(const struct process_id *id, int signal, int value);
 
 /* "PID:START:BOOT" and back. process_parse: 0 or -EINVAL. */
 char *process_print(const struct process_id *id, char *text, size_t size);
@@ -44,7 +47,8 @@ int process_find_marked(const char *run_id, struct process_id *list, size_t max)
 /* `pid` and its descendants, parents first, at most `max`. Returns how many, 0 when it has gone; -errno when that could not be told. */
 int process_tree(pid_t pid, struct process_id *list, size_t max);
 
-/* Waits until the process has gone; 0, -ETIMEDOUT, or -errno when that could not be told. It need not be our child. */
+/* Waits until the process has gone; 0, -ETIMEDOUT, or -errno when that could not be told. It need not be our child. A zombie has gone,
+ * also one that its debugger keeps, of which no pidfd tells. */
 int process_wait_gone(const struct process_id *id, int timeout_ms);
 
 #endif

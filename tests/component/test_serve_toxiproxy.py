@@ -52,6 +52,32 @@ point("a port that is taken is told", status == 69 and "something answers there 
 status, said = other.refused("--toxiproxy", "nonsense")
 point("so is a bad address", status == 64 and "expected ADDRESS:PORT" in said, f"{status} {said}")
 
+# ---- it ends alone
+def proxy_of():
+    found = [pid for pid in children(service.process.pid) if b"proxy" in open(f"/proc/{pid}/cmdline", "rb").read()]
+    return found[0] if found else 0
+
+
+def told():
+    service.url = re.findall(r"perturb serves at (\S+)", service.said())[-1]  # another port each time
+    return [text for text in service.ask("GET", "/status")[1]["problems"] if "--toxiproxy" in text]
+
+
+point("no problem is told while it runs", told() == [], told())
+for number in (signal.SIGKILL, signal.SIGTERM):
+    ended = proxy_of()
+    os.kill(ended, number)
+    point("ended alone, it is started again, without what was made through it", until(lambda: proxy_of() not in (0, ended) and proxies(port) == []))
+owner = [proxy_of()]
+point("the status tells it as a problem, with how it ended", any("signal 9" in text for text in told()) and len(told()) == 2, told())
+point("and so does what the service says", service.said().count("ended by itself") == 2, service.said())
+service.process.send_signal(signal.SIGSTOP)
+os.kill(owner[0], signal.SIGKILL)
+service.process.send_signal(signal.SIGHUP)
+service.process.send_signal(signal.SIGCONT)
+point("also when that meets a restart of the service", until(lambda: proxy_of() not in (0, owner[0]) and proxies(port) == []), service.said())
+owner = [proxy_of()]
+
 service.kill()
 point("it goes with the service, however that ends", until(lambda: proxies(port) is None))
 point("and nothing of it stays", until(lambda: not any(alive(pid) for pid in owner)), owner)

@@ -5,12 +5,15 @@
 #include "tests/support/kill_ordeal.h"
 #include "tests/support/watched_run.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,18 +161,45 @@ static void judge_lever(struct trial *trial)
         blame(trial, "a run after resume does not run until it is ended");
 }
 
+/* Two signals of one kind are one as long as the first is pending. */
+static void await_taken(const struct trial *trial, int number)
+{
+    uint64_t deadline_ns = clock_now_ns() + (uint64_t)watched_scale(5000) * NS_PER_MS;
+    char path[64];
+    bool pending = true;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)trial->run.pid);
+    while (pending && clock_now_ns() < deadline_ns) {
+        char *status = watched_read(path), *at = strstr(status, "ShdPnd:");
+
+        pending = at && (strtoull(at + 7, NULL, 16) >> (number - 1) & 1);
+        free(status);
+        if (pending)
+            poll(NULL, 0, 1);
+    }
+}
+
 /* ---- the cases ------------------------------------------------------------------------------------------------------------ */
 
+/* Three hands on the button: the run keeps its tidy end. */
 static void halt(struct trial *trial)
 {
     uint64_t since_ns;
+    char line[1024];
 
     if (!disturb(trial, "5s"))
         return;
     since_ns = clock_now_ns();
     watched_start(&trial->run, false, (const char *[]){ "halt", NULL });
+    await_event(trial, "aborted", "");
+    for (int i = 0; i < 2; i++) {
+        watched_start(&trial->run, false, (const char *[]){ "halt", NULL });
+        await_taken(trial, SIGTERM);
+    }
     judge_release(trial, since_ns);
     judge_end(trial, "");
+    if (!watched_event(&trial->run, "phase", "observe", line, sizeof(line)))
+        blame(trial, "it did not observe after the release");
     judge_lever(trial);
 }
 
@@ -192,6 +222,42 @@ static void panic_when_wedged(struct trial *trial)
     judge_lever(trial);
 }
 
+/* As a debugger stands at its prompt: every thread stopped, and nobody takes the news of an end. It is below us, so we may. */
+static bool hold_in_debugger(struct trial *trial, pid_t pid)
+{
+    char path[64];
+    struct dirent *entry;
+    DIR *threads;
+    bool held = true;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    threads = opendir(path);
+    while (threads && (entry = readdir(threads))) {
+        pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (thread > 0)
+            held = ptrace(PTRACE_SEIZE, thread, NULL, NULL) == 0 && ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) == 0 &&
+                   waitpid(thread, NULL, __WALL) == thread && held;
+    }
+    if (!threads || !held)
+        blame(trial, "the engine cannot be held: %s", strerror(errno));
+    if (threads)
+        closedir(threads);
+    return threads && held;
+}
+
+static void halt_in_debugger(struct trial *trial)
+{
+    uint64_t since_ns;
+
+    if (!disturb(trial, "30s") || !hold_in_debugger(trial, watched_child(trial->run.pid, "perturb-runner")))
+        return;
+    since_ns = clock_now_ns();
+    watched_start(&trial->run, false, (const char *[]){ "halt", NULL });
+    judge_release(trial, since_ns);
+    judge_end(trial, "the run engine was stopped");
+}
+
 static void interrupt_once(struct trial *trial)
 {
     uint64_t since_ns;
@@ -205,24 +271,6 @@ static void interrupt_once(struct trial *trial)
     judge_end(trial, "stopped by Ctrl-C");
     if (!watched_event(&trial->run, "phase", "observe", line, sizeof(line)))
         blame(trial, "it did not observe after the release");
-}
-
-/* Two signals of one kind are one as long as the first is pending. */
-static void await_taken(const struct trial *trial, int number)
-{
-    uint64_t deadline_ns = clock_now_ns() + (uint64_t)watched_scale(5000) * NS_PER_MS;
-    char path[64];
-    bool pending = true;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)trial->run.pid);
-    while (pending && clock_now_ns() < deadline_ns) {
-        char *status = watched_read(path), *at = strstr(status, "ShdPnd:");
-
-        pending = at && (strtoull(at + 7, NULL, 16) >> (number - 1) & 1);
-        free(status);
-        if (pending)
-            poll(NULL, 0, 1);
-    }
 }
 
 static void interrupt_twice(struct trial *trial)
@@ -268,8 +316,9 @@ static const struct {
     const char *what;
     void (*go)(struct trial *trial);
 } cases[] = {
-    { "halt releases within 1 s, aborts, and refuses new runs until resume", halt },
+    { "halt, thrice, releases within 1 s, aborts, observes, and refuses new runs until resume", halt },
     { "panic releases within 1 s though the engine is stopped", panic_when_wedged },
+    { "halt releases within 1 s though the engine stands in a debugger", halt_in_debugger },
     { "Ctrl-C releases, observes and reports", interrupt_once },
     { "Ctrl-C twice ends at once", interrupt_twice },
     { "a breached guard aborts, releases, verifies, observes and reports", breach },

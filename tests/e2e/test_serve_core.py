@@ -12,6 +12,14 @@ def errors_of(answer):
     return "; ".join(error["message"] for error in (answer or {}).get("errors", []))
 
 
+def events(service, run):
+    return read(f"{service.data}/runs/{run}/events.jsonl")
+
+
+def outcome(service, run):
+    return json.loads(read(f"{service.data}/runs/{run}/result.json") or "{}").get("verdict", {}).get("why", "")
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------------------------------
 def refusals():
     service = Service("refuse", "max_faults: 2\nallow: {tags: [weekly]}\nprotected: {ports: [9999], paths: [/srv]}\n"
@@ -148,8 +156,14 @@ def lever():
     first = service.ask("POST", "/runs", {"playbook": "quick.yaml", "repeat": 2, "vars": {"length": "20s"}})[1]["id"]
     second = service.query("SELECT id FROM run_order WHERE id <> ?", first)[0][0]
     service.armed(first)
-    point("halt from a terminal", service.perturb("halt").returncode == 0)
+    terminal = subprocess.Popen([PERTURB, "halt"], env=service.environment, stdout=subprocess.DEVNULL)
+    until(lambda: '"aborted"' in events(service, first))
+    answers = [service.ask("POST", "/halt", {}), service.ask("POST", "/halt", {})]
+    point("halt again, from elsewhere, is answered alike", all(status == 200 and answer["lever"] == "engaged" for status, answer in answers), answers)
+    point("halt from a terminal", terminal.wait(60 * SCALE) == 0)
     point("the run was aborted", service.ended(first)["outcome"] == "aborted", service.order(first))
+    point("and came to its tidy end: it observed and reported", '"observe"' in events(service, first) and '"run_ended"' in events(service, first) and
+          "interrupted" not in service.order(first)["reason"], service.order(first))
     row = service.ended(second)
     point("what waited never starts", row["outcome"] == "cancelled" and "lever" in row["reason"], row)
     point("the lever is seen", service.ask("GET", "/status")[1]["lever"] == "engaged")
@@ -164,6 +178,14 @@ def lever():
           os.path.exists(os.path.join(service.registry, "lever")), status)
     service.perturb("resume")
     point("and is released by resume", until(lambda: service.ask("GET", "/status")[1]["lever"] == "released"))
+    third = service.ask("POST", "/runs", {"playbook": "quick.yaml", "vars": {"length": "20s", "observe": "20s"}})[1]["id"]
+    service.armed(third)
+    service.ask("POST", f"/runs/{third}/abort", {"reason": "enough"})
+    status, answer = service.ask("POST", f"/runs/{third}/abort", {"reason": "quite enough"})
+    point("an abort twice is one", status == 202 and answer["state"] == "ending" and service.order(third)["reason"] == "aborted by local: enough", answer)
+    until(lambda: '"observe"' in events(service, third))
+    service.ask("POST", f"/runs/{third}/abort", {"force": True})
+    point("by force it does not wait", until(lambda: service.order(third)["state"] == "ended" and "by force" in outcome(service, third)), outcome(service, third))
     service.remove()
 
 

@@ -238,7 +238,7 @@ int gamedays_end(struct api_call *call)
     if (doc_is(gameday.document, "state", "checklist"))
         result = gameday_note(&gameday, "state", "ended", api_errs(call));
     else if (doc_is(gameday.document, "state", "running"))
-        result = service_abort_run(api_service(call), doc_text(gameday.document, "run"), api_identity(call), "the game day was ended", api_errs(call));
+        result = service_abort_run(api_service(call), doc_text(gameday.document, "run"), api_identity(call), "the game day was ended", false, api_errs(call));
     if (result < 0 && result != -EALREADY)
         api_fail_errs(call, result);
     else

@@ -54,7 +54,7 @@ int halt(struct api_call *call)
     if (result < 0)
         return api_fail_errs(call, result);
     tell_watchers(call, true);
-    result = halt_runs(RUNS_WAIT_MS, &runs, &runs_left, api_errs(call));
+    result = halt_runs(api_flag(call, "force", false), RUNS_WAIT_MS, &runs, &runs_left, api_errs(call));
     if (result < 0)
         return api_fail_errs(call, result);
     result = halt_proxies(&proxies, &proxies_left);

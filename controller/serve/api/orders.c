@@ -34,7 +34,7 @@ int runs_start(struct api_call *call)
 int runs_abort(struct api_call *call)
 {
     const char *id = api_arg(call, "id");
-    int result = service_abort_run(api_service(call), id, api_identity(call), api_text(call, "reason"), api_errs(call));
+    int result = service_abort_run(api_service(call), id, api_identity(call), api_text(call, "reason"), api_flag(call, "force", false), api_errs(call));
 
     if (result == -EALREADY)
         return api_fail(call, 409, "the run '%s' has ended", id);

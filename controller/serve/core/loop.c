@@ -1,6 +1,7 @@
 /* The loop: one thread that waits for signals, the clock, the lever, the ends of runs, and for being woken. */
 #include "controller/serve/timetable/timetable_priv.h"
 
+#include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
 #include <errno.h>
@@ -32,15 +33,13 @@ int service_block_signals(struct service *service, struct errs *errs)
 /* Absolute and cancelled by a step of the clock, so that nothing sleeps past what is due. */
 static void set_timer(struct service *service, int64_t next_s)
 {
+    const int64_t due_s[] = { next_s, service->retry_s, service->recovery_again_s, service->ward ? service->ward->due_s : 0 };
     int64_t now_s = service_now_s(), until_s = now_s + SLEEP_MAX_S;
     struct itimerspec when = { .it_value = { 0 } };
 
-    if (next_s && next_s < until_s)
-        until_s = MAX(next_s, now_s + 1);
-    if (service->retry_s && service->retry_s < until_s)
-        until_s = MAX(service->retry_s, now_s + 1);
-    if (service->recovery_again_s && service->recovery_again_s < until_s)
-        until_s = MAX(service->recovery_again_s, now_s + 1);
+    for (size_t i = 0; i < ARRAY_SIZE(due_s); i++)
+        if (due_s[i] && due_s[i] < until_s)
+            until_s = MAX(due_s[i], now_s + 1);
     when.it_value.tv_sec = (time_t)until_s;
     timerfd_settime(service->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, NULL);
 }
@@ -60,6 +59,8 @@ static size_t list_descriptors(const struct service *service, struct pollfd *fds
 
     for (size_t i = 0; i < FIXED_FDS; i++)
         fds[count++] = (struct pollfd){ .fd = fixed[i], .events = POLLIN };
+    if (service->ward)
+        fds[count++] = (struct pollfd){ .fd = service->ward->fd, .events = POLLIN };
     for (size_t i = 0; i < service->child_count; i++)
         if (!service->children[i].gone)
             fds[count++] = (struct pollfd){ .fd = service->children[i].pid_fd, .events = POLLIN };
@@ -96,15 +97,20 @@ static void feed_watchdog(struct service *service)
     service->watchdog_due_ns = now_ns + service->watchdog_ns / 2;
 }
 
-static void begin_stop(struct service *service, uint64_t *ret_stop_ns)
+/* Told once more, it does not wait. */
+static void begin_stop(struct service *service, uint64_t *stop_ns, bool fenced)
 {
+    if (service->stopping) {
+        *stop_ns = fenced ? *stop_ns : clock_now_ns();
+        return;
+    }
     notify_systemd("STOPPING=1\nSTATUS=aborting every run, with undo");
     service->stopping = true;
-    supervisor_signal_all(service, SIGTERM);
-    *ret_stop_ns = clock_now_ns() + SERVICE_STOP_MS * NS_PER_MS;
+    supervisor_end_all(service, false);
+    *stop_ns = clock_now_ns() + SERVICE_STOP_MS * NS_PER_MS;
 }
 
-/* True when nothing is left to wait for. A run that does not come to its end in time is told again: that fences it. */
+/* True when nothing is left to wait for. A run that does not come to its end in time is fenced. */
 static bool go_on_stopping(struct service *service, uint64_t *stop_ns, bool *fenced)
 {
     if (!supervisor_live(service) && !service->recovery_runs && !service->recovery_wanted)
@@ -114,7 +120,7 @@ static bool go_on_stopping(struct service *service, uint64_t *stop_ns, bool *fen
     if (*fenced)
         return true;
     *fenced = true;
-    supervisor_signal_all(service, SIGTERM);
+    supervisor_end_all(service, true);
     *stop_ns = clock_now_ns() + SERVICE_FENCE_MS * NS_PER_MS;
     return false;
 }
@@ -144,10 +150,12 @@ enum service_end service_loop(struct service *service)
     service->watchdog_ns = notify_watchdog_ns();
     notify_systemd("READY=1\nSTATUS=supervising");
     for (;;) {
-        struct pollfd fds[FIXED_FDS + SERVICE_CHILDREN_MAX];
+        struct pollfd fds[FIXED_FDS + 1 + SERVICE_CHILDREN_MAX];
         size_t count;
         int told;
 
+        if (service->ward)
+            service->ward->attend(service->ward, service);
         service_lock(service);
         set_timer(service, work(service));
         if (service->stopping && go_on_stopping(service, &stop_ns, &fenced)) {
@@ -168,7 +176,7 @@ enum service_end service_loop(struct service *service)
         }
         if (told == SIGTERM || told == SIGINT) {
             service_lock(service);
-            begin_stop(service, &stop_ns);
+            begin_stop(service, &stop_ns, fenced);
             service_unlock(service);
         }
     }

@@ -1,6 +1,7 @@
 /* From the asking for a run to its start: what may start now, what waits, what is refused. */
 #include "controller/serve/core/service_priv.h"
 
+#include "controller/run/guardian.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -380,7 +381,7 @@ void supervisor_dequeue(struct service *service)
     free(queue);
 }
 
-int queue_abort(struct service *service, const char *id, const char *words, struct errs *errs)
+int queue_abort(struct service *service, const char *id, const char *words, bool forces, struct errs *errs)
 {
     struct service_child *child = supervisor_find(service, id);
     cJSON *row = order_describe(service, id, errs);
@@ -394,23 +395,26 @@ int queue_abort(struct service *service, const char *id, const char *words, stru
     } else if (!child || child->gone) {
         result = -EALREADY;
     } else {
+        bool again = child->aborted;
+
         child->aborted = true;
-        result = process_signal(&child->process, SIGTERM); /* first: it must not wait for a disk */
-        (void)order_set_reason(service, id, words, errs);
+        result = (forces ? guardian_force_end : guardian_ask_end)(&child->process); /* first: it must not wait for a disk */
+        if (!again)
+            (void)order_set_reason(service, id, words, errs);
         result = result == -ESRCH ? -EALREADY : result;
     }
     cJSON_Delete(row);
     return result;
 }
 
-int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, struct errs *errs)
+int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, bool forces, struct errs *errs)
 {
     char words[SERVICE_REASON_MAX];
     int result;
 
     snprintf(words, sizeof(words), "aborted by %s%s%s", by, reason && reason[0] ? ": " : "", reason ? reason : "");
     service_lock(service);
-    result = queue_abort(service, id, words, errs);
+    result = queue_abort(service, id, words, forces, errs);
     service_unlock(service);
     if (result == -ENOENT)
         errs_add(errs, ERR_USAGE, id, "this service started no such run");

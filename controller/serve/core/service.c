@@ -76,30 +76,48 @@ void service_wake(struct service *service)
     (void)!write(service->wake_fd, &one, sizeof(one));
 }
 
+static void forget_problem(struct service *service, size_t at)
+{
+    size_t after = --service->problem_count - at;
+
+    memmove(service->problems[at], service->problems[at + 1], after * sizeof(service->problems[0]));
+    memmove(service->problem_told_s + at, service->problem_told_s + at + 1, after * sizeof(service->problem_told_s[0]));
+}
+
 void service_problem(struct service *service, const struct errs *errs)
 {
     for (size_t i = 0; i < errs->count; i++) {
         char text[SERVICE_REASON_MAX];
+        int64_t now_s = service_now_s();
         size_t at = 0;
 
         snprintf(text, sizeof(text), "%s%s%s", errs->list[i].where, errs->list[i].where[0] ? ": " : "", errs->list[i].text);
         while (at < service->problem_count && strcmp(service->problems[at], text) != 0)
             at++;
-        if (at < service->problem_count) {
-            service->problem_told_s[at] = service_now_s();
+        if (at < service->problem_count && now_s - service->problem_told_s[at] < SERVICE_PROBLEM_S) {
+            service->problem_told_s[at] = now_s;
             continue;
         }
+        if (at < service->problem_count || service->problem_count == SERVICE_PROBLEMS_MAX)
+            forget_problem(service, at < service->problem_count ? at : 0); /* over, and now again; or the oldest */
+        service->problem_told_s[service->problem_count] = now_s;
+        memcpy(service->problems[service->problem_count++], text, sizeof(text));
         if (service->problem)
             service->problem(text);
-        if (service->problem_count == SERVICE_PROBLEMS_MAX) {
-            memmove(service->problems[0], service->problems[1], sizeof(service->problems) - sizeof(service->problems[0]));
-            memmove(service->problem_told_s, service->problem_told_s + 1, sizeof(service->problem_told_s) - sizeof(service->problem_told_s[0]));
-            service->problem_count--;
-        }
-        service->problem_told_s[service->problem_count] = service_now_s();
-        memcpy(service->problems[service->problem_count++], text, sizeof(text));
         service_tell(service, "problem", cJSON_CreateString(text));
     }
+}
+
+void service_tell_problem(struct service *service, const struct errs *errs)
+{
+    service_lock(service);
+    service_problem(service, errs);
+    service_unlock(service);
+}
+
+void service_attend(struct service *service, struct service_ward *ward)
+{
+    service->ward = ward;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */

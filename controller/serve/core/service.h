@@ -48,6 +48,18 @@ int service_block_signals(struct service *service, struct errs *errs);
 /* Supervises until it is told to end. Tells systemd READY, WATCHDOG, STOPPING, RELOADING where NOTIFY_SOCKET is set (sd_notify(3)). */
 enum service_end service_loop(struct service *service);
 
+/* Something beside the runs that the loop looks after. `attend` is called in the loop's thread, unlocked, whenever the loop goes round:
+ * after `fd` is ready to read, and at `due_s` at the latest; it may change both. */
+struct service_ward {
+    int fd;        /* -1: none */
+    int64_t due_s; /* since the epoch; 0: whenever */
+    void (*attend)(struct service_ward *ward, struct service *service);
+};
+void service_attend(struct service *service, struct service_ward *ward); /* one; before the loop; borrowed until its end */
+
+/* A problem for the status, and to be told of, as long as it is told again at least every ten minutes. Locks. */
+void service_tell_problem(struct service *service, const struct errs *errs);
+
 /* Becomes the same program again with the command's `argv` ("serve", ...); the lock on DATA goes with it. Returns only on failure: a
  * negative errno. */
 int service_restart(struct service *service, char *const argv[]);
@@ -100,8 +112,9 @@ int service_start_run(struct service *service, const struct run_order *order, ch
 int service_start_runs(struct service *service, const struct run_order *order, int64_t repeat, char ret_id[RUN_ID_MAX], enum run_state *ret_state,
                        struct errs *errs);
 
-/* A queued one ends at once, a running one is told to release, undo, observe and report. 0, -ENOENT; -EALREADY when it has ended. */
-int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, struct errs *errs);
+/* A queued one ends at once, a running one is told to release, undo, observe and report; telling it again changes nothing. `forces`: it
+ * is undone and ended, and that is all. 0, -ENOENT; -EALREADY when it has ended. */
+int service_abort_run(struct service *service, const char *id, const char *by, const char *reason, bool forces, struct errs *errs);
 
 /* A run that this service started: {"id","playbook","state","outcome","reason","status","by":{"kind","name"},"batch","queued","started",
  * "ended","directory","output","schedule","due","suite_run","undo"}; unknown members are absent. outcome: "ended", "aborted",

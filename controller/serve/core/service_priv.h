@@ -59,6 +59,7 @@ struct service {
     int64_t problem_told_s[SERVICE_PROBLEMS_MAX]; /* last */
     size_t problem_count;
     void (*problem)(const char *text);
+    struct service_ward *ward; /* borrowed; NULL: none */
     service_observer *observer;
     void *observer_context;
     uint64_t ids_given;
@@ -98,7 +99,7 @@ cJSON *order_describe(struct service *service, const char *id, struct errs *errs
 /* Examines the playbook of an order and inserts it as queued: supervisor_dequeue() starts it. 0; negative with errors added. */
 int queue_add(struct service *service, const struct run_order *order, char ret_id[RUN_ID_MAX], struct errs *errs);
 int queue_examine(struct service *service, const struct run_order *order, struct claims *ret_claims, struct errs *errs);
-int queue_abort(struct service *service, const char *id, const char *words, struct errs *errs); /* as service_abort_run */
+int queue_abort(struct service *service, const char *id, const char *words, bool forces, struct errs *errs); /* as service_abort_run */
 
 /* ---- scheduler.c ---- */
 int64_t scheduler_tick(struct service *service, int64_t now_s); /* acts on what is due; when it wants to be asked again, 0: never */
@@ -111,7 +112,7 @@ int supervisor_adopt(struct service *service, struct errs *errs);
 int supervisor_launch(struct service *service, const char *id, struct errs *errs); /* the queued order `id` becomes a run */
 void supervisor_reap(struct service *service);   /* children whose pidfd told their end */
 void supervisor_dequeue(struct service *service); /* starts what may start now */
-void supervisor_signal_all(struct service *service, int signal);
+void supervisor_end_all(struct service *service, bool forces);
 struct service_child *supervisor_find(struct service *service, const char *id);
 const struct service_child *supervisor_overlap(const struct service *service, const struct claims *claims, const char **ret_what);
 size_t supervisor_live(const struct service *service); /* runs whose processes live */

@@ -8,6 +8,7 @@
 #include "controller/serve/core/service_priv.h"
 
 #include "controller/report/doc.h"
+#include "controller/run/guardian.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
 
@@ -52,7 +53,7 @@ const struct service_child *supervisor_overlap(const struct service *service, co
     return NULL;
 }
 
-void supervisor_signal_all(struct service *service, int signal)
+void supervisor_end_all(struct service *service, bool forces)
 {
     for (size_t i = 0; i < service->child_count; i++) {
         struct service_child *child = &service->children[i];
@@ -60,7 +61,7 @@ void supervisor_signal_all(struct service *service, int signal)
         if (!child->id[0] || child->gone)
             continue;
         child->aborted = true;
-        process_signal(&child->process, signal);
+        (forces ? guardian_force_end : guardian_ask_end)(&child->process);
     }
 }
 

@@ -12,7 +12,6 @@ function show(kind, text) {
   state.textContent = text;
 }
 
-// Asked again only where the service did not say yes: a run that is told twice gives up its tidy end.
 async function ask() {
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), WAIT_MS);

@@ -237,7 +237,7 @@ static void make_room(struct service *service, const char *ids, const char *by)
         snprintf(id, sizeof(id), "%.*s", (int)length, ids);
         ignored.count = 0;
         (void)suite_end(service, id, "replaced", &ignored);
-        (void)queue_abort(service, id, words, &ignored);
+        (void)queue_abort(service, id, words, false, &ignored);
         ids += length + (ids[length] == ' ');
     }
 }

@@ -70,7 +70,7 @@ int timetable_abort_suite(struct service *service, const char *id, const char *b
         result = -ENOENT;
     } else if (result > 0) {
         result = suite_end(service, id, "aborted", errs);
-        if (run[0] && queue_abort(service, run, words, errs) == -EALREADY)
+        if (run[0] && queue_abort(service, run, words, false, errs) == -EALREADY)
             result = 0;
     }
     service_unlock(service);
