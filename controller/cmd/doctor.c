@@ -106,7 +106,7 @@ static void print_backends(struct inspection *inspection, const struct supervise
 
     printf("seccomp    %s\n",
            !support->notifies ? "this kernel or container has no user notification: --backend seccomp cannot work" :
-           support->sync_wake ? "works here; an intercepted call costs some 2 us, other calls next to nothing" :
+           support->sync_wake ? "works here; an intercepted call costs some 5 us, other calls some 40 ns" :
                                 "works here, slowly: without synchronous wake-up (Linux 6.6) an intercepted call costs some 25 us");
     if (backend == BACKEND_SUPERVISE)
         printf("auto       takes seccomp: %s\n", why);

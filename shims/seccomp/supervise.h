@@ -53,7 +53,7 @@ bool supervise_dropped_privileges(const struct supervise *supervise);
 /* What this kernel can do, for doctor. */
 struct supervise_support {
     bool notifies;  /* user notification with "continue" (Linux 5.5) */
-    bool sync_wake; /* synchronous wake-up (Linux 6.6): an intercepted call costs 2 us, else 25 */
+    bool sync_wake; /* synchronous wake-up (Linux 6.6): an intercepted call costs 5 us, else 25 */
 };
 int supervise_probe(struct supervise_support *ret_support); /* 0; -errno when it could not be tried */
 
