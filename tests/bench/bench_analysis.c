@@ -1,5 +1,5 @@
 /* What a run of 10 million requests costs once they are recorded: a real `perturb run` (tests/bench/analysis.yaml: redis-server, RATE
- * requests a second), watched from outside. From the phase "verify" on, nothing is sent any more: what its runner takes from there to
+ * requests a second), watched from outside. From the phase "rollback" on, nothing is sent any more: what its runner takes from there to
  * its end, by /proc, is judging, describing, the result document and report.html. Processor time, because the machine may do other
  * work; memory is the most that was resident at once (VmHWM, set back at that phase), the program itself and pages of the records
  * included. Ends with 1 above 2 s or 64 MiB.
@@ -90,11 +90,11 @@ static void forget_most_resident(pid_t pid)
         close(fd);
 }
 
-static void wait_for_verify(struct watched_run *run, uint64_t until_ns)
+static void wait_for_rollback(struct watched_run *run, uint64_t until_ns)
 {
     char line[512];
 
-    while (!watched_event(run, "phase", "verify", line, sizeof(line))) {
+    while (!watched_event(run, "phase", "rollback", line, sizeof(line))) {
         if (clock_now_ns() > until_ns || !watched_alive(run->pid))
             fail(run, "the run did not come to its end");
         poll(NULL, 0, LOOK_MS);
@@ -110,7 +110,7 @@ static struct spent follow(struct watched_run *run, uint64_t until_ns)
 
     if (runner == 0)
         fail(run, "there is no runner");
-    wait_for_verify(run, until_ns);
+    wait_for_rollback(run, until_ns);
     forget_most_resident(runner);
     from_ns = clock_now_ns();
     from_s = cpu_of(runner);
