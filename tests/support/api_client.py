@@ -1,5 +1,5 @@
 # A `perturb serve` of the test's own on a free port, and a client of its API that says exactly what it sends.
-import http.client, json, os, signal, sqlite3, ssl, subprocess, tempfile
+import http.client, json, os, re, signal, sqlite3, ssl, subprocess, tempfile
 
 BUILD = os.path.realpath(os.environ.get("BUILD", "build"))
 PERTURB = os.path.join(BUILD, "perturb")
@@ -30,10 +30,11 @@ class Service:
 
     def start(self, listen="127.0.0.1:0"):
         command = [PERTURB, "serve", "--listen", listen, "--data", self.data, "--playbooks", self.playbooks] + self.options
-        self.process = subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with open(self.base + "/said", "a") as said:
+            self.process = subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, stderr=said, text=True)
         line = self.process.stdout.readline()
         if "serves at" not in line:
-            raise RuntimeError("the service does not start: " + line + self.process.stderr.read())
+            raise RuntimeError("the service does not start: " + line + self.said())
         self.url = line.split()[-1]
         self.host = self.url.split("//")[-1]
 
@@ -42,8 +43,13 @@ class Service:
             self.process.send_signal(how)
             self.process.wait(30 * SCALE)
         self.process.stdout.close()
-        self.process.stderr.close()
+        if re.search(r"Sanitizer|runtime error", self.said()):
+            raise RuntimeError("a sanitizer found something: " + self.said()[-3000:])
         return self.process.returncode
+
+    def said(self):
+        with open(self.base + "/said", errors="replace") as said:
+            return said.read()
 
     def connect(self):
         timeout = 15 * SCALE

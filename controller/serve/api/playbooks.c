@@ -4,6 +4,7 @@
 #include "controller/serve/core/dry_run.h"
 #include "controller/base/json.h"
 #include "controller/serve/api/library.h"
+#include "controller/serve/api/playbooks.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/playbook/node.h"
@@ -46,7 +47,7 @@ static cJSON *describe(struct api_call *call, const char *name, bool fully)
     return object;
 }
 
-int playbooks_list(struct api_call *call)
+int playbooks_page(struct api_call *call, cJSON *(*row)(struct api_call *call, const char *name, int *result))
 {
     const char *after[1] = { "" };
     AUTO_FREE char *next = NULL;
@@ -61,15 +62,29 @@ int playbooks_list(struct api_call *call)
     if (result < 0)
         return api_fail(call, 503, "the playbooks' directory cannot be read: %s", strerror(-result));
     items = cJSON_CreateArray();
-    for (size_t i = 0; i < names.count && !next; i++) {
+    for (size_t i = 0; i < names.count && !next && result == 0; i++) {
         if (strcmp(names.list[i], after[0]) <= 0)
             continue;
-        cJSON_AddItemToArray(items, describe(call, names.list[i], false));
+        cJSON_AddItemToArray(items, row(call, names.list[i], &result));
         if (++taken == limit && i + 1 < names.count)
             next = api_cursor_make((const char *const[]){ names.list[i] }, 1);
     }
     library_names_done(&names);
-    return api_reply_list(call, items, next);
+    if (result == 0)
+        return api_reply_list(call, items, next);
+    cJSON_Delete(items);
+    return api_fail_errs(call, result);
+}
+
+static cJSON *list_row(struct api_call *call, const char *name, int *result)
+{
+    (void)result;
+    return describe(call, name, false);
+}
+
+int playbooks_list(struct api_call *call)
+{
+    return playbooks_page(call, list_row);
 }
 
 /* ---- one ---- */

@@ -3,6 +3,7 @@
 #include "controller/serve/http/archive.h"
 #include "controller/base/json.h"
 #include "controller/serve/api/library.h"
+#include "controller/serve/api/playbooks.h"
 #include "controller/serve/core/service.h"
 #include "scenarios/base/cleanup.h"
 
@@ -174,31 +175,7 @@ static cJSON *score_row(struct api_call *call, const char *name, int *result)
 
 int scores_list(struct api_call *call)
 {
-    const char *after[1] = { "" };
-    AUTO_FREE char *next = NULL;
-    struct library_names names;
-    size_t limit = api_limit(call), taken = 0;
-    cJSON *items;
-    int result;
-
-    if (api_cursor(call, after, 1) < 0)
-        return 0;
-    result = library_list(service_playbooks(api_service(call)), &names);
-    if (result < 0)
-        return api_fail(call, 503, "the playbooks' directory cannot be read: %s", strerror(-result));
-    items = cJSON_CreateArray();
-    for (size_t i = 0; i < names.count && !next && result == 0; i++) {
-        if (strcmp(names.list[i], after[0]) <= 0)
-            continue;
-        cJSON_AddItemToArray(items, score_row(call, names.list[i], &result));
-        if (++taken == limit && i + 1 < names.count)
-            next = api_cursor_make((const char *const[]){ names.list[i] }, 1);
-    }
-    library_names_done(&names);
-    if (result == 0)
-        return api_reply_list(call, items, next);
-    cJSON_Delete(items);
-    return api_fail_errs(call, result);
+    return playbooks_page(call, score_row);
 }
 
 /* ---- comparisons ---- */
