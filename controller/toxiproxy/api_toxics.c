@@ -80,6 +80,15 @@ static int add(struct api *api, struct proxy_config *proxy, struct toxic *toxic,
     return 200;
 }
 
+/* The toxic as it is now, or why not. */
+static void answer(struct call *call, int status, const struct toxic *toxic, const char *why)
+{
+    if (status == 200)
+        call_answer(call, 200, toxic_print(toxic, false, clock_now_ns()));
+    else
+        call_refuse(call, status, why);
+}
+
 void handle_toxic_create(struct call *call)
 {
     struct proxy_config *proxy = call_proxy(call);
@@ -94,10 +103,7 @@ void handle_toxic_create(struct call *call)
     status = toxic_read(call->api, proxy, body, &toxic, &why);
     if (status == 200)
         status = add(call->api, proxy, toxic, &why);
-    if (status == 200)
-        call_answer(call, 200, toxic_print(toxic, false, clock_now_ns()));
-    else
-        call_refuse(call, status, why.data);
+    answer(call, status, toxic, why.data);
     buf_done(&why);
     cJSON_Delete(body);
 }
@@ -151,10 +157,7 @@ void handle_toxic_update(struct call *call)
         call_refuse_body(call, why.data);
     } else {
         status = change(call->api, toxic, &request, &why);
-        if (status == 200)
-            call_answer(call, 200, toxic_print(toxic, false, clock_now_ns()));
-        else
-            call_refuse(call, status, why.data);
+        answer(call, status, toxic, why.data);
     }
     buf_done(&why);
     cJSON_Delete(body);

@@ -7,12 +7,11 @@ import hashlib, hmac, json, os, re, shutil, signal, socket, subprocess, sys, tem
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from outlet_kills import ordeal
-from outlet_peers import Receiver, Wrong, check_metrics, check_trace
+from outlet_peers import SCALE, Alertmanager, Receiver, Wrong, check_metrics, check_trace, free_port, until
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 BUILD = os.path.realpath(os.environ.get("BUILD", "build"))
 PERTURB = os.path.join(BUILD, "perturb")
-SCALE = float(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
 SECRETS = {"HOOK_KEY": "hook-key-5f1d", "CHAT_URL": "", "BOARD_TOKEN": "board-token-77ab"}
 DECIDED = (0, 2)  # 2: this machine was too busy to keep the load's plan
 TITLE = "A <store> & its \\\"shop\\\" *slow*"
@@ -35,58 +34,6 @@ method:
 expect: {convergence: {band: 50%%, hold: 200ms, bin: 10ms}}
 observe: 1s
 """
-
-
-def until(look, seconds):
-    deadline = time.monotonic() + seconds * SCALE
-    while time.monotonic() < deadline:
-        if look():
-            return True
-        time.sleep(0.02)
-    return bool(look())
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Alertmanager:
-    def __init__(self, work):
-        self.port = free_port()
-        with open(work + "/alertmanager.yml", "w") as f:
-            f.write("route: {receiver: nobody, group_wait: 0s}\nreceivers: [{name: nobody}]\n")
-        self.process = subprocess.Popen(
-            ["prometheus-alertmanager", f"--config.file={work}/alertmanager.yml", f"--storage.path={work}/alertmanager", "--cluster.listen-address=",
-             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not until(self.is_up, 20):
-            raise SystemExit("Bail out! the alert manager does not start")
-
-    def ask(self, path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v2/{path}", json.dumps(body).encode() if body is not None else None,
-                                         {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=5 * SCALE) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def is_up(self):
-        try:
-            return bool(self.ask("status"))
-        except OSError:
-            return False
-
-    def silences(self, state):
-        return [s for s in self.ask("silences") if s["status"]["state"] == state]
-
-    def alerts(self, name):
-        return [a for a in self.ask("alerts") if a["labels"]["alertname"] == name]
-
-    def raise_alert(self, name, **labels):
-        self.ask("alerts", [{"labels": {"alertname": name, **labels}, "endsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))}])
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 class Scene:

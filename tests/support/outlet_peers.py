@@ -1,6 +1,23 @@
-# What listens on the other side of outlets, for tests: a receiver that keeps what it gets and fails as told, and the rules of OTLP's
-# JSON (opentelemetry-proto: docs/specification.md "JSON Protobuf Encoding", trace.proto, metrics.proto, common.proto).
-import http.server, json, re, threading
+# What listens on the other side of outlets, for tests: a receiver that keeps what it gets and fails as told, a real Alertmanager; and the
+# rules of OTLP's JSON (opentelemetry-proto: docs/specification.md "JSON Protobuf Encoding", trace.proto, metrics.proto, common.proto).
+import http.server, json, os, re, socket, subprocess, threading, time, urllib.request
+
+SCALE = float(os.environ.get("PERTURB_TEST_TIMEOUT_MS", "10000")) / 10000
+
+
+def until(look, seconds):
+    deadline = time.monotonic() + seconds * SCALE
+    while time.monotonic() < deadline:
+        if look():
+            return True
+        time.sleep(0.02)
+    return bool(look())
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Receiver:
@@ -49,6 +66,43 @@ class Receiver:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Alertmanager:
+    def __init__(self, work):
+        self.port = free_port()
+        with open(work + "/alertmanager.yml", "w") as f:
+            f.write("route: {receiver: nobody, group_wait: 0s}\nreceivers: [{name: nobody}]\n")
+        self.process = subprocess.Popen(
+            ["prometheus-alertmanager", f"--config.file={work}/alertmanager.yml", f"--storage.path={work}/alertmanager", "--cluster.listen-address=",
+             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if not until(self.is_up, 20):
+            raise SystemExit("Bail out! the alert manager does not start")
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v2/{path}", json.dumps(body).encode() if body is not None else None,
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=5 * SCALE) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def is_up(self):
+        try:
+            return bool(self.ask("status"))
+        except OSError:
+            return False
+
+    def silences(self, state):
+        return [s for s in self.ask("silences") if s["status"]["state"] == state]
+
+    def alerts(self, name):
+        return [a for a in self.ask("alerts") if a["labels"]["alertname"] == name]
+
+    def raise_alert(self, name, **labels):
+        self.ask("alerts", [{"labels": {"alertname": name, **labels}, "endsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))}])
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
 
 
 HEX = re.compile(r"^[0-9a-f]+$")

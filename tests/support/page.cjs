@@ -90,6 +90,11 @@ class Service {
     return text.trim().split("\n").map((line) => JSON.parse(line));
   }
 
+  // What `perturb serve token WORDS` says.
+  tokens(...words) {
+    return execFileSync(path.join(process.env.BUILD, "perturb"), ["serve", "token", ...words, "--data", path.join(this.home, "data")], { encoding: "utf8", env: this.env });
+  }
+
   sql(statement) {
     return execFileSync("sqlite3", [path.join(this.home, "data", "history.db"), statement], { encoding: "utf8" });
   }

@@ -71,6 +71,7 @@ static int add_points(struct api_call *call, cJSON *object, const struct trend *
         json_put_text(point, "run", runs[i].id);
         json_put_text(point, "started", runs[i].started);
         json_put_text(point, "verdict", runs[i].verdict);
+        json_put_number(point, "status", runs[i].status < 0 ? (double)NAN : runs[i].status);
         json_put_number(point, "convergence_s", runs[i].convergence_s);
         json_put_number(point, "low_s", runs[i].convergence_low_s);
         json_put_number(point, "high_s", runs[i].convergence_high_s);

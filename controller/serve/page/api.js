@@ -59,7 +59,10 @@ export async function call(method, where, options = {}) {
     signal: AbortSignal.any ? AbortSignal.any(ends) : options.signal || ends[0],
     body: options.body === undefined ? undefined : JSON.stringify(options.body)
   });
-  if (!response.ok) throw await problem_of(response);
+  if (!response.ok) {
+    if (response.status === 401) window.dispatchEvent(new Event("signed-out"));
+    throw await problem_of(response);
+  }
   const kind = response.headers.get("Content-Type") || "";
   if (response.status === 204) return null;
   return kind.includes("json") ? response.json() : response.text();

@@ -23,7 +23,7 @@ function colour(name) {
 const charts = new Set();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   palette = null;
-  charts.forEach((chart) => chart.again());
+  charts.forEach((chart) => { chart.again(); chart.ask(); });
 });
 
 // The least round number (1, 2, 5 times a power of ten) that is no less than this.
@@ -34,11 +34,13 @@ function round_up(value) {
 }
 
 export class Chart {
-  // options: { title, unit: "share"|"seconds", lines: [{ name, colour, label, dash }], limit: "1 of share" }
-  constructor(series, shades, options) {
+  // options: { title, unit: "share"|"seconds", lines: [{ name, colour, label }] }
+  // ask: wants a frame, for what no sample brings about: another size, other colours, coming into view
+  constructor(series, shades, options, ask) {
     this.series = series;
     this.shades = shades; // { spans: [{ from_s, to_s, kind }], instants: [{ t_s, kind }] }
     this.options = options;
+    this.ask = ask;
     this.top = options.unit === "share" ? 1.05 : 0;
     this.from_s = 0;
     this.span_s = SPANS_S[0];
@@ -58,7 +60,10 @@ export class Chart {
     this.context = this.canvas.getContext("2d");
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.canvas.parentElement);
-    this.views = new IntersectionObserver((entries) => { this.is_seen = entries.at(-1).isIntersecting; });
+    this.views = new IntersectionObserver((entries) => {
+      this.is_seen = entries.at(-1).isIntersecting;
+      this.ask();
+    });
     this.views.observe(this.canvas);
   }
 
@@ -96,6 +101,7 @@ export class Chart {
     this.canvas.height = this.height * ratio;
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.whole = true;
+    this.ask();
   }
 
   x(t_s) {

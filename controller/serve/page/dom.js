@@ -1,7 +1,7 @@
 // Making elements. Every text becomes a text node and is cleaned on its way in: nothing that a target, a playbook or a person wrote is
 // ever read as markup. There is no other way to make elements in this page.
 
-import { clean, from_now, instant } from "/format.js";
+import { clean, from_now, instant, NONE } from "/format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "g", "line", "rect", "circle", "path", "text", "polyline", "title"]);
@@ -72,10 +72,14 @@ export function field(label, control, help) {
 
 // A table of rows; each cell knows its heading, which a narrow screen shows beside it.
 //   columns: [{ head, cell: (row) => child, style }]
-export function table(caption, columns, rows, nothing, row_class) {
+export function table(caption, columns, rows, nothing) {
   if (!rows.length) return h("p", { class: "empty" }, nothing);
-  const body = rows.map((row) => h("tr", { class: row_class ? row_class(row) : null }, columns.map((column) =>
-    h("td", { class: column.style, "data-head": column.head }, column.cell(row)))));
+  const cell = (row, column) => {
+    const element = h("td", { class: column.style, "data-head": column.head }, column.cell(row));
+    if (element.textContent === NONE) element.classList.add("none");
+    return element;
+  };
+  const body = rows.map((row) => h("tr", null, columns.map((column) => cell(row, column))));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", null,
     h("caption", { class: "away" }, caption),
     h("thead", null, h("tr", null, columns.map((column) => h("th", { scope: "col", class: column.style },

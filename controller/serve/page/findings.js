@@ -2,7 +2,7 @@
 
 import { call, list, path } from "/api.js";
 import { bdi, fill, h, table, time } from "/dom.js";
-import { form, heading, playbook_link, region, run_link } from "/parts.js";
+import { form, heading, may, playbook_link, region, run_link } from "/parts.js";
 
 function assign(finding, refresh) {
   const trouble = h("div");
@@ -31,8 +31,8 @@ export async function open(context) {
       { head: "Why", cell: (row) => bdi(row.why || row.verdict || "", 400) },
       { head: "Failed", cell: (row) => [row.failures + (row.failures === 1 ? " time, " : " times, "), time(row.last || row.opened, "day"), h("span", { class: "under" }, row.last_run ? run_link(row.last_run) : null)] },
       { head: "State", cell: (row) => (row.state === "closed" ? h("span", { class: "badge pass" }, "mended") : is_late(row) ? h("span", { class: "badge fail" }, "overdue") : h("span", { class: "badge unsure" }, "open")) },
-      { head: "Owner and re-test", cell: (row) => (row.closed ? [bdi(row.owner || ""), " ", bdi(row.closed_run || "")] : assign(row, () => { document.activeElement?.blur(); part.refresh(); })), style: "actions" }
-    ], items, all ? "No finding yet." : "No open finding: every playbook that failed has passed since.");
+      { head: "Owner and re-test", cell: (row) => (row.closed ? [bdi(row.owner || ""), " ", bdi(row.closed_run || "")] : !may("operator") ? [bdi(row.owner || "nobody"), row.due ? h("span", { class: "under" }, "until ", bdi(row.due)) : null] : assign(row, () => { document.activeElement?.blur(); part.refresh(); })), style: "actions" }
+    ], items, (all ? "No finding yet." : "No open finding.") + " One opens when a playbook fails; it gets an owner and a date to test again, and only a run that passes closes it.");
   });
   fill(context.root, heading("Findings", h("div", { class: "tools" }, h("label", { class: "check", for: "all-findings" }, toggle, " with those that are mended"))), part.element);
 }

@@ -1,6 +1,6 @@
 // Numbers, lengths and instants for people. Texts only; nothing here touches the document.
 
-const NONE = "\u2013";
+export const NONE = "\u2013";
 
 export function known(value) {
   return typeof value === "number" && Number.isFinite(value);
@@ -81,7 +81,7 @@ export function from_now(date, now = Date.now()) {
   const gap_s = (date.getTime() - now) / 1000;
   if (Math.abs(gap_s) < 1) return "now";
   const size = Math.abs(gap_s);
-  const text = size < 60 ? Math.round(size) + " s" : size < 5400 ? Math.round(size / 60) + " min" : seconds(size);
+  const text = size < 60 ? Math.round(size) + " s" : size < 5400 ? Math.round(size / 60) + " min" : size < 172800 ? Math.round(size / 3600) + " h" : seconds(size);
   return gap_s > 0 ? "in " + text : text + " ago";
 }
 
@@ -91,6 +91,10 @@ export function clean(text, longest = 2000) {
   const cut = whole.length > longest ? whole.slice(0, longest) + "\u2026" : whole;
   return cut.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
     (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+export function verdict_word(run) {
+  return String(run.verdict || "").replaceAll("_", " ");
 }
 
 // How a verdict looks and is called: { style, sign, word }.
@@ -103,6 +107,6 @@ export function outcome(run) {
     case 2: return { style: "unsure", sign: "?", word: "not decided" };
     case 3: return { style: "abort", sign: "\u25a0", word: "aborted" };
     case 4: return { style: "danger", sign: "!", word: "undo not proven" };
-    default: return { style: "unsure", sign: "?", word: run.verdict ? clean(run.verdict, 40) : "no verdict" };
+    default: return { style: "unsure", sign: "?", word: run.verdict ? clean(verdict_word(run), 40) : "no verdict" };
   }
 }

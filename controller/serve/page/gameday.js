@@ -2,8 +2,8 @@
 
 import { get, list, path, post } from "/api.js";
 import { bdi, field, fill, h, table, time } from "/dom.js";
-import { clean, known, outcome, seconds } from "/format.js";
-import { act, badge, form, heading, problem, region, run_link } from "/parts.js";
+import { clean, known, outcome, seconds, verdict_word } from "/format.js";
+import { act, badge, denied, form, heading, may, problem, region, run_link } from "/parts.js";
 
 const MARKS = [["detected", "Detected"], ["acknowledged", "Acknowledged"], ["mitigated", "Mitigated"]];
 
@@ -17,11 +17,12 @@ async function show_list(context) {
       { head: "Opened", cell: (row) => time(row.opened), style: "when" }, { head: "Scenario", cell: (row) => bdi(row.scenario || "", 40) },
       { head: "Run", cell: (row) => (row.run ? run_link(row.run) : h("span", { class: "faint" }, "\u2013")) },
       { head: "Goals", cell: (row) => (row.scorecard ? row.scorecard.met + " of " + row.scorecard.of : "\u2013"), style: "number" }
-    ], items, "No game day yet.");
+    ], items, "No game day yet. One is a run that people practise on together: a checklist, holds that wait for a go, marks with their times, a scorecard.");
   });
   const adding = h("div");
   fill(context.root, heading("Game day"), part.element, adding);
-  const { items } = await list("playbooks", {}, 500, context.signal);
+  if (!may("operator")) return void fill(adding, denied("Preparing one"));
+  const items = (await list("playbooks", {}, 500, context.signal)).items.filter((one) => one.valid !== false);
   if (context.signal.aborted) return;
   const save = async (data) => {
     const made = await post("gamedays", { playbook: data.get("playbook") }, { once: true });
@@ -41,7 +42,7 @@ function checklist(day, ask) {
   if (!items.length) return null;
   const left = items.filter((one) => !one.at).length;
   return h("section", { class: "card" }, h("h2", null, "Before it starts"), h("ul", { class: "checklist" }, items.map((one, i) => {
-    const box = h("input", { type: "checkbox", checked: one.at, disabled: one.at || day.state !== "checklist" });
+    const box = h("input", { type: "checkbox", checked: one.at, disabled: one.at || day.state !== "checklist" || !may("operator") });
     box.addEventListener("change", () => ask("check", { item: i }).then(() => document.querySelector(".checklist input:not(:disabled)")?.focus()).catch((error) => {
       box.checked = false;
       fill(trouble, problem(error));
@@ -65,7 +66,7 @@ function scorecard(day) {
   const card = day.scorecard;
   if (!card) return null;
   const look = outcome({ ...card, state: "ended" });
-  return [h("section", { class: "top " + look.style }, h("h2", null, card.met + " of " + card.of + " goals met"), h("p", { class: "verdict" }, badge({ ...card, state: "ended" }), h("span", { class: "word" }, bdi(card.verdict || "", 80))),
+  return [h("section", { class: "top " + look.style }, h("h2", null, card.met + " of " + card.of + " goals met"), h("p", { class: "verdict" }, badge({ ...card, state: "ended" }), h("span", { class: "word" }, bdi(verdict_word(card), 80))),
     card.why ? h("p", { class: "why" }, bdi(card.why, 800)) : null), timers(card), h("section", { class: "card" }, h("h2", null, "The plan"), h("dl", { class: "facts" }, (card.plan || []).map((part) => [h("dt", null, bdi(part.what, 120)),
     h("dd", { class: part.done >= part.of ? "good" : "bad" }, part.done + " of " + part.of)])), day.run ? h("p", null, run_link(day.run, "The report of its run"), ", ", h("a", { href: "#/findings" }, "findings")) : null)];
 }
@@ -88,8 +89,8 @@ function one_day(day, refresh) {
   return [h("p", { class: "crumbs" }, h("a", { href: "#/gamedays" }, "Game days"), bdi(day.id, 60), day.run ? h("a", { href: "#/now/" + encodeURIComponent(day.run) }, "Watch the run") : null),
     h("header", { class: "top " + (is_running ? "running" : "") }, h("h1", { tabindex: "-1", dir: "auto" }, clean(day.title || "Game day", 160)),
       h("p", { class: "state-line" }, h("span", { class: "pulse", "aria-hidden": "true" }), h("span", { class: "phase-name" }, bdi(day.state || "")), day.scenario === "secret" ? h("span", { class: "chip" }, "secret scenario") : null),
-      day.state === "ended" ? null : h("p", { class: "buttons" }, go, act("End", () => ask("end"), trouble, { class: "quiet" })), trouble),
-    h("div", { class: "day" }, scorecard(day), h("div", { class: "two even" }, checklist(day, ask), is_running ? mark_card(ask) : null, roles.length ? h("section", { class: "card" }, h("h2", null, "Roles"),
+      day.state === "ended" ? null : !may("operator") ? denied("Leading it") : h("p", { class: "buttons" }, go, act("End", () => ask("end"), trouble, { class: "quiet" })), trouble),
+    h("div", { class: "day" }, scorecard(day), h("div", { class: "two even" }, checklist(day, ask), is_running && may("operator") ? mark_card(ask) : null, roles.length ? h("section", { class: "card" }, h("h2", null, "Roles"),
       h("dl", { class: "facts" }, roles.map(([role, name]) => [h("dt", null, clean(role, 40).replaceAll("-", " ")), h("dd", null, bdi(Array.isArray(name) ? name.join(", ") : name, 200))]))) : null))];
 }
 

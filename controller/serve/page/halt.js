@@ -21,7 +21,7 @@ async function ask() {
       keepalive: true, signal: end.signal
     });
     if (response.ok) return { told: await response.json().catch(() => ({})) };
-    if (response.status === 401) return { why: "you are not signed in" };
+    if (response.status === 401) return { why: "sign in first" };
     return { why: "the service answered " + response.status };
   } catch (error) {
     return { why: "the service does not answer" };

@@ -1,8 +1,8 @@
 // The frame around the views: which one is shown, what the service says of itself, the lever's banner.
 
-import { get, post, Problem } from "/api.js";
+import { call, get, post } from "/api.js";
 import { bdi, field, fill, h, say, time } from "/dom.js";
-import { announce, form, heading, problem } from "/parts.js";
+import { act, announce, form, heading, may, problem, set_role } from "/parts.js";
 import { pause_all, Stream } from "/stream.js";
 
 const VIEWS = {
@@ -23,7 +23,8 @@ const HALT_PAUSE_MS = 1500;
 const main = document.getElementById("content");
 const link = document.getElementById("link");
 const lever = document.getElementById("lever");
-const app = { status: null, changes: new Set(), current: null, is_first: true };
+const who = document.getElementById("who");
+const app = { status: null, changes: new Set(), current: null, is_first: true, is_signing_in: false };
 
 // ---- views -------------------------------------------------------------------------------------------------------------------
 
@@ -89,21 +90,52 @@ function changed() {
 
 // ---- who asks ------------------------------------------------------------------------------------------------------------------
 
-function sign_in() {
+// why: what to say above the form.
+function sign_in(why) {
+  if (app.is_signing_in) return;
   const where = h("div");
   const token = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true });
   app.current?.abort();
+  app.current = null;
+  app.stream?.close();
   app.is_signing_in = true;
-  fill(main, heading("Sign in"), h("div", { class: "card narrow" },
-    h("p", null, "This service wants a token. An administrator makes one with ", h("code", null, "perturb serve token add NAME --role operator"), "."),
+  app.status = null;
+  app.identity = undefined;
+  lever.hidden = true;
+  lever.dataset.since = "";
+  who.hidden = true;
+  fill(document.getElementById("foot"));
+  show_link("", "");
+  name_page("Sign in");
+  main.className = "view view-sign-in";
+  fill(main, h("div", { class: "card narrow" }, heading("Sign in"), h("p", null, why),
     form(async (data) => {
-      await post("session", { token: data.get("token") });
+      await post("session", { token: data.get("token").trim() });
       app.is_signing_in = false;
       await look();
       follow();
       show();
-    }, where, field("Token", token), h("button", { type: "submit", class: "main" }, "Sign in")), where));
+    }, where, field("Token", token), h("p", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Sign in"))), where,
+    h("p", { class: "fine" }, "Who runs the service makes one with ", h("code", null, "perturb serve token add NAME --role operator"),
+      ". A viewer watches and may halt, an operator starts runs, an admin changes playbooks as well.")));
   token.focus();
+}
+
+function signed_out() {
+  sign_in(app.status ? "Your session is over: sign in again, and you are back where you were." : "This service asks who you are.");
+}
+
+// Where tokens are in use: who is signed in, and the way out.
+async function show_who(status) {
+  if (app.identity === status.identity) return;
+  const session = await get("session", { timeout_ms: 5000 });
+  app.identity = status.identity;
+  who.hidden = !session.tokens;
+  const trouble = h("span");
+  fill(who, h("span", { class: "who-name" }, bdi(session.identity, 40), " \u00b7 ", session.role), act("Sign out", async () => {
+    await call("DELETE", "session");
+    sign_in("You are signed out.");
+  }, trouble, { id: "sign-out" }), trouble);
 }
 
 // ---- what the service says of itself -------------------------------------------------------------------------------------------
@@ -115,18 +147,13 @@ function show_lever(status) {
   lever.dataset.since = String(status.lever_since || "");
   if (!is_engaged) return window.dispatchEvent(new Event("resumed"));
   const where = h("span");
-  const button = h("button", { type: "button", id: "resume" }, "Resume");
-  button.addEventListener("click", async () => {
-    try {
-      await post("resume", { reason: "asked on the page" });
-      await look();
-      document.getElementById("halt").focus();
-    } catch (error) {
-      fill(where, problem(error));
-    }
-  });
+  const resume = () => act("Resume", async () => {
+    await post("resume", { reason: "asked on the page" });
+    await look();
+    document.getElementById("halt").focus();
+  }, where, { id: "resume" });
   fill(lever, h("p", { role: "status" }, h("strong", null, "The safety lever is engaged."), " No fault acts; new runs and schedules are refused",
-    status.lever_since ? [" since ", time(status.lever_since)] : null, status.lever_reason ? [": ", bdi(status.lever_reason)] : null, "."), button, where);
+    status.lever_since ? [" since ", time(status.lever_since)] : null, status.lever_reason ? [": ", bdi(status.lever_reason)] : null, "."), may("operator") ? resume() : h("span", null, "An operator resumes."), where);
 }
 
 function show_link(state, text) {
@@ -138,17 +165,19 @@ async function look() {
   if (app.is_signing_in) return;
   try {
     const before = JSON.stringify(app.status?.runs_live);
+    const role = app.status?.role;
     app.status = await get("status", { timeout_ms: 5000 });
+    set_role(app.status.role);
     show_lever(app.status);
+    await show_who(app.status);
     if (link.dataset.state !== "live") show_link("live", "live");
-    const who = app.status.identity ? app.status.identity + " (" + app.status.role + ")" : app.status.role || "";
-    fill(document.getElementById("foot"), "perturb " + (app.status.version || ""), who ? [" \u00b7 ", bdi(who, 80)] : null,
+    fill(document.getElementById("foot"), "perturb " + (app.status.version || ""), who.hidden ? " \u00b7 everybody of this machine may do everything (no token is set)" : null,
       app.status.scheduler === "paused" ? " \u00b7 schedules paused" : null,
       (app.status.problems || []).map((text) => h("span", { class: "bad" }, " \u00b7 ", bdi(text))));
-    if (before !== undefined && before !== JSON.stringify(app.status.runs_live)) changed();
+    if (app.current && role !== app.status.role) show(true); // what the view leaves out has changed
+    else if (before !== undefined && before !== JSON.stringify(app.status.runs_live)) changed();
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) return sign_in();
-    show_link("lost", "reconnecting");
+    if (!app.is_signing_in) show_link("lost", "reconnecting");
   }
 }
 
@@ -166,7 +195,8 @@ function follow() {
   });
 }
 
-window.addEventListener("hashchange", () => show());
+window.addEventListener("hashchange", () => { if (!app.is_signing_in) show(); });
+window.addEventListener("signed-out", signed_out);
 window.addEventListener("halt-asked", () => {
   pause_all(true);
   setTimeout(() => pause_all(false), HALT_PAUSE_MS);

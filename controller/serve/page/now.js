@@ -3,15 +3,15 @@
 import { get, list, path, post, Problem } from "/api.js";
 import { Chart } from "/chart.js";
 import { bdi, fill, h, say, table, time } from "/dom.js";
-import { clean, clock, count, known, number, outcome, seconds, share } from "/format.js";
+import { clean, clock, count, known, number, outcome, seconds, share, verdict_word } from "/format.js";
 import { LiveRun, PHASE_KIND } from "/live.js";
-import { act, announce, badge, form, heading, most_of, playbook_link, problem, region, run_columns, run_link } from "/parts.js";
+import { act, announce, badge, denied, form, heading, may, most_of, playbook_link, problem, region, run_columns, run_link } from "/parts.js";
 import { Stream } from "/stream.js";
 import { Strip } from "/strip.js";
 
 const COLOURS = ["line", "line-2", "line-3"];
 const TEXT_MS = 200;
-const DESCRIBE_MS = 5000;
+const DESCRIBE_MS = 1000;
 const STALLED_MS = 3000;
 const END_MS = 400;
 const MARKS = [["detected", "Detected"], ["acknowledged", "Acknowledged"], ["mitigated", "Mitigated"]];
@@ -56,13 +56,13 @@ class LiveView {
     this.tiles = { goodput: this.tile("Goodput", "of the last second"), latency: this.tile("p99", "of the last second"),
       amplification: this.tile("Amplification", "attempts per request"), margin: this.tile("Nearest guard", "room left to its limit") };
     fill(this.context.root, h("div", { class: "now" }, this.build_top(), this.ending, this.holding, this.build_tiles(), this.strip.element,
-      h("div", { class: "now-main" }, this.plots, this.build_side())));
+      h("div", { class: "now-main" }, this.plots, this.build_side(), this.build_log())));
   }
 
   build_top() {
     const run = this.run;
     const trouble = h("div");
-    this.abort = act("Abort this run", () => post(path("runs", run.id, "abort"), { reason: "asked on the page" }), trouble, { class: "quiet" });
+    this.abort = !may("operator") ? h("span") : act("Abort this run", () => post(path("runs", run.id, "abort"), { reason: "asked on the page" }), trouble, { class: "quiet" });
     return h("header", { class: "top running" }, h("p", { class: "crumbs" }, run.service ? bdi(run.service, 80) : null,
       run.playbook ? playbook_link(run.playbook) : null, run_link(run.id), run.started ? time(run.started) : null, this.connection),
     h("div", { class: "top-row" }, h("div", { class: "top-title" }, h("h1", { tabindex: "-1", dir: "auto" }, clean(run.title || run.playbook || run.id, 160)),
@@ -74,7 +74,7 @@ class LiveView {
     const trouble = h("div");
     this.hold_text = h("bdi");
     return h("section", { class: "card hold", hidden: true }, h("p", null, h("strong", null, "The run waits: "), this.hold_text),
-      act("Go on", () => post(path("runs", this.run.id, "marks"), { mark: "go" }, { once: true }), trouble, { class: "main" }), trouble);
+      may("operator") ? act("Go on", () => post(path("runs", this.run.id, "marks"), { mark: "go" }, { once: true }), trouble, { class: "main" }) : null, trouble);
   }
 
   tile(name, note) {
@@ -91,13 +91,16 @@ class LiveView {
     this.guards = h("ul", { class: "guards" }, h("li", { class: "faint" }, "No guard judged yet."));
     this.faults = h("ul", { class: "faults" }, h("li", { class: "faint" }, "None yet."));
     this.signals = h("dl", { class: "signals" });
-    this.log = h("ol", { class: "log", tabindex: "0", "aria-label": "Events, newest first" });
     return h("div", { class: "side" },
       h("section", { class: "card" }, h("h2", null, "Marks"), this.build_marks()),
       h("section", { class: "card" }, h("h2", null, "Faults"), this.faults),
       h("section", { class: "card" }, h("h2", null, "Guards"), this.guards),
-      h("section", { class: "card" }, h("h2", null, "Signals"), this.signals),
-      h("section", { class: "card" }, h("h2", null, "Events"), this.log));
+      h("section", { class: "card" }, h("h2", null, "Signals"), this.signals));
+  }
+
+  build_log() {
+    this.log = h("ol", { class: "log", tabindex: "0", "aria-label": "Events, newest first" });
+    return h("section", { class: "card events" }, h("h2", null, "Events, newest first"), this.log);
   }
 
   build_marks() {
@@ -107,6 +110,7 @@ class LiveView {
     const buttons = MARKS.map(([kind, label]) => {
       const at = h("span", { class: "mark-at" });
       const button = act([label, at], () => mark(kind), trouble, { class: "mark" });
+      button.disabled = !may("operator");
       this.mark_buttons.set(kind, { button, at });
       return button;
     });
@@ -115,16 +119,18 @@ class LiveView {
       await mark("note", data.get("text"));
       element.reset();
     }, trouble, h("div", { class: "note-row" }, note, h("button", { type: "submit" }, "Note")));
-    return [h("div", { class: "marks" }, buttons), this.note_form, trouble];
+    this.note_form.hidden = !may("operator");
+    return [h("div", { class: "marks" }, buttons), may("operator") ? null : denied("Marking an instant"), this.note_form, trouble];
   }
 
   build_charts() {
     const { series, loads, shades } = this.state;
     const line = (load, name, i) => ({ name: load + "." + name, label: load, colour: COLOURS[i] });
-    this.charts.push(new Chart(series, shades, { title: "Goodput", unit: "share", lines: loads.map((load, i) => line(load, "goodput", i)) }));
+    const chart = (options) => this.charts.push(new Chart(series, shades, options, () => this.ask()));
+    chart({ title: "Goodput", unit: "share", lines: loads.map((load, i) => line(load, "goodput", i)) });
     const lines = (load) => ["p99", "p95", "p50"].map((name, i) => ({ name: load + "." + name, label: name, colour: COLOURS[i] }));
     for (const load of loads.slice(0, 2))
-      this.charts.push(new Chart(series, shades, { title: loads.length > 1 ? "Latency of " + clean(load, 40) : "Latency", unit: "seconds", lines: lines(load) }));
+      chart({ title: loads.length > 1 ? "Latency of " + clean(load, 40) : "Latency", unit: "seconds", lines: lines(load) });
     fill(this.plots, this.charts.map((chart) => chart.element));
   }
 
@@ -185,7 +191,7 @@ class LiveView {
 
   show_ending(run, why) {
     const look = outcome(run);
-    fill(this.ending, h("section", { class: "top " + look.style }, h("p", { class: "verdict" }, badge(run), h("span", { class: "word" }, bdi(run.verdict || "", 80))),
+    fill(this.ending, h("section", { class: "top " + look.style }, h("p", { class: "verdict" }, badge(run), h("span", { class: "word" }, bdi(verdict_word(run), 80))),
       why ? h("p", { class: "why", dir: "auto" }, clean(why, 600)) : null,
       h("p", null, h("a", { class: "button main", href: "#/runs/" + encodeURIComponent(run.id) }, "Open the report"))));
     this.context.root.querySelector(".top")?.classList.add(look.style);
@@ -248,7 +254,7 @@ class LiveView {
     const guards = (sample.guards || []).filter((guard) => known(guard.margin));
     const nearest = guards.reduce((least, guard) => (!least || guard.margin < least.margin ? guard : least), null);
     tile("margin", nearest ? share(Math.max(0, nearest.margin)) : "\u2013", !nearest ? "" : nearest.breached || nearest.margin < 0.1 ? "bad" : nearest.margin < 0.3 ? "warm" : "good");
-    if (nearest) say(this.tiles.margin.under, nearest.guard);
+    say(this.tiles.margin.under, nearest ? nearest.guard : !sample.guards?.length ? "this playbook has none" : "too early to judge");
   }
 
   // A row of a list by its key, made once.
@@ -272,7 +278,7 @@ class LiveView {
       });
       const margin = known(guard.margin) ? Math.max(0, Math.min(1, guard.margin)) : null;
       say(row.value, guard.breached ? "breached" : margin === null ? "not judged yet" : share(margin) + " room");
-      row.meter.style.width = ((margin === null ? 1 : margin) * 100).toFixed(1) + "%";
+      row.meter.style.width = ((margin || 0) * 100).toFixed(1) + "%";
       row.element.dataset.level = guard.breached ? "bad" : margin === null ? "" : margin < 0.1 ? "bad" : margin < 0.3 ? "warm" : "good";
     });
   }
@@ -311,10 +317,11 @@ class LiveView {
 
   add_log(event) {
     const ms = this.state.wall_ms(event);
-    const fields = Object.entries(event.fields || {}).filter(([name]) => name !== "wall_ns");
+    const fields = Object.entries(event.fields || {}).filter(([name, value]) => name !== "wall_ns" && value !== "");
+    const label = (name) => (name === event.kind ? null : [h("i", null, clean(name, 40).replace(/_ns$/, "").replaceAll("_", " ")), " "]);
+    const value = (name, one) => (!known(one) ? one : name.endsWith("_ns") ? seconds(one / 1e9) : name === "rate" ? number(one / 1e3) + " /s" : one);
     const row = h("li", { class: "log-" + String(event.kind).replace(/[^a-z_]/g, "") }, ms ? time(new Date(ms).toISOString(), "clock") : null,
-      h("b", null, clean(event.kind, 40).replaceAll("_", " ")), h("span", null, fields.map(([name, value]) => [h("i", null, clean(name, 40).replace(/_ns$/, "").replaceAll("_", " ")), " ",
-        bdi(name.endsWith("_ns") && known(value) ? seconds(value / 1e9) : value, 300), " "])));
+      h("b", null, clean(event.kind, 40).replaceAll("_", " ")), h("span", null, fields.map(([name, one]) => [label(name), bdi(value(name, one), 300), " "])));
     this.log.prepend(row);
     if (this.log.children.length > 200) this.log.lastChild.remove();
   }
@@ -333,7 +340,7 @@ class LiveView {
       });
       const armed = this.state.faults.filter((fault) => fault.to_s === null).map((fault) => fault.name);
       chart.describe(chart.options.title + " at " + seconds(now_s) + ", last ten seconds: " + parts.join("; ") + (armed.length ? ". Armed: " + armed.join(", ") : "") + ".",
-        loads.length ? share_of(series.mean(chart.options.lines[0].name, from, series.last)) + " over 10 s" : "");
+        loads.length ? chart.options.lines[0].label + " " + share_of(series.mean(chart.options.lines[0].name, from, series.last)) + " over 10 s" : "");
     }
   }
 }
@@ -345,13 +352,14 @@ async function idle(context, status) {
   const { items } = await list("runs", {}, 8, context.signal);
   return [
     h("div", { class: "calm" }, h("h1", { tabindex: "-1" }, "Nothing is being disturbed"),
-      h("p", { class: "soft" }, status?.lever === "engaged" ? "The safety lever is engaged: nothing can start." : "Start a playbook, or wait for a schedule."),
-      h("p", null, h("a", { class: "button main", href: "#/playbooks" }, "Choose a playbook"))),
+      h("p", { class: "soft" }, status?.lever === "engaged" ? "The safety lever is engaged: nothing can start." : items.length ? "Start a playbook, or wait for a schedule." :
+        "A playbook disturbs a system on purpose, in bounds and undone by itself, and measures how long the system takes to be itself again."),
+      h("p", null, h("a", { class: "button main", href: "#/playbooks" }, may("operator") ? "Choose a playbook" : "See the playbooks"))),
     upcoming.length ? h("section", null, h("h2", null, "Next"), table("Next occurrences", [
       { head: "Schedule", cell: (row) => bdi(row.name || row.schedule) }, { head: "Due", cell: (row) => time(row.due), style: "when" },
       { head: "In", cell: (row) => time(row.due, "relative"), style: "when" }
     ], upcoming, "")) : null,
-    h("section", null, h("h2", null, "Latest runs"), table("Latest runs", run_columns(most_of(items)), items, "No run yet."))
+    h("section", null, h("h2", null, "Latest runs"), table("Latest runs", run_columns(most_of(items)), items, "No run yet. What runs find shows up here: how long it took to come back, with its error bar, and what was lost."))
   ];
 }
 

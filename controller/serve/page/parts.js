@@ -4,6 +4,24 @@ import { post, Problem } from "/api.js";
 import { bdi, fill, h, time } from "/dom.js";
 import { clean, interval, outcome, seconds } from "/format.js";
 
+// ---- who asks: viewer < operator < admin (http/routes.def). A page leaves out what its reader may not do; the service decides.
+
+const ROLES = ["viewer", "operator", "admin"];
+let rank = -1;
+
+export function set_role(role) {
+  rank = ROLES.indexOf(role);
+}
+
+export const may = (role) => rank >= ROLES.indexOf(role);
+
+// In the place of controls that are left out.
+export function denied(what, role = "operator") {
+  return h("p", { class: "fine" }, what + " needs the role " + role + "; you are signed in as " + (ROLES[rank] || "nobody") + ". You can watch everything, and halt.");
+}
+
+// ----------------------------------------------------------------------------------------------------------------------------------------
+
 export function announce(text) {
   document.getElementById("announcer").textContent = clean(text, 300);
 }
@@ -19,8 +37,8 @@ export function heading(title, ...more) {
 
 export function problem(error) {
   const box = h("div", { class: "problem", role: "alert" });
-  const denied = error instanceof Problem && error.status === 403;
-  const title = !(error instanceof Problem) ? "This page has a fault" : denied ? "Your role does not allow this" : error.title || "Refused";
+  const is_denied = error instanceof Problem && error.status === 403;
+  const title = !(error instanceof Problem) ? "This page has a fault" : is_denied ? "Your role does not allow this" : error.title || "Refused";
   const detail = error.message;
   if (!(error instanceof Problem)) console.error(error);
   return fill(box, h("strong", null, title), detail && detail !== title ? h("p", { dir: "auto" }, detail) : null,
@@ -115,6 +133,13 @@ export function run_columns(most_s, more = []) {
     ...more
   ];
 }
+
+// The newest run of a row of playbooks, as other runs are.
+export function last_run(row) {
+  return { state: row.last_run.verdict === "running" ? "running" : "ended", ...row.last_run };
+}
+
+export const NO_PLAYBOOK = "No playbook is stored yet. Put YAML files into the service's playbooks directory (perturb serve --playbooks DIR): they show up here.";
 
 export function by(run) {
   if (!run.by) return h("span", { class: "faint" }, "\u2013");

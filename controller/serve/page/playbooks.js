@@ -3,17 +3,17 @@
 import { call, get, list, path, post } from "/api.js";
 import { bdi, field, fill, h, table, time } from "/dom.js";
 import { clean, interval, known, number, seconds, share } from "/format.js";
-import { act, badge, heading, located, playbook_link, region, start_run } from "/parts.js";
+import { act, badge, denied, heading, last_run, located, may, NO_PLAYBOOK, playbook_link, region, start_run } from "/parts.js";
 
 // ---- the list ------------------------------------------------------------------------------------------------------------------------
 
 function columns() {
   return [
     { head: "Playbook", cell: (row) => [playbook_link(row.name, row.title || row.name), h("span", { class: "under" }, bdi(row.name))] },
-    { head: "Service", cell: (row) => bdi(row.service || "\u2013", 80) },
+    { head: "Service", cell: (row) => bdi(row.service || "\u2013", 40) },
     { head: "Tags", cell: (row) => h("span", { class: "chips" }, (row.tags || []).slice(0, 6).map((tag) => h("span", { class: "chip" }, bdi(tag, 40)))), style: "roomy" },
     { head: "File", cell: (row) => (row.valid === false ? h("span", { class: "bad" }, (row.errors?.length || 1) + " error" + (row.errors?.length === 1 ? "" : "s")) : "sound"), style: "when" },
-    { head: "Last run", cell: (row) => (row.last_run ? [badge({ state: "ended", ...row.last_run }), h("span", { class: "under" }, time(row.last_run.started))] : h("span", { class: "faint" }, "never")), style: "when" },
+    { head: "Last run", cell: (row) => (row.last_run ? [badge(last_run(row)), h("span", { class: "under" }, time(row.last_run.started))] : h("span", { class: "faint" }, "never")), style: "when" },
     { head: "Convergence", cell: (row) => interval(row.last_run?.convergence_s), style: "number" }
   ];
 }
@@ -25,7 +25,7 @@ async function show_list(context) {
   const draw = () => {
     const word = search.value.trim().toLowerCase();
     const match = (row) => [row.name, row.title, row.service, ...(row.tags || [])].some((text) => String(text || "").toLowerCase().includes(word));
-    fill(shown, table("Playbooks", columns(), items.filter(match), word ? "No playbook has this word." : "No playbook is stored. Put files into the playbooks directory."));
+    fill(shown, table("Playbooks", columns(), items.filter(match), word ? "No playbook has this word." : NO_PLAYBOOK));
   };
   search.addEventListener("input", draw);
   const part = region(context, async (signal) => {
@@ -49,7 +49,7 @@ function source_view(source, errors) {
   if (lines.at(-1) === "") lines.pop();
   return h("ol", { class: "source", tabindex: "0", "aria-label": "Source" }, lines.map((line, i) => {
     const said = wrong.get(i + 1);
-    return h("li", { class: said ? "wrong" : null }, h("code", null, line || " "), said ? h("span", { class: "bad" }, said.map((text) => [" ", bdi(text, 400)])) : null);
+    return h("li", { class: said ? "wrong" : null }, h("code", null, line || " "), said ? h("span", { class: "bad" }, said.map((text) => h("span", { class: "said" }, bdi(text, 400)))) : null);
   }));
 }
 
@@ -75,6 +75,7 @@ function preview_view(preview) {
 }
 
 function start_form(context, playbook) {
+  if (!may("operator")) return h("section", { class: "card" }, h("h2", null, "Start"), denied("Starting it"));
   const trouble = h("div");
   const result = h("div", { "aria-live": "polite" });
   const own = vars_of(playbook);
@@ -88,9 +89,10 @@ function start_form(context, playbook) {
     location.hash = "#/now/" + encodeURIComponent(run.id);
   }, trouble, { class: "main" });
   start.disabled = playbook.valid === false;
+  const why = start.disabled ? h("p", { class: "fine" }, "It can be started once its errors are mended.") : null;
   const dry = act("Dry run", async () => { fill(result, preview_view(await post(path("playbooks", playbook.name, "preview"), { vars: vars() }, { timeout_ms: 30000 }))); }, trouble);
   element.addEventListener("submit", (event) => { event.preventDefault(); dry.click(); });
-  element.append(h("p", { class: "buttons" }, start, dry), trouble, result);
+  element.append(why || "", h("p", { class: "buttons" }, start, dry), trouble, result);
   return element;
 }
 
@@ -150,8 +152,8 @@ async function show_one(context, name) {
     fill(context.root, heading(playbook.title || name), h("p", { class: "crumbs" }, h("a", { href: "#/playbooks" }, "Playbooks"), bdi(name), h("a", { href: "#/trends/" + encodeURIComponent(name) }, "Trend"),
       h("a", { href: "#/history?playbook=" + encodeURIComponent(name) }, "History")),
     h("div", { class: "two" }, h("div", null, playbook.description ? h("section", { class: "card" }, h("p", { class: "lines", dir: "auto" }, clean(playbook.description, 4000))) : null,
-      h("section", { class: "card" }, h("h2", null, "What it does"), facts(playbook)), start_form(context, playbook)),
-    source_card(playbook, context.status()?.role === "admin", load)));
+      playbook.valid === false ? null : h("section", { class: "card" }, h("h2", null, "What it does"), facts(playbook)), start_form(context, playbook)),
+    source_card(playbook, may("admin"), load)));
   };
   await load();
 }

@@ -2,7 +2,7 @@
 
 import { get, list, path } from "/api.js";
 import { bdi, field, fill, h, table, time } from "/dom.js";
-import { clean, delta, interval, known, number, outcome, seconds } from "/format.js";
+import { clean, delta, interval, known, number, outcome, seconds, verdict_word } from "/format.js";
 import { badge, by, error_bar, heading, most_of, playbook_link, problem, region, run_columns, run_link } from "/parts.js";
 
 // ---- history -------------------------------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ async function show_history(context) {
 
 function side(letter, run) {
   return h("section", { class: "card" }, h("h2", null, letter), h("p", { class: "verdict" }, badge(run), " ", run_link(run.id, run.title || run.id)), h("p", { class: "fine" }, bdi(run.id), " \u00b7 ", time(run.started)),
-    h("p", { class: "number big" }, seconds(run.convergence_s)), h("p", { class: "soft" }, known(run.convergence_low_s) ? "95 %: " + seconds(run.convergence_low_s) + " to " + seconds(run.convergence_high_s) : ""));
+    h("p", { class: "number big" }, seconds(run.convergence_s)), h("p", { class: "soft" }, known(run.convergence_low_s) ? "95 %: " + seconds(run.convergence_low_s) + " to " + seconds(run.convergence_high_s) : known(run.convergence_s) ? "" : "no convergence time: " + verdict_word(run)));
 }
 
 function metric_rows(metrics) {
@@ -122,7 +122,7 @@ async function show_run(context, id) {
   const file = (name, label) => h("a", { class: "button", href: path("runs", id, name), target: "_blank", rel: "noopener" }, label);
   const frame = h("iframe", { class: "report", sandbox: "allow-scripts allow-popups", title: "Report of " + id, src: path("runs", id, "report"), loading: "lazy" });
   fill(context.root, h("header", { class: "top " + look.style }, h("p", { class: "crumbs" }, h("a", { href: "#/history" }, "History"), bdi(id), time(run.started)), h("h1", { tabindex: "-1", dir: "auto" }, clean(run.title || id, 160)),
-    h("p", { class: "verdict" }, badge(run), h("span", { class: "word" }, bdi(run.verdict || "", 80))), run.why ? h("p", { class: "why", dir: "auto" }, clean(run.why, 800)) : null),
+    h("p", { class: "verdict" }, badge(run), h("span", { class: "word" }, bdi(verdict_word(run), 80))), run.why ? h("p", { class: "why", dir: "auto" }, clean(run.why, 800)) : null),
   h("div", { class: "buttons" }, file("report", "Report in a tab of its own"), file("report.md", "Markdown"), file("result", "JSON"), file("junit.xml", "JUnit"), file("journal.json", "Journal"),
     h("a", { class: "button", href: "#/now/" + encodeURIComponent(id) }, "Play back")),
   h("details", { class: "card" }, h("summary", null, "Facts"), facts(run)), frame);

@@ -1,9 +1,22 @@
 // The timeline of a run: a lane of phases, a lane for each fault, its instants. Positions in percent, so that it needs no size.
 
 import { h, say } from "/dom.js";
-import { seconds } from "/format.js";
+import { clean, seconds } from "/format.js";
 
 const LEAST_S = 20;
+
+const LETTER = 0.012; // about the part of the width that a letter takes on a small screen
+
+// Of instants near each other the first has the names of all.
+function labels(instants, scale) {
+  const texts = instants.map(() => "");
+  let first = -1;
+  instants.forEach((one, i) => {
+    if (first >= 0 && (one.t_s - instants[first].t_s) / scale < texts[first].length * LETTER) texts[first] += ", " + one.name;
+    else texts[first = i] = one.name;
+  });
+  return texts;
+}
 
 export class Strip {
   constructor() {
@@ -28,11 +41,13 @@ export class Strip {
   bar(row, key, kind, label, from_s, to_s, scale) {
     let item = row.items.get(key);
     if (!item) {
-      item = h("span", { class: "piece " + kind }, h("span", null, label));
+      item = h("span", { class: "piece " + kind }, h("span"));
       row.items.set(key, item);
       row.bars.append(item);
     }
     const left = from_s / scale * 100;
+    say(item.firstChild, label);
+    if (item.title !== label && label) item.title = clean(label, 200);
     item.style.left = left.toFixed(3) + "%";
     item.style.width = to_s === undefined ? "" : Math.max(0.15, to_s / scale * 100 - left).toFixed(3) + "%";
   }
@@ -45,8 +60,8 @@ export class Strip {
     faults.forEach((fault, i) => this.bar(this.row(fault.name, "faults"), "f" + i, "fault", fault.to_s === null ? "armed" : seconds(fault.to_s - fault.from_s),
       fault.from_s, fault.to_s ?? now_s, scale));
     if (instants.length) {
-      const marks = this.row("instants", "marks");
-      instants.forEach((one, i) => this.bar(marks, "m" + i, "instant " + one.kind, one.name, one.t_s, undefined, scale));
+      const marks = this.row("instants", "instants");
+      labels(instants, scale).forEach((label, i) => this.bar(marks, "m" + i, "instant " + instants[i].kind, label, instants[i].t_s, undefined, scale));
     }
     this.draw_axis(scale);
     this.describe(now_s, phases, faults);

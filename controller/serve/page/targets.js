@@ -39,7 +39,7 @@ function process_table(rows, doctor) {
       button.addEventListener("click", () => doctor(row));
       return row.alive === false ? null : button;
     }, style: "actions" }
-  ], rows, "No program runs under the shim now.");
+  ], rows, "None now. Programs show up here that a run starts with libperturb in them, that perturb exec starts, or that a run attaches to.");
 }
 
 function rule_table(rows) {
@@ -47,7 +47,7 @@ function rule_table(rows) {
     { head: "Rule", cell: (row) => h("b", null, bdi(row.name, 120)) }, { head: "Target", cell: (row) => bdi(row.page || row.target || "", 80) },
     { head: "Fault", cell: (row) => h("code", null, bdi(row.fault || "", 300)) }, { head: "Fired", cell: (row) => count(row.fired) + " of " + count(row.matched), style: "number" },
     { head: "Lease", cell: (row) => seconds(row.lease_s), style: "number" }
-  ], rows, "Nothing is armed.");
+  ], rows, "Nothing is armed in a program now. Faults on the wire are those of the proxies above.");
 }
 
 function proxy_table(rows) {
@@ -55,7 +55,7 @@ function proxy_table(rows) {
     { head: "Process", cell: (row) => String(row.pid ?? ""), style: "number" },
     { head: "State", cell: (row) => h("span", { class: "badge " + ({ armed: "fail", halted: "unsure" }[row.state] || "pass") }, bdi(row.state, 40)) },
     { head: "What it serves", cell: (row) => h("span", { class: "lines" }, bdi(row.text, 2000)) }
-  ], rows, "No proxy serves now.");
+  ], rows, "None now. A run's proxies show up here while it lasts, and those of perturb proxy.");
 }
 
 // ---- doctor --------------------------------------------------------------------------------------------------------------------------

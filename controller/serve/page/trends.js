@@ -3,7 +3,7 @@
 import { get, list } from "/api.js";
 import { bdi, fill, h, table, time, unique } from "/dom.js";
 import { clean, instant, interval, known, number, outcome, seconds, share } from "/format.js";
-import { badge, heading, playbook_link, problem, run_link } from "/parts.js";
+import { badge, heading, last_run, NO_PLAYBOOK, playbook_link, problem, run_link } from "/parts.js";
 
 const WIDTH = 1000, HEIGHT = 300, LEFT = 64, RIGHT = 16, TOP = 14, BOTTOM = 34;
 
@@ -30,18 +30,12 @@ function plot(points, changes) {
     const point = shown.find((one) => one.run === change.run);
     return point ? h("line", { class: "change " + (change.after_s > change.before_s ? "slower" : "faster"), x1: x(instant(point.started).date.getTime()) - 6, x2: x(instant(point.started).date.getTime()) - 6, y1: TOP, y2: HEIGHT - BOTTOM }) : null;
   });
-  const marks = shown.map((point, i) => h("g", { class: "point " + outcome({ ...point, state: "ended", status: status_of(point) }).style }, known(point.low_s) && known(point.high_s) ?
+  const marks = shown.map((point, i) => h("g", { class: "point " + outcome({ ...point, state: "ended" }).style }, known(point.low_s) && known(point.high_s) ?
     h("line", { x1: x(at[i]), x2: x(at[i]), y1: y(point.low_s), y2: y(point.high_s) }) : null, h("circle", { cx: x(at[i]), cy: y(point.convergence_s), r: 5 }),
   h("title", null, point.run + ": " + interval(point.convergence_s, point.low_s, point.high_s))));
   return h("figure", { class: "card trend" }, h("svg", { viewBox: "0 0 " + WIDTH + " " + HEIGHT, role: "img", "aria-labelledby": id }, grid, days, lines, marks),
     h("figcaption", { class: "fine", id }, shown.length + " runs: convergence between " + seconds(Math.min(...shown.map((one) => one.convergence_s))) + " and " + seconds(Math.max(...shown.map((one) => one.convergence_s))) +
       ". A point is a run, its line the 95 % interval."));
-}
-
-const VERDICT_STATUS = { converged: 0, held: 0, "no effect": 2, "not converged": 1, slow: 1, aborted: 3 };
-
-function status_of(point) {
-  return known(point.status) ? point.status : VERDICT_STATUS[point.verdict] ?? (/not|slow|fail|late/.test(point.verdict || "") ? 1 : 0);
 }
 
 // Shares and lengths of a score, each as what it is.
@@ -77,7 +71,7 @@ async function show_one(context, name) {
       known(trend.median_s) ? h("p", { class: "label" }, "Half are back after ", h("b", null, interval(trend.median_s, trend.median_low_s, trend.median_high_s)), known(trend.p95_s) ? ", 95 % after " + seconds(trend.p95_s) : "") : null), score_card(trend.score)),
     plot(points, trend.change_points), h("section", { class: "card" }, h("h2", null, "Changes of level"), change_list(trend.change_points)),
     h("section", null, h("h2", null, "Runs"), table("Runs of the trend", [{ head: "Run", cell: (row) => run_link(row.run) }, { head: "Started", cell: (row) => time(row.started), style: "when" },
-      { head: "Outcome", cell: (row) => badge({ ...row, state: "ended", status: status_of(row) }) }, { head: "Convergence", cell: (row) => [interval(row.convergence_s, row.low_s, row.high_s), row.in_trend === false ? h("span", { class: "under" }, "not in the trend" + (row.rigour === "quick" ? ": quick" : "")) : null], style: "number" }],
+      { head: "Outcome", cell: (row) => badge({ ...row, state: "ended" }) }, { head: "Convergence", cell: (row) => [interval(row.convergence_s, row.low_s, row.high_s), row.in_trend === false ? h("span", { class: "under" }, "not in the trend" + (row.rigour === "quick" ? ": quick" : "")) : null], style: "number" }],
     [...all].reverse().slice(0, 200), "No run of full rigour yet: a quick run never enters a trend.")));
 }
 
@@ -87,9 +81,9 @@ async function show_all(context) {
   fill(context.root, heading("Trends"), scores instanceof Error && scores.name !== "AbortError" && scores.status !== 404 ? problem(scores) : null, table("Playbooks", [
     { head: "Playbook", cell: (row) => [h("a", { href: "#/trends/" + encodeURIComponent(row.name) }, bdi(row.title || row.name, 160)), h("span", { class: "under" }, bdi(row.name))] },
     { head: "Score", cell: (row) => { const score = by_name.get(row.name); return known(score?.value) ? [String(hundred(score.value)), score.slower ? [" ", h("span", { class: "badge fail" }, "slower")] : null] : "\u2013"; }, style: "number" },
-    { head: "Last run", cell: (row) => (row.last_run ? [badge({ state: "ended", ...row.last_run }), " ", time(row.last_run.started)] : h("span", { class: "faint" }, "never")) },
+    { head: "Last run", cell: (row) => (row.last_run ? [badge(last_run(row)), " ", time(row.last_run.started)] : h("span", { class: "faint" }, "never")) },
     { head: "Convergence", cell: (row) => seconds(row.last_run?.convergence_s), style: "number" }
-  ], items, "No playbook is stored."));
+  ], items, NO_PLAYBOOK));
 }
 
 export async function open(context) {
