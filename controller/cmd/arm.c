@@ -68,8 +68,10 @@ static struct plan *build_plan(const struct arm_options *options, struct errs *e
     const struct plan_rule *rules[ARM_FAULTS_MAX];
     static struct fault_spec spec;
 
-    if (!plan)
+    if (!plan) {
+        errs_add(errs, ERR_INTERNAL, "arm", "out of memory");
         return NULL;
+    }
     plan->magic = PLAN_MAGIC;
     plan->version = PLAN_VERSION;
     plan->rule_size = sizeof(struct plan_rule);

@@ -266,13 +266,17 @@ static int run_options(struct options *options, struct arrival *arrival, struct 
 {
     struct load *load = NULL;
     uint64_t start_ns;
-    int status;
+    int status, rc;
 
     options->spec.plan = arrival_at_ns;
     options->spec.plan_context = arrival;
     options->spec.rate_per_s = arrival_rate_max_per_s(arrival);
-    if (load_new(&options->spec, errs, &load) < 0)
+    rc = load_new(&options->spec, errs, &load);
+    if (rc < 0) {
+        if (!errs->count)
+            errs_add(errs, rc == -ENOMEM ? ERR_INTERNAL : ERR_WORLD, "load", "cannot start: %s", strerror(-rc));
         return command_fail(errs);
+    }
     (void)signal(SIGINT, on_signal);
     (void)signal(SIGTERM, on_signal);
     start_ns = clock_now_ns() + 10 * NS_PER_MS;
@@ -299,7 +303,7 @@ static int load_run(int argc, char **argv)
         rc = make_plan(&options, &errs, &arrival);
     if (rc < 0) {
         if (!errs.count)
-            errs_add(&errs, ERR_USAGE, "--arrival", "no such plan: %s", strerror(-rc));
+            errs_add(&errs, rc == -ENOMEM ? ERR_INTERNAL : ERR_USAGE, "--arrival", "no such plan: %s", strerror(-rc));
         return command_fail(&errs);
     }
     int status = run_options(&options, arrival, &errs);

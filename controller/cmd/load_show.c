@@ -4,8 +4,10 @@
 #include "controller/base/json.h"
 #include "controller/load/outside.h"
 #include "scenarios/base/cleanup.h"
+#include "scenarios/base/err.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +51,7 @@ static float *answered_latencies(const struct load *load, uint64_t *ret_count)
     return latencies;
 }
 
-static void summarise(const struct load *load, struct summary *ret_summary)
+static int summarise(const struct load *load, struct summary *ret_summary)
 {
     struct summary summary = { .most_s = NAN, .mean_s = NAN };
     AUTO_FREE float *latencies = answered_latencies(load, &summary.answered);
@@ -60,9 +62,8 @@ static void summarise(const struct load *load, struct summary *ret_summary)
     load_counters(load, &summary.counters);
     summary.fit = load_is_fit(&summary.counters);
     if (!latencies)
-        summary.answered = 0;
-    else
-        qsort(latencies, summary.answered, sizeof(*latencies), compare);
+        return -ENOMEM;
+    qsort(latencies, summary.answered, sizeof(*latencies), compare);
     for (uint64_t i = 0; i < summary.answered; i++)
         sum += (double)latencies[i];
     for (size_t i = 0; i < QUANTILES; i++)
@@ -72,6 +73,7 @@ static void summarise(const struct load *load, struct summary *ret_summary)
         summary.mean_s = sum / (double)summary.answered;
     }
     *ret_summary = summary;
+    return 0;
 }
 
 /* A name is a quantile's: "p50", "p99.9". */
@@ -196,7 +198,10 @@ int load_show(const struct load *load, const struct load_spec *spec, bool json)
 {
     struct summary summary;
 
-    summarise(load, &summary);
+    if (summarise(load, &summary) < 0) {
+        fputs("perturb: load: out of memory: what was answered cannot be told\n", stderr);
+        return ERR_INTERNAL;
+    }
     (json ? show_json : show_text)(&summary, spec);
     if (!summary.fit || !summary.counters.planned)
         return 2;

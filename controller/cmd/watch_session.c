@@ -45,6 +45,7 @@ struct session {
     size_t printed; /* events, on a pipe */
     uint64_t drawn_ns, looked_ns, status_ns, gone_ns;
     bool left, dirty, interrupted;
+    int unsaid; /* -errno of a write to stdout; 0 too when its reader has gone, which is leaving */
 };
 
 /* ---- what comes ---------------------------------------------------------------------------------------------------------------- */
@@ -310,7 +311,10 @@ static void print_lines(struct session *session, uint64_t now_ns)
         screen_status_line(watch, now_ns, &out);
     }
     fwrite(out.data, 1, out.length, stdout);
-    session->left |= fflush(stdout) != 0;
+    if (fflush(stdout) != 0) {
+        session->left = true;
+        session->unsaid = errno == EPIPE ? 0 : -errno;
+    }
     buf_done(&out);
     session->dirty = false;
 }
@@ -357,7 +361,7 @@ static int go_on(struct session *session)
 int watch_session(const struct chosen_run *run, const struct watch_options *options, bool *ret_left, struct errs *errs)
 {
     struct session *session = calloc(1, sizeof(*session));
-    int result;
+    int result, unsaid;
 
     if (!session)
         return errs_add(errs, ERR_INTERNAL, "watch", "out of memory");
@@ -377,10 +381,13 @@ int watch_session(const struct chosen_run *run, const struct watch_options *opti
     result = go_on(session);
     terminal_end(&session->terminal);
     *ret_left = session->left;
+    unsaid = session->unsaid;
     watch_done(&session->watch);
     veil_free(session->veil);
     feed_close(session->feed);
     registry_close(&session->registry);
     free(session);
+    if (unsaid < 0)
+        return errs_add(errs, ERR_WORLD, "watch", "what it shows cannot be written: %s", strerror(-unsaid));
     return result < 0 ? errs_add(errs, ERR_WORLD, run->directory, "the run's files cannot be read: %s", strerror(-result)) : 0;
 }
