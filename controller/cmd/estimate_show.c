@@ -77,7 +77,7 @@ static void print_signal(const struct estimate_options *options, const struct es
                result->longest_exit_s);
     print_baseline(options, signal, hold_s);
     if (!isnan(result->bin_s))
-        printf("  %-16s bins of %g s; the smallest band this could resolve is %.3g %%, the smallest dip %.3g %%\n", "Resolution", result->bin_s,
+        printf("  %-16s bins of %.4g s; the smallest band this could resolve is %.3g %%, the smallest dip %.3g %%\n", "Resolution", result->bin_s,
                100 * result->resolvable_band, 100 * result->smallest_dip);
 }
 

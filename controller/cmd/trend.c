@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHOWN_MAX = 12 };
 
@@ -58,7 +59,10 @@ static void print_text(const char *playbook, const struct trend *trend)
     double most_s = 0;
 
     if (!count) {
-        printf("No run of full rigour of %s gave a number yet (%zu quick: a quick run never enters a trend).\n", playbook, trend->quick);
+        printf("No run of full rigour of %s gave a number yet%s", playbook, access(playbook, F_OK) < 0 ? ", and there is no such file" : "");
+        if (trend->quick)
+            printf("; %zu quick one%s left out: a quick run never enters a trend", trend->quick, trend->quick == 1 ? " is" : "s are");
+        printf(".\n");
         return;
     }
     for (size_t i = first; i < count; i++)

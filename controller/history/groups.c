@@ -85,7 +85,7 @@ static int find_each(struct store_history *history, char *list, struct errs *err
     int result = 0;
 
     for (char *name = strsep(&rest, ","); name && !result; name = strsep(&rest, ",")) {
-        result = store_history_find(history, name, &run, errs);
+        result = *name ? store_history_find(history, name, &run, errs) : errs_add(errs, ERR_USAGE, list, "there is an empty name among the runs");
         if (!result && append(&runs, &count, &run, errs) < 0) {
             store_run_done(&run);
             result = -ENOMEM;

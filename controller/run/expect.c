@@ -30,6 +30,8 @@ double amplification_of(const struct run *run, int from, int until)
 
 enum outcome { OUTCOME_MET, OUTCOME_BROKEN, OUTCOME_STRADDLES, OUTCOME_NO_DATA };
 
+static const char *const outcome_words[] = { "met", "broken", "straddles", "no_data" };
+
 static enum outcome compare(double value, double low, double high, double bound)
 {
     if (isnan(value))
@@ -68,7 +70,6 @@ static void print_value(char *text, size_t size, const char *unit, double value,
 static enum outcome note_bound(struct judgement *judgement, const char *what, const char *unit, double value, double low, double high,
                                double bound, int sign)
 {
-    static const char *const words[] = { "met", "broken", "straddles", "no_data" };
     enum outcome outcome = (sign > 0 ? compare : compare_least)(value, low, high, bound);
     cJSON *entry = cJSON_CreateObject();
     char text[96];
@@ -83,7 +84,7 @@ static enum outcome note_bound(struct judgement *judgement, const char *what, co
         cJSON_AddNumberToObject(entry, "margin", sign * (bound - value) / bound);
     print_value(text, sizeof(text), unit, value, low, high, sign);
     cJSON_AddStringToObject(entry, "value", text);
-    cJSON_AddStringToObject(entry, "outcome", words[outcome]);
+    cJSON_AddStringToObject(entry, "outcome", outcome_words[outcome]);
     cJSON_AddItemToArray(judgement->expect, entry);
     return outcome;
 }
@@ -163,7 +164,6 @@ static enum outcome judge_hysteresis(const struct run *run, struct judgement *ju
 static enum outcome judge_bound(const struct run *run, struct judgement *judgement, const struct bound *bound, const char *when, uint64_t from_ns,
                                 uint64_t until_ns)
 {
-    static const char *const words[] = { "met", "broken", "straddles", "no_data" };
     double value = from_ns && from_ns < until_ns ? run_signal_over(run, &bound->signal, WINDOW_BY_PLAN, from_ns, until_ns) : NAN;
     enum outcome outcome = isnan(value) ? OUTCOME_NO_DATA : OUTCOME_MET;
     cJSON *entry = cJSON_CreateObject();
@@ -178,7 +178,7 @@ static enum outcome judge_bound(const struct run *run, struct judgement *judgeme
              bound->min_text && bound->max_text ? ", " : "", bound->max_text ? "at most " : "", bound->max_text ? bound->max_text : "");
     cJSON_AddStringToObject(entry, "bound", text);
     cJSON_AddStringToObject(entry, "value", run_signal_text(&bound->signal, value, text, sizeof(text)));
-    cJSON_AddStringToObject(entry, "outcome", words[outcome]);
+    cJSON_AddStringToObject(entry, "outcome", outcome_words[outcome]);
     cJSON_AddItemToArray(judgement->expect, entry);
     return outcome;
 }

@@ -357,14 +357,27 @@ static int take_row(sqlite3_stmt *statement, struct store_run *ret_run)
     return 0;
 }
 
-static int collect_rows(struct store_history *history, sqlite3_stmt *statement, struct store_run **ret_runs, size_t *ret_count,
-                        struct errs *errs)
+/* What of the rows is kept: a run that was cut off is still "running" in its row, so the live ones are told apart only after reading. */
+struct wanted {
+    int live; /* of struct store_filter */
+    size_t most;
+};
+
+static bool is_wanted(const struct store_run *run, const struct wanted *wanted)
+{
+    bool live = run->verdict && strcmp(run->verdict, "running") == 0;
+
+    return wanted->live == STORE_ANY || live == (wanted->live == STORE_LIVE);
+}
+
+static int collect_rows(struct store_history *history, sqlite3_stmt *statement, const struct wanted *wanted, struct store_run **ret_runs,
+                        size_t *ret_count, struct errs *errs)
 {
     struct store_run *runs = NULL;
     size_t count = 0;
     int step = SQLITE_DONE, result = 0;
 
-    while (result == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (result == 0 && count < wanted->most && (step = sqlite3_step(statement)) == SQLITE_ROW) {
         if (count % ROWS_GROWTH == 0) {
             struct store_run *grown = realloc(runs, (count + ROWS_GROWTH) * sizeof(*runs));
 
@@ -375,11 +388,14 @@ static int collect_rows(struct store_history *history, sqlite3_stmt *statement, 
             runs = grown;
         }
         result = take_row(statement, &runs[count]);
-        count += result == 0;
+        if (result == 0 && !is_wanted(&runs[count], wanted))
+            store_run_done(&runs[count]);
+        else
+            count += result == 0;
     }
     if (result < 0)
         errs_add(errs, ERR_INTERNAL, history->path, "out of memory");
-    else if (step != SQLITE_DONE)
+    else if (step != SQLITE_DONE && step != SQLITE_ROW)
         result = store_fail(history, "be read", errs);
     if (result < 0) {
         store_runs_free(runs, count);
@@ -401,7 +417,7 @@ static int select_rows(struct store_history *history, const char *sql, const cha
         return store_fail(history, "be read", errs);
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_TRANSIENT);
     sqlite3_bind_int64(statement, 2, limit);
-    result = collect_rows(history, statement, ret_runs, ret_count, errs);
+    result = collect_rows(history, statement, &(struct wanted){ .live = STORE_ANY, .most = SIZE_MAX }, ret_runs, ret_count, errs);
     sqlite3_finalize(statement);
     return result;
 }
@@ -427,7 +443,6 @@ int store_history_batch(struct store_history *history, const char *batch, struct
                        -1, ret_runs, ret_count, errs);
 }
 
-/* A run that was cut off is still "running" in its row, so the live ones are told apart only after reading (take_row). */
 static void filter_sql(const struct store_filter *filter, struct buf *sql)
 {
     const struct {
@@ -446,21 +461,7 @@ static void filter_sql(const struct store_filter *filter, struct buf *sql)
     for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
         if (conditions[i].value)
             buf_printf(sql, " AND %s", conditions[i].condition);
-    buf_puts(sql, " ORDER BY started DESC, id DESC LIMIT ?9");
-}
-
-/* Leaves out rows whose process says otherwise than was asked. */
-static size_t keep_live(struct store_run *runs, size_t count, bool live)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        if ((runs[i].verdict && !strcmp(runs[i].verdict, "running")) == live)
-            runs[kept++] = runs[i];
-        else
-            store_run_done(&runs[i]);
-    }
-    return kept;
+    buf_puts(sql, " ORDER BY started DESC, id DESC");
 }
 
 int store_history_page(struct store_history *history, const struct store_filter *filter, size_t limit, struct store_run **ret_runs,
@@ -480,11 +481,8 @@ int store_history_page(struct store_history *history, const struct store_filter 
         return store_fail(history, "be read", errs);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
         sqlite3_bind_text(statement, (int)i + 1, values[i], -1, SQLITE_TRANSIENT);
-    sqlite3_bind_int64(statement, 9, (int64_t)limit);
-    result = collect_rows(history, statement, ret_runs, ret_count, errs);
+    result = collect_rows(history, statement, &(struct wanted){ .live = (int)filter->live, .most = limit }, ret_runs, ret_count, errs);
     sqlite3_finalize(statement);
-    if (result == 0 && filter->live != STORE_ANY)
-        *ret_count = keep_live(*ret_runs, *ret_count, filter->live == STORE_LIVE);
     return result;
 }
 

@@ -109,6 +109,41 @@ static void a_run_is_there_before_it_ends(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+/* Of four runs two are live, the newest one of them: a page of two that ended holds two all the same. */
+static void a_page_of_ended_runs_is_full_while_others_run(void **state)
+{
+    static const char *const ids[] = { "r1", "r2", "r3", "r4" }, *const stamps[] = { "2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24" };
+    struct store_filter filter = { .live = STORE_ENDED };
+    struct store_history *history = open_history();
+    struct store_run *runs;
+    size_t count;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        struct store_run run = sample(ids[i], stamps[i]);
+
+        assert_int_equal(store_history_begin(history, &run, &errs), 0);
+        if (i % 2 == 0)
+            assert_int_equal(store_history_end(history, &run, &errs), 0);
+    }
+    assert_int_equal(store_history_page(history, &filter, 2, &runs, &count, &errs), 0);
+    assert_int_equal(count, 2);
+    assert_string_equal(runs[0].id, "r3");
+    assert_string_equal(runs[1].id, "r1");
+    store_runs_free(runs, count);
+    filter.live = STORE_LIVE;
+    assert_int_equal(store_history_page(history, &filter, 1, &runs, &count, &errs), 0);
+    assert_int_equal(count, 1);
+    assert_string_equal(runs[0].id, "r4");
+    store_runs_free(runs, count);
+    filter = (struct store_filter){ .live = STORE_LIVE, .before_started = stamps[3], .before_id = ids[3] };
+    assert_int_equal(store_history_page(history, &filter, 8, &runs, &count, &errs), 0);
+    assert_int_equal(count, 1);
+    assert_string_equal(runs[0].id, "r2");
+    store_runs_free(runs, count);
+    store_history_close(history);
+}
+
 static void a_run_cut_off_reads_as_interrupted(void **state)
 {
     struct store_run run = sample("cut", "2026-11-23T12:15:00Z"), found;
@@ -439,6 +474,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_run_is_there_before_it_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_page_of_ended_runs_is_full_while_others_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_cut_off_reads_as_interrupted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_writers_lose_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(opening_waits_for_a_writer, set_up, tear_down),
