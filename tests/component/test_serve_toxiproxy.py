@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Toxiproxy's API beside the service: it is there, it and what goes through it stay over a restart, and it goes with the service.
 # beside: others
-import os, socket, sys
+import http.client, os, socket, sys
 
 sys.path.insert(0, "tests/support")
 from serve import *
@@ -17,7 +17,7 @@ def proxies(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/proxies", timeout=5) as answer:
             return sorted(json.loads(answer.read()))
-    except OSError:
+    except (OSError, http.client.HTTPException, ValueError):
         return None
 
 
@@ -54,7 +54,7 @@ point("so is a bad address", status == 64 and "expected ADDRESS:PORT" in said, f
 
 # ---- it ends alone
 def proxy_of():
-    found = [pid for pid in children(service.process.pid) if b"proxy" in open(f"/proc/{pid}/cmdline", "rb").read()]
+    found = [pid for pid in children(service.process.pid) if "proxy" in read(f"/proc/{pid}/cmdline") and alive(pid)]
     return found[0] if found else 0
 
 

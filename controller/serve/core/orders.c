@@ -157,21 +157,15 @@ cJSON *service_run(struct service *service, const char *id, struct errs *errs)
 
 cJSON *service_runs(struct service *service, const char *state, int64_t before_s, size_t limit, struct errs *errs)
 {
-    cJSON *list = cJSON_CreateArray();
     sqlite3_stmt *row = NULL;
-    int result;
+    cJSON *items;
 
     service_lock(service);
-    result = db_query(&service->db, errs, &row,
-                      "SELECT " COLUMNS " FROM run_order WHERE (?1 IS NULL OR state = ?1) AND (?2 = 0 OR queued_s <= ?2)"
-                      " ORDER BY queued_s DESC, rowid DESC LIMIT ?3",
-                      "tii", state, before_s, (int64_t)limit);
-    while (result >= 0 && (result = db_step(&service->db, row, errs)) > 0)
-        cJSON_AddItemToArray(list, describe(service, row));
-    sqlite3_finalize(row);
+    (void)db_query(&service->db, errs, &row,
+                   "SELECT " COLUMNS " FROM run_order WHERE (?1 IS NULL OR state = ?1) AND (?2 = 0 OR queued_s <= ?2)"
+                   " ORDER BY queued_s DESC, rowid DESC LIMIT ?3",
+                   "tii", state, before_s, (int64_t)limit);
+    items = service_rows(service, row, describe, errs);
     service_unlock(service);
-    if (result == 0)
-        return list;
-    cJSON_Delete(list);
-    return NULL;
+    return items;
 }

@@ -76,6 +76,20 @@ void service_wake(struct service *service)
     (void)!write(service->wake_fd, &one, sizeof(one));
 }
 
+cJSON *service_rows(struct service *service, sqlite3_stmt *row, cJSON *(*show)(const struct service *service, sqlite3_stmt *row), struct errs *errs)
+{
+    cJSON *items = row ? cJSON_CreateArray() : NULL;
+    int result = 0;
+
+    while (items && (result = db_step(&service->db, row, errs)) > 0)
+        cJSON_AddItemToArray(items, show(service, row));
+    sqlite3_finalize(row);
+    if (result == 0)
+        return items;
+    cJSON_Delete(items);
+    return NULL;
+}
+
 static void forget_problem(struct service *service, size_t at)
 {
     size_t after = --service->problem_count - at;

@@ -71,6 +71,9 @@ void service_tell(struct service *service, const char *kind, cJSON *data_taken);
 void service_wake(struct service *service);                                        /* the loop looks at everything; any thread */
 void service_problem(struct service *service, const struct errs *errs); /* remembered for the status while it is told again and again */
 
+/* What `show` makes of each row, as an array: new. Ends the statement; NULL, as a db_query that failed leaves it, or an error on the way: NULL. */
+cJSON *service_rows(struct service *service, sqlite3_stmt *row, cJSON *(*show)(const struct service *service, sqlite3_stmt *row), struct errs *errs);
+
 /* ---- lever.c ---- */
 int lever_restore(struct service *service, struct errs *errs);
 void lever_look(struct service *service);

@@ -195,12 +195,12 @@ static int note(struct api_call *call, const char *event, uint64_t of, bool dura
     return audit_append(call->server->audit, &entry, durable, ret_number);
 }
 
-/* Nothing is changed that could not be told of, except that faults are stopped. True, or the call is answered. */
+/* Nothing is changed that could not be told of. True, or the call is answered. */
 static bool note_request(struct api_call *call, uint64_t *ret_number)
 {
-    int result = note(call, "request", 0, !call_is_halt(call), ret_number);
+    int result = note(call, "request", 0, true, ret_number);
 
-    if (result == 0 || call_is_halt(call))
+    if (result == 0)
         return true;
     api_fail(call, result == -ENOSPC || result == -EDQUOT ? 507 : 503, "the audit log cannot be written (%s): nothing was changed", strerror(-result));
     return false;
@@ -217,23 +217,34 @@ static void run_handler(struct api_call *call)
 
 static void change(struct api_call *call)
 {
-    uint64_t number = 0, outcome;
+    uint64_t number, outcome;
 
     if (!once_begin(call))
         return;
     if (note_request(call, &number)) {
         run_handler(call);
-        if (number)
-            (void)note(call, "outcome", number, true, &outcome);
+        (void)note(call, "outcome", number, true, &outcome);
     }
     once_end(call);
+}
+
+/* Faults are stopped first and told of afterwards: a disk that hangs, which may be one of the faults, must not hold that up. */
+static void stop(struct api_call *call)
+{
+    uint64_t number, outcome;
+
+    run_handler(call);
+    if (note(call, "request", 0, false, &number) == 0)
+        (void)note(call, "outcome", number, true, &outcome);
 }
 
 void dispatch_perform(struct api_call *call)
 {
     call->performed = true;
     if (check_query(call) && check_body(call)) {
-        if (call_is_unsafe(call))
+        if (call_is_halt(call))
+            stop(call);
+        else if (call_is_unsafe(call))
             change(call);
         else
             run_handler(call);

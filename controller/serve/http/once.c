@@ -85,7 +85,7 @@ bool once_begin(struct api_call *call)
     struct service_db *db;
     bool ours;
 
-    if (!key || strcmp(call->method, "POST") != 0 || call_is_halt(call))
+    if (!key || strcmp(call->method, "POST") != 0)
         return true;
     if (!is_key(key)) {
         api_fail(call, 400, "an Idempotency-Key is 1 to %d printable characters without blanks", KEY_MAX);
@@ -105,7 +105,7 @@ void once_end(struct api_call *call)
     const struct call_answer *answer = &call->answer;
     struct service_db *db;
 
-    if (!key || strcmp(call->method, "POST") != 0 || call_is_halt(call))
+    if (!key || strcmp(call->method, "POST") != 0)
         return;
     db = service_lock(api_service(call));
     if (answer->status == 429 || answer->status == 503 || answer->status == 507)

@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
-static cJSON *show(sqlite3_stmt *row)
+static cJSON *show(const struct service *service, sqlite3_stmt *row)
 {
     cJSON *object = cJSON_CreateObject(), *steps = cJSON_Parse(db_text(row, 3)), *by;
     char text[24];
 
+    (void)service;
     json_put_text(object, "id", db_text(row, 0));
     json_put_text(object, "suite", db_text(row, 1));
     json_put_text(object, "state", db_text(row, 2));
@@ -30,23 +31,17 @@ static cJSON *show(sqlite3_stmt *row)
 
 cJSON *timetable_suite_runs(struct service *service, size_t limit, struct errs *errs)
 {
-    cJSON *items = cJSON_CreateArray();
     sqlite3_stmt *row = NULL;
-    int result;
+    cJSON *items;
 
     service_lock(service);
-    result = db_query(&service->db, errs, &row,
-                      "SELECT id, suite, state, steps, step, repetition, run, outcome, started_s, ended_s, by_kind, by_name FROM suite_run"
-                      " ORDER BY started_s DESC, id DESC LIMIT ?1",
-                      "i", (int64_t)limit);
-    while (result >= 0 && (result = db_step(&service->db, row, errs)) > 0)
-        cJSON_AddItemToArray(items, show(row));
-    sqlite3_finalize(row);
+    (void)db_query(&service->db, errs, &row,
+                   "SELECT id, suite, state, steps, step, repetition, run, outcome, started_s, ended_s, by_kind, by_name FROM suite_run"
+                   " ORDER BY started_s DESC, id DESC LIMIT ?1",
+                   "i", (int64_t)limit);
+    items = service_rows(service, row, show, errs);
     service_unlock(service);
-    if (result == 0)
-        return items;
-    cJSON_Delete(items);
-    return NULL;
+    return items;
 }
 
 /* The suite first, so that no further step begins; then the run that is on. */

@@ -89,10 +89,11 @@ int suite_put(struct service *service, const cJSON *body, const char *source, co
     return result;
 }
 
-static cJSON *show(sqlite3_stmt *row)
+static cJSON *show(const struct service *service, sqlite3_stmt *row)
 {
     cJSON *object = cJSON_CreateObject(), *steps = cJSON_Parse(db_text(row, 1));
 
+    (void)service;
     cJSON_AddStringToObject(object, "name", db_text(row, 0));
     cJSON_AddItemToObject(object, "steps", steps ? steps : cJSON_CreateArray());
     cJSON_AddBoolToObject(object, "stop_on_failure", sqlite3_column_int(row, 2));
@@ -102,17 +103,10 @@ static cJSON *show(sqlite3_stmt *row)
 
 static cJSON *list(struct service *service, const char *name, struct errs *errs)
 {
-    cJSON *items = cJSON_CreateArray();
     sqlite3_stmt *row = NULL;
-    int result = db_query(&service->db, errs, &row, "SELECT name, steps, stop_on_failure, source FROM suite WHERE ?1 IS NULL OR name = ?1 ORDER BY name", "t", name);
 
-    while (result >= 0 && (result = db_step(&service->db, row, errs)) > 0)
-        cJSON_AddItemToArray(items, show(row));
-    sqlite3_finalize(row);
-    if (result == 0)
-        return items;
-    cJSON_Delete(items);
-    return NULL;
+    (void)db_query(&service->db, errs, &row, "SELECT name, steps, stop_on_failure, source FROM suite WHERE ?1 IS NULL OR name = ?1 ORDER BY name", "t", name);
+    return service_rows(service, row, show, errs);
 }
 
 cJSON *timetable_suites(struct service *service, struct errs *errs)
