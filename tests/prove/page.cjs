@@ -225,6 +225,24 @@ test("a stream that drops is resumed where it was, and says so meanwhile", async
   await page.context().close();
 });
 
+test("charts are drawn when no sample comes: scrolled into view, and after the window and the colours have changed", async () => {
+  const page = await browser.open(view("now/live-1"), { viewport: { width: 1280, height: 420 } });
+  await page.locator(".connection[data-state=live]").waitFor();
+  const last = page.locator(".chart canvas").last();
+  const is_drawn = () => last.evaluate((canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((one) => one !== 0));
+  await last.waitFor();
+  assert.ok(!(await is_drawn()), "out of sight it costs nothing");
+  await last.scrollIntoViewIfNeeded();
+  await until("it is drawn", is_drawn);
+  await page.setViewportSize({ width: 700, height: 420 });
+  await last.scrollIntoViewIfNeeded();
+  await until("it is drawn in its new size", async () => (await last.evaluate((canvas) => canvas.width)) < 700 && is_drawn());
+  await last.evaluate((canvas) => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height));
+  await page.emulateMedia({ colorScheme: "dark" });
+  await until("it is drawn in its new colours", is_drawn);
+  await page.context().close();
+});
+
 test("schedules are made, skipped, paused and deleted", async () => {
   const page = await browser.open(view("schedules"));
   await settled(page);

@@ -86,7 +86,7 @@ function one_day(day, refresh) {
   const left = (day.checklist || []).some((one) => !one.at);
   const go = act(is_running ? "Go on" : "Go", () => ask("go"), trouble, { class: "main" });
   go.disabled = left;
-  return [h("p", { class: "crumbs" }, h("a", { href: "#/gamedays" }, "Game days"), bdi(day.id, 60), day.run ? h("a", { href: "#/now/" + encodeURIComponent(day.run) }, "Watch the run") : null),
+  return [h("p", { class: "crumbs" }, h("a", { href: "#/gamedays" }, "Game days"), bdi(day.id, 60), day.run ? h("a", { href: "#/now/" + encodeURIComponent(day.run) }, day.state === "ended" ? "Play the run back" : "Watch the run") : null),
     h("header", { class: "top " + (is_running ? "running" : "") }, h("h1", { tabindex: "-1", dir: "auto" }, clean(day.title || "Game day", 160)),
       h("p", { class: "state-line" }, h("span", { class: "pulse", "aria-hidden": "true" }), h("span", { class: "phase-name" }, bdi(day.state || "")), day.scenario === "secret" ? h("span", { class: "chip" }, "secret scenario") : null),
       day.state === "ended" ? null : !may("operator") ? denied("Leading it") : h("p", { class: "buttons" }, go, act("End", () => ask("end"), trouble, { class: "quiet" })), trouble),

@@ -7,13 +7,22 @@ const LEAST_S = 20;
 
 const LETTER = 0.012; // about the part of the width that a letter takes on a small screen
 
+// "checked x 3, note"
+function together(names) {
+  return [...new Set(names)].map((name) => {
+    const many = names.filter((one) => one === name).length;
+    return many > 1 ? name + " \u00d7 " + many : name;
+  }).join(", ");
+}
+
 // Of instants near each other the first has the names of all.
 function labels(instants, scale) {
   const texts = instants.map(() => "");
-  let first = -1;
+  let first = -1, names = [];
   instants.forEach((one, i) => {
-    if (first >= 0 && (one.t_s - instants[first].t_s) / scale < texts[first].length * LETTER) texts[first] += ", " + one.name;
-    else texts[first = i] = one.name;
+    if (first < 0 || (one.t_s - instants[first].t_s) / scale >= texts[first].length * LETTER) [first, names] = [i, []];
+    names.push(one.name);
+    texts[first] = together(names);
   });
   return texts;
 }

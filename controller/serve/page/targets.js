@@ -47,7 +47,7 @@ function rule_table(rows) {
     { head: "Rule", cell: (row) => h("b", null, bdi(row.name, 120)) }, { head: "Target", cell: (row) => bdi(row.page || row.target || "", 80) },
     { head: "Fault", cell: (row) => h("code", null, bdi(row.fault || "", 300)) }, { head: "Fired", cell: (row) => count(row.fired) + " of " + count(row.matched), style: "number" },
     { head: "Lease", cell: (row) => seconds(row.lease_s), style: "number" }
-  ], rows, "Nothing is armed in a program now. Faults on the wire are those of the proxies above.");
+  ], rows, "Nothing is armed in a program now.");
 }
 
 function proxy_table(rows) {
@@ -55,7 +55,7 @@ function proxy_table(rows) {
     { head: "Process", cell: (row) => String(row.pid ?? ""), style: "number" },
     { head: "State", cell: (row) => h("span", { class: "badge " + ({ armed: "fail", halted: "unsure" }[row.state] || "pass") }, bdi(row.state, 40)) },
     { head: "What it serves", cell: (row) => h("span", { class: "lines" }, bdi(row.text, 2000)) }
-  ], rows, "None now. A run's proxies show up here while it lasts, and those of perturb proxy.");
+  ], rows, "None now. Those of perturb proxy show up here; what a run does on the wire is on the run's own view.");
 }
 
 // ---- doctor --------------------------------------------------------------------------------------------------------------------------
