@@ -310,8 +310,7 @@ static void print_lines(struct session *session, uint64_t now_ns)
         session->status_ns = now_ns;
         screen_status_line(watch, now_ns, &out);
     }
-    fwrite(out.data, 1, out.length, stdout);
-    if (fflush(stdout) != 0) {
+    if (fwrite(out.data, 1, out.length, stdout) != out.length || fflush(stdout) != 0) {
         session->left = true;
         session->unsaid = errno == EPIPE ? 0 : -errno;
     }

@@ -239,7 +239,8 @@ static int read_options(int argc, char **argv, struct options *options)
     return 0;
 }
 
-static int open_signals(void)
+/* Without it nobody could end the proxy but by force: 0, or an exit status. */
+static int open_signals(struct server *server)
 {
     sigset_t set;
 
@@ -248,7 +249,10 @@ static int open_signals(void)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (server->signal_fd < 0)
+        fprintf(stderr, "perturb: proxy: it could not be told to end: %s\n", strerror(errno));
+    return server->signal_fd < 0 ? ERR_WORLD : 0;
 }
 
 static int start_engine(struct server *server, const struct options *options)
@@ -394,6 +398,8 @@ int toxiproxy_main(int argc, char **argv)
     struct options options;
     int status = server ? read_options(argc, argv, &options) : ERR_INTERNAL;
 
+    if (!server)
+        fputs("perturb: proxy: out of memory\n", stderr);
     if (status)
         return status;
     if (options.help) {
@@ -407,13 +413,14 @@ int toxiproxy_main(int argc, char **argv)
     log_level_set(getenv("LOG_LEVEL"));
     injector_raise_descriptors();
     priority_raise();
-    server->signal_fd = open_signals();
+    status = open_signals(server);
     server->api.presence = (struct presence){ .registry.fd = -1, .notice.fd = -1, .watch_fd = -1 };
     server->api.strict = options.strict;
     server->api.proxy_metrics = options.proxy_metrics;
     server->api.runtime_metrics = options.runtime_metrics;
     server->api.token = options.token;
-    status = load_tls(server, &options);
+    if (!status)
+        status = load_tls(server, &options);
     if (!status)
         status = start_engine(server, &options);
     if (!status) {
