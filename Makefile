@@ -183,6 +183,9 @@ bench-load: $(BUILD)/tests/bench/bench_load ## Figures of the load generator aga
 bench-sham: $(BUILD)/tests/bench/bench_sham all ## What measuring itself adds: goodput and p99 of a store in a sham run (ROUNDS=6 PAIRS=100)
 	@$<
 
+bench-analysis: $(BUILD)/tests/bench/bench_analysis all ## What judging a run of 10 million requests takes (REQUESTS=10000000 RATE=50000)
+	@$<
+
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 deps: ## Install the Debian packages that build and tests need
 	@tests/support/deps
@@ -274,5 +277,5 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all man check check_binaries test prove truth bench bench-sham bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall deb clean help FORCE
+.PHONY: all man check check_binaries test prove truth bench bench-sham bench-analysis bench-shims bench-load deps deps-list demo docs format lint hdr-check install uninstall deb clean help FORCE
 .DEFAULT_GOAL := all

@@ -3,6 +3,7 @@
  * its end, by /proc, is judging, describing, the result document and report.html. Processor time, because the machine may do other
  * work; memory is the most that was resident at once (VmHWM, set back at that phase), the program itself and pages of the records
  * included. Ends with 1 above 2 s or 64 MiB.
+ * time-limit: 900
  *
  *   REQUESTS=10000000 RATE=50000 RT=1 bench_analysis      RT=1: all of it in a real-time class, for a machine that does other work meanwhile */
 #include "scenarios/base/clock.h"

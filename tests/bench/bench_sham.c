@@ -7,6 +7,7 @@
  * told beside them. A pair of turns gives a ratio of each; the medians over all pairs count. Processes differ by luck of their places in
  * memory, so there are several rounds with new ones, and every second round is null: neither store is measured, which tells what the
  * method itself may be off by. Ends with 1 above 1 % of goodput or 2 % of p99 beyond chance (two standard errors of the rounds).
+ * time-limit: 1200
  *
  *   ROUNDS=6 PAIRS=100 RT=1 bench_sham        RT=1: all of it in a real-time class, for a machine that does other work meanwhile: a run's
  *                                             target has a control group of its own, so the scheduler shares a busy core out otherwise */
