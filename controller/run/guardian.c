@@ -71,9 +71,14 @@ int guardian_force_end(const struct process_id *guardian)
     return process_signal_value(guardian, SIGTERM, END_FORCED);
 }
 
+static int word_of(const struct signalfd_siginfo *info)
+{
+    return info->ssi_code == SI_QUEUE ? info->ssi_int : 0;
+}
+
 static void judge_word(struct guardian *guardian, const struct signalfd_siginfo *info)
 {
-    int word = info->ssi_code == SI_QUEUE ? info->ssi_int : 0;
+    int word = word_of(info);
 
     if (!guardian->is_to_end)
         guardian->looked_ns = clock_now_ns();
@@ -245,6 +250,19 @@ static int end_status(struct guardian *guardian)
     return fence(guardian, reason);
 }
 
+/* What was asked of a run that has ended must not end who goes on; what a person sent does. */
+static void settle_words(const struct guardian *guardian)
+{
+    struct signalfd_siginfo info;
+    int left = 0;
+
+    while (guardian->signal_fd >= 0 && read(guardian->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo != SIGCHLD && !word_of(&info))
+            left = (int)info.ssi_signo;
+    if (left)
+        kill(getpid(), left);
+}
+
 static void close_all(const struct guardian *guardian)
 {
     const int fds[] = { guardian->signal_fd, guardian->runner_fd, guardian->wire_fd };
@@ -298,6 +316,7 @@ int guardian_run(const struct guardian_spec *spec, struct errs *errs)
     status = errs->count ? errs_status(errs) : status;
     for (size_t i = 0; i < guardian->target_count; i++)
         free(guardian->targets[i].image);
+    settle_words(guardian);
     close_all(guardian);
     journal_close(&guardian->journal);
     guardian_unblock_signals();
