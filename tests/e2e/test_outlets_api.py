@@ -67,9 +67,9 @@ try:
     active = [check_metrics(body)["perturb.run.active"][0][0] for body in bodies("/otlp/v1/metrics")]
     point("otlp: one trace, and metrics whose last says that it is over", len(traces) == 1 and active[-1:] == [0], [len(traces), active])
     point("alertmanager: no alert, for none was earned", not manager.alerts("PerturbRunFailed") and not manager.alerts("PerturbUndoNotProven"), manager.ask("alerts"))
-    shown = {row["name"]: row for row in service.ask("GET", "/outlets")[1]["items"]}
-    point("the service says who waits: the mute one alone", {name for name, row in shown.items() if row["waiting"]} == {"mute"} and
-          not any(int(row["dropped"]) for row in shown.values()), shown)
+    look = lambda: service.ask("GET", "/outlets")[1]["items"]
+    point("the service says who waits: the mute one alone, and nothing was given up", until(lambda: [row["name"] for row in look() if row["waiting"]] == ["mute"], 10) and
+          not any(int(row["dropped"]) for row in look()), look())
 finally:
     mute.close()
     service.remove()

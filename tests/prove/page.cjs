@@ -231,13 +231,17 @@ test("charts are drawn when no sample comes: scrolled into view, and after the w
   const last = page.locator(".chart canvas").last();
   const is_drawn = () => last.evaluate((canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((one) => one !== 0));
   await last.waitFor();
+  const clear = () => last.evaluate((canvas) => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height));
+  await clear();
+  fake.append("live.jsonl", fake.line(fake.bin++, process.hrtime.bigint()));
+  await until("the sample is drawn", () => page.evaluate((seq) => Number(document.body.dataset.drawn) === seq, fake.sample_seq));
   assert.ok(!(await is_drawn()), "out of sight it costs nothing");
   await last.scrollIntoViewIfNeeded();
   await until("it is drawn", is_drawn);
   await page.setViewportSize({ width: 700, height: 420 });
   await last.scrollIntoViewIfNeeded();
   await until("it is drawn in its new size", async () => (await last.evaluate((canvas) => canvas.width)) < 700 && is_drawn());
-  await last.evaluate((canvas) => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height));
+  await clear();
   await page.emulateMedia({ colorScheme: "dark" });
   await until("it is drawn in its new colours", is_drawn);
   await page.context().close();

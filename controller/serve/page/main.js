@@ -99,6 +99,7 @@ function sign_in(why) {
   app.current = null;
   app.stream?.close();
   app.is_signing_in = true;
+  app.is_first = false; // the field had the focus: the view takes it
   app.status = null;
   app.identity = undefined;
   lever.hidden = true;
