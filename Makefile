@@ -112,7 +112,7 @@ proxy_static := $(if $(STATIC),$(foreach l,cjson uring,$(if $(filter /%,$(shell 
 ifneq ($(strip $(proxy_static)),)
 $(error STATIC=1 needs $(strip $(proxy_static)), not found (Debian has no libcjson.a: docs/toxiproxy.md))
 endif
-$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy) $(srcs-proxy-tls)) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
+$(BUILD)/perturb-proxy: $(BUILD)/controller/toxiproxy/main.o $(call objects,$(srcs-toxiproxy) $(srcs-proxy-tls) controller/base/json.c) $(BUILD)/libinjector.a $(BUILD)/libhost.a $(BUILD)/libscenarios.a
 	$(call say,LD,$@)$(CC) $(if $(STATIC),-static) $(all_ldflags) -o $@ $(filter %.o %.a,$^) -lcjson $(if $(TLS),$(shell $(PKG_CONFIG) --libs $(if $(STATIC),--static) openssl)) $(uring_libs) -lm -lpthread
 
 # Two of them, which differ in what they wrap (shims/README.md).

@@ -1,4 +1,5 @@
 /* perturb: dispatch only. Each subcommand is a constant entry in controller/cmd/. */
+#include "controller/base/json.h"
 #include "controller/cmd/cmd.h"
 #include "controller/cmd/hidden.h"
 
@@ -44,6 +45,7 @@ static int refuse_command(const char *name)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    json_guard();
     if (argc < 2) {
         print_overview(stderr);
         return ERR_USAGE;

@@ -14,6 +14,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Set by an allocation of cJSON's that failed in this thread, whose member is then missing from what is being made. */
+static _Thread_local bool is_incomplete;
+
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+
+    is_incomplete |= !memory;
+    return memory;
+}
+
+void json_guard(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){ .malloc_fn = allocate, .free_fn = free });
+}
+
+static char *text_of(const cJSON *value, bool is_pretty)
+{
+    char *text = !value ? NULL : is_pretty ? cJSON_Print(value) : cJSON_PrintUnformatted(value);
+
+    if (is_incomplete) {
+        free(text);
+        text = NULL;
+    }
+    is_incomplete = false;
+    return text;
+}
+
+char *json_text(const cJSON *value)
+{
+    return text_of(value, false);
+}
+
+char *json_pretty(const cJSON *value)
+{
+    return text_of(value, true);
+}
+
 void json_put_text(cJSON *object, const char *key, const char *text)
 {
     size_t length = text ? strlen(text) : 0;
@@ -89,12 +127,12 @@ cJSON *json_of_node(const struct node *node)
 
 int json_print(cJSON *value)
 {
-    char *text = value ? cJSON_PrintUnformatted(value) : NULL;
+    char *text = json_text(value);
     int result = text ? 0 : -ENOMEM;
 
     cJSON_Delete(value);
     if (text)
         puts(text);
-    cJSON_free(text);
+    free(text);
     return result;
 }

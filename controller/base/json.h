@@ -19,6 +19,14 @@ void json_copy(cJSON *object, const char *key, const cJSON *from, const char *fr
 /* What stands below a node of a file, as JSON. Returns new. */
 cJSON *json_of_node(const struct node *node);
 
+/* From here on an allocation of cJSON's that fails is noticed, so that the text of what lost a member by it is refused: once a process, before any use. */
+void json_guard(void);
+
+/* The value on one line, or laid out to be read; the caller frees. NULL for NULL, and when memory ran out here or while something was made in this
+ * thread since the last text. */
+char *json_text(const cJSON *value);
+char *json_pretty(const cJSON *value);
+
 /* On one line of the standard output. Takes the value. 0, or -ENOMEM when it is NULL or cannot be printed. */
 int json_print(cJSON *value);
 

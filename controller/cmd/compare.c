@@ -1,5 +1,6 @@
 /* perturb compare: two groups of runs of one playbook, told. */
 #include "controller/cmd/cmd.h"
+#include "controller/base/json.h"
 #include "controller/history/compare.h"
 #include "controller/report/format.h"
 
@@ -63,7 +64,7 @@ static void print_text(const struct run_group *a, const struct run_group *b, con
 static void print_json(const struct run_group *a, const struct run_group *b, const struct group_verdict *verdict)
 {
     cJSON *object = group_verdict_json(a, b, verdict);
-    char *line = object ? cJSON_PrintUnformatted(object) : NULL;
+    char *line = json_text(object);
 
     if (line)
         puts(line);

@@ -1,6 +1,7 @@
 /* perturb diagnose: what a dump says about tasks that do not go on. */
 #include "controller/cmd/cmd.h"
 
+#include "controller/base/json.h"
 #include "controller/diagnose/diagnose.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
@@ -81,7 +82,7 @@ static int tell(const struct input *inputs, int count, bool json, struct errs *e
     if (!diagnosis)
         return errs_add(errs, ERR_INTERNAL, "diagnose", "no memory");
     if (json) {
-        AUTO_FREE char *text = cJSON_Print(diagnosis);
+        AUTO_FREE char *text = json_pretty(diagnosis);
 
         if (text)
             puts(text);

@@ -189,7 +189,7 @@ int estimate_show_json(const struct estimate_options *options, const struct samp
     for (size_t i = 0; i < options->signals; i++)
         cJSON_AddItemToArray(signals, signal_object(&options->signal[i]));
     cJSON_AddItemToObject(document, "signals", signals);
-    text = cJSON_Print(document);
+    text = json_pretty(document);
     cJSON_Delete(document);
     if (!text)
         return -ENOMEM;

@@ -1,6 +1,7 @@
 /* Watching the locks of the program that `perturb exec` runs. */
 #include "controller/cmd/exec.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/file.h"
 #include "scenarios/playbook/value.h"
@@ -77,7 +78,7 @@ int exec_locks_begin(const struct exec_options *options, enum backend backend, s
 
 static int write_snapshot(const char *path, const cJSON *snapshot)
 {
-    AUTO_FREE char *text = cJSON_Print(snapshot);
+    AUTO_FREE char *text = json_pretty(snapshot);
     FILE *file = text ? fopen(path, "we") : NULL;
     int result;
 

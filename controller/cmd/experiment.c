@@ -1,6 +1,7 @@
 /* Running an experiment of the Chaos Toolkit, here or by the `chaos` command. */
 #include "controller/cmd/experiment.h"
 
+#include "controller/base/json.h"
 #include "controller/cmd/cmd.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/cleanup.h"
@@ -74,7 +75,7 @@ static int status_of(const cJSON *journal)
 /* Ours stands in the journal beside theirs. The old one stays as it is until the new one is whole. */
 static int write_back(const char *path, const cJSON *journal, struct errs *errs)
 {
-    char *text = cJSON_Print(journal);
+    char *text = json_pretty(journal);
     char draft[PATH_MAX];
     int result = -ENOMEM, fd = -1;
     FILE *out = NULL;

@@ -16,11 +16,16 @@ static void take_live(const struct live_run *run, struct chosen_run *ret_run)
     memcpy(ret_run->directory, run->directory, sizeof(ret_run->directory));
 }
 
-static bool is_directory(const char *path)
+/* 1 when a directory is meant, 0 when an id is, negative when it cannot be told. */
+static int names_directory(const char *path, struct errs *errs)
 {
     struct stat status;
 
-    return strchr(path, '/') && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    if (!strchr(path, '/'))
+        return 0;
+    if (stat(path, &status) < 0)
+        return errs_add(errs, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_WORLD, path, "%s", strerror(errno));
+    return S_ISDIR(status.st_mode) ? 1 : errs_add(errs, ERR_USAGE, path, "is not the directory of a run");
 }
 
 /* By its directory: the registration is found by the same, its id is the last part else. */
@@ -74,7 +79,10 @@ int choose_run(const char *key, bool needs_live, struct chosen_run *ret_run, str
 
     if (result < 0)
         return errs_add(errs, ERR_WORLD, "registry", "%s", registry_explain(result, why, sizeof(why)));
-    if (key && is_directory(key)) {
+    result = key ? names_directory(key, errs) : 0;
+    if (result < 0)
+        return result;
+    if (result > 0) {
         take_directory(key, runs, count, ret_run);
         return ret_run->lives || !needs_live ? 0 : errs_add(errs, ERR_USAGE, "run", "the run in %s does not go on", ret_run->directory);
     }

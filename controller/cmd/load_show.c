@@ -130,7 +130,7 @@ static void show_json(const struct summary *summary, const struct load_spec *spe
     json_put_number(object, "lateness_max_s", (double)counters->lateness_max_ns / 1e9);
     json_put_number(object, "unrecorded", (double)counters->unrecorded);
     cJSON_AddBoolToObject(object, "load_unfit", !summary->fit);
-    char *text = cJSON_PrintUnformatted(object);
+    char *text = json_text(object);
     if (text)
         puts(text);
     cJSON_free(text);

@@ -1,6 +1,7 @@
 /* perturb report: render the result of a run again. */
 #include "controller/cmd/cmd.h"
 
+#include "controller/base/json.h"
 #include "controller/cmd/batch.h"
 #include "controller/cmd/overview.h"
 #include "controller/report/overview.h"
@@ -228,7 +229,7 @@ static int render_overview(const struct report_options *options, struct buf *ret
     if (result < 0)
         return result;
     if (options->format == REPORT_AS_JSON) {
-        json = cJSON_Print(overview);
+        json = json_pretty(overview);
         result = json ? buf_printf(ret_text, "%s\n", json) : -ENOMEM;
     } else {
         result = options->format == REPORT_AS_HTML ? overview_html(overview, ret_text) : overview_markdown(overview, ret_text);

@@ -1,6 +1,7 @@
 /* perturb serve token, audit, openapi: what an administrator does beside the service, which need not run. */
 #include "controller/cmd/serve.h"
 
+#include "controller/base/json.h"
 #include "controller/serve/http/audit.h"
 #include "controller/serve/http/openapi.h"
 #include "controller/serve/http/page.h"
@@ -160,7 +161,7 @@ int serve_openapi_main(int argc, char **argv)
     components = cJSON_Parse(page_schemas());
     if (!errs.count && components)
         document = openapi_document(components);
-    text = document ? cJSON_Print(document) : NULL;
+    text = json_pretty(document);
     if (text)
         puts(text);
     else if (!errs.count)

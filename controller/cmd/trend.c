@@ -1,5 +1,6 @@
 /* perturb trend: one playbook over the weeks, told. */
 #include "controller/cmd/cmd.h"
+#include "controller/base/json.h"
 #include "controller/history/trend.h"
 #include "controller/report/format.h"
 
@@ -80,7 +81,7 @@ static void print_text(const char *playbook, const struct trend *trend)
 static void print_json(const char *playbook, const struct trend *trend)
 {
     cJSON *object = trend_json(playbook, trend);
-    char *line = object ? cJSON_PrintUnformatted(object) : NULL;
+    char *line = json_text(object);
 
     if (line)
         puts(line);

@@ -1,6 +1,7 @@
 /* One activity, and the hypothesis. */
 #include "controller/ctk/ctk_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ void ctk_say(const struct ctk_run *run, const char *what, const char *text)
         line = cJSON_CreateObject();
         cJSON_AddStringToObject(line, "event", what);
         cJSON_AddStringToObject(line, "text", text);
-        printed = cJSON_PrintUnformatted(line);
+        printed = json_text(line);
         if (printed)
             puts(printed);
         cJSON_free(printed);

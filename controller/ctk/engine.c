@@ -269,7 +269,7 @@ static int disturb(struct ctk_run *run, cJSON *journal)
 
 static int write_journal(const char *path, const cJSON *journal, struct errs *errs)
 {
-    char *text = cJSON_Print(journal);
+    char *text = json_pretty(journal);
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int result = fd < 0 ? -errno : text ? file_write_all(fd, text, strlen(text)) : -ENOMEM;
 

@@ -2,6 +2,7 @@
  * {status, stdout, stderr}. An HTTP status of 500 or an exit status of 1 is a result, no error: the tolerance decides. */
 #include "controller/ctk/ctk_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
@@ -168,7 +169,7 @@ static int run_http(const cJSON *provider, const atomic_bool *stopping, cJSON **
         buf_printf(&target, "%s%s", strchr(url, '?') ? "&" : "?", form.data);
     } else if (arguments && strcasecmp(method, "GET") != 0) {
         if (type && !strcmp(type, "application/json"))
-            json = cJSON_PrintUnformatted(arguments);
+            json = json_text(arguments);
         else if (cJSON_IsObject(arguments))
             put_form(curl, &form, arguments);
         else

@@ -1,5 +1,6 @@
 /* JSON values. */
 #include "controller/ctk/ctk_priv.h"
+#include "controller/base/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ char *ctk_print(const cJSON *value)
 
     if (cJSON_IsString(value))
         return strdup(value->valuestring);
-    printed = cJSON_PrintUnformatted(value);
+    printed = json_text(value);
     copy = printed ? strdup(printed) : NULL;
     cJSON_free(printed);
     return copy;

@@ -6,6 +6,7 @@
  *    playbook ends it. A run that was not decided says nothing. */
 #include "controller/outlet/delivery.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/matcher.h"
 
@@ -48,7 +49,7 @@ char *alertmanager_silence(const struct outlet *outlet, const struct story *stor
     cJSON_AddStringToObject(body, "createdBy", "perturb");
     snprintf(text, sizeof(text), "%s (run %s); ends by itself when the run does", story->title, story->run);
     cJSON_AddStringToObject(body, "comment", text);
-    printed = cJSON_PrintUnformatted(body);
+    printed = json_text(body);
     cJSON_Delete(body);
     return printed;
 }

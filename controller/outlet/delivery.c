@@ -1,6 +1,7 @@
 /* Deliveries on disk, and what the kinds share in making them. */
 #include "controller/outlet/delivery.h"
 
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ int delivery_print(const struct delivery *delivery, struct buf *out)
     cJSON_AddNumberToObject(object, "attempts", delivery->attempts);
     if (delivery->body)
         cJSON_AddStringToObject(object, "body", delivery->body);
-    text = cJSON_PrintUnformatted(object);
+    text = json_text(object);
     cJSON_Delete(object);
     if (text)
         buf_puts(out, text);
@@ -102,7 +103,7 @@ void telling_put_json(const struct telling *telling, const char *method, const c
 {
     struct delivery none = { .body = NULL }, *delivery = draft ? draft : &none;
 
-    delivery->body = body ? cJSON_PrintUnformatted(body) : NULL;
+    delivery->body = json_text(body);
     snprintf(delivery->event, sizeof(delivery->event), "%s", moment_name(telling->moment->moment));
     snprintf(delivery->method, sizeof(delivery->method), "%s", method);
     snprintf(delivery->path, sizeof(delivery->path), "%s", path);

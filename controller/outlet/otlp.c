@@ -6,6 +6,7 @@
 #include "controller/outlet/delivery.h"
 
 #include "controller/base/digest.h"
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 #include "scenarios/base/clock.h"
 
@@ -76,7 +77,7 @@ static cJSON *envelope(cJSON *document, const struct story *story, const char *k
 
 static char *print(cJSON *document)
 {
-    char *text = cJSON_PrintUnformatted(document);
+    char *text = json_text(document);
 
     cJSON_Delete(document);
     return text;

@@ -1,6 +1,7 @@
 /* The outbox on disk. */
 #include "controller/outlet/outbox.h"
 
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 #include "controller/store/store.h"
 #include "scenarios/base/cleanup.h"
@@ -428,7 +429,7 @@ void outbox_add_counts(const char *root, const char *outlet, const struct outbox
     put_count(object, "dropped", counts.dropped + more->dropped);
     cJSON_AddNumberToObject(object, "last_success_s", more->last_success_s > 0 ? more->last_success_s : counts.last_success_s);
     cJSON_AddStringToObject(object, "last_error", more->last_error[0] ? more->last_error : counts.last_error);
-    text = cJSON_PrintUnformatted(object);
+    text = json_text(object);
     cJSON_Delete(object);
     snprintf(name, sizeof(name), "%s.json", outlet);
     if (text)

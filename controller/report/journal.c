@@ -2,6 +2,7 @@
  * Shape: the journal that chaostoolkit-lib writes (status, deviated, steady_states, run, rollbacks). */
 #include "controller/report/report.h"
 
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 #include "controller/report/summary.h"
 #include "controller/report/table.h"
@@ -161,7 +162,7 @@ int report_journal(const cJSON *result, struct buf *ret_text)
     cJSON_AddItemToObject(own, "verdict", cJSON_Duplicate(doc_get(result, "verdict"), 1));
     cJSON_AddItemToObject(own, "convergence", cJSON_Duplicate(doc_get(result, "convergence"), 1));
     cJSON_AddItemToObject(own, "instants_s", cJSON_Duplicate(instants, 1));
-    text = cJSON_Print(journal);
+    text = json_pretty(journal);
     cJSON_Delete(journal);
     if (!text)
         return -ENOMEM;

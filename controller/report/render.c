@@ -1,5 +1,6 @@
 /* Formats by name. */
 #include "controller/report/report.h"
+#include "controller/base/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static int render_text(const cJSON *result, struct buf *ret_text)
 
 static int render_json(const cJSON *result, struct buf *ret_text)
 {
-    char *json = cJSON_Print(result);
+    char *json = json_pretty(result);
     int code;
 
     buf_init(ret_text, TEXT_BYTES_MAX);

@@ -1,5 +1,6 @@
 /* A run watches the locks of its targets: snapshots in the run's directory, events, and what the result document says of them. */
 #include "controller/run/locks.h"
+#include "controller/base/json.h"
 #include "controller/run/run_priv.h"
 
 #include "scenarios/base/clock.h"
@@ -50,7 +51,7 @@ void run_locks_renew(struct run *run, uint64_t lease_ns)
 
 static void save(struct run *run, struct target_run *target, const cJSON *snapshot, const char *what)
 {
-    char *text = cJSON_Print(snapshot), name[96], note[640];
+    char *text = json_pretty(snapshot), name[96], note[640];
     char *path = NULL;
     FILE *file;
 

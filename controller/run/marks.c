@@ -1,6 +1,7 @@
 /* The file of marks. */
 #include "controller/run/marks.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/utf8.h"
 
@@ -87,7 +88,7 @@ static char *print_mark(const struct mark *mark)
     cJSON_AddStringToObject(object, "mark", mark_names[mark->kind]);
     cJSON_AddStringToObject(object, "by", mark->by);
     cJSON_AddStringToObject(object, "text", mark->text);
-    text = cJSON_PrintUnformatted(object);
+    text = json_text(object);
     cJSON_Delete(object);
     return text;
 }

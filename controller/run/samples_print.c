@@ -1,6 +1,7 @@
 /* A line of live.jsonl (docs/live-feed.md). */
 #include "controller/run/samples.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 
 #include <inttypes.h>
@@ -215,7 +216,7 @@ char *samples_line(const struct run *run, struct samples *samples, uint64_t bin,
     put_number(line, "amplification", run->peak.now > 0 ? run->peak.now : NAN);
     put_guards(run, line);
     put_faults(run, samples, line);
-    text = cJSON_PrintUnformatted(line);
+    text = json_text(line);
     cJSON_Delete(line);
     return text;
 }

@@ -1,6 +1,7 @@
 /* The state directory and run directories. */
 #include "controller/store/store.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/file.h"
 
@@ -184,7 +185,7 @@ int store_write_file(const char *directory, const char *name, const void *bytes,
 
 int store_write_json(const char *directory, const char *name, const cJSON *document, struct errs *errs)
 {
-    char *text = cJSON_Print(document);
+    char *text = json_pretty(document);
     int result;
 
     if (!text)

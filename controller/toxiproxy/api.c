@@ -1,6 +1,7 @@
 /* From request to handler, and what all answers share. */
 #include "controller/toxiproxy/api_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/toxiproxy/log.h"
 #include "scenarios/base/cleanup.h"
 
@@ -39,7 +40,7 @@ static const char text_type[] = "text/plain; charset=utf-8";
 
 static void put_document(struct http_response *response, cJSON *document, const char *end)
 {
-    char *text = document ? cJSON_PrintUnformatted(document) : NULL;
+    char *text = json_text(document);
 
     if (text) {
         buf_puts(&response->body, text);

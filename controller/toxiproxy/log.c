@@ -1,6 +1,7 @@
 /* JSON lines on stdout. */
 #include "controller/toxiproxy/log.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
@@ -45,7 +46,7 @@ void log_line(enum log_level level, const char *message, ...)
     va_end(pairs);
     cJSON_AddStringToObject(object, "time", time_text);
     cJSON_AddStringToObject(object, "message", message);
-    line = cJSON_PrintUnformatted(object);
+    line = json_text(object);
     if (line) {
         puts(line);
         fflush(stdout);

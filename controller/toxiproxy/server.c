@@ -1,6 +1,7 @@
 /* Flags, files, sockets, signals; and the one loop in which the API and the engine take turns. */
 #include "controller/toxiproxy/server.h"
 
+#include "controller/base/json.h"
 #include "controller/toxiproxy/api.h"
 #include "controller/toxiproxy/api_priv.h"
 #include "controller/toxiproxy/flags.h"
@@ -80,7 +81,7 @@ void api_save(struct api *api)
     list = cJSON_CreateArray();
     for (size_t i = 0; i < api->model.count; i++)
         cJSON_AddItemToArray(list, proxy_print(api->model.proxies[i], true, clock_now_ns()));
-    text = cJSON_Print(list);
+    text = json_pretty(list);
     if (text)
         result = state_write(api->state_path, text, strlen(text));
     if (result < 0)

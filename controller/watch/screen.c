@@ -3,6 +3,7 @@
 
 #include "controller/report/clean.h"
 #include "controller/report/format.h"
+#include "controller/report/summary.h"
 #include "scenarios/base/cleanup.h"
 
 #include <errno.h>
@@ -138,6 +139,28 @@ static void put_clock(struct canvas *canvas)
     end_line(canvas);
 }
 
+/* Words over as many lines as they need, three at the most. */
+static void put_wrapped(struct canvas *canvas, char colour, const char *text)
+{
+    for (int line = 0; line < 3 && *text; line++) {
+        size_t length = strlen(text), room = (size_t)canvas->columns;
+        char part[WATCH_TEXT_MAX + 80];
+
+        if (line < 2 && length > room) {
+            for (length = room; length > room / 2 && text[length] != ' ';)
+                length--;
+            if (text[length] != ' ')
+                for (length = room; length > 1 && (text[length] & 0xc0) == 0x80;)
+                    length--;
+        }
+        snprintf(part, sizeof(part), "%.*s", (int)length, text);
+        put(canvas, colour, part, canvas->columns, false);
+        end_line(canvas);
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
 static void put_banners(struct canvas *canvas)
 {
     const struct watch *watch = canvas->watch;
@@ -150,8 +173,7 @@ static void put_banners(struct canvas *canvas)
     }
     if (watch->aborted[0]) {
         snprintf(text, sizeof(text), "aborted: %s", watch->aborted);
-        put(canvas, 'r', text, canvas->columns, false);
-        end_line(canvas);
+        put_wrapped(canvas, 'r', text);
     }
     if (watch->hold[0] && !screen->has_ended) {
         double left_s = watch->hold_until_ns > screen->now_ns ? (double)(watch->hold_until_ns - screen->now_ns) / 1e9 : 0;
@@ -161,11 +183,12 @@ static void put_banners(struct canvas *canvas)
         end_line(canvas);
     }
     if (screen->has_ended || screen->was_lost) {
-        const char *verdict = watch->verdict[0] ? watch->verdict : screen->was_lost ? "lost: its processes are gone; `perturb recover` undoes what is left" : "no verdict";
+        const char *known = summary_verdict_named(watch->verdict)->words, *verdict = known[0] ? known : watch->verdict;
 
+        if (!verdict[0])
+            verdict = screen->was_lost ? "lost: its processes are gone; `perturb recover` undoes what is left" : "no verdict";
         snprintf(text, sizeof(text), "%s%s%.250s", verdict, watch->why[0] ? ": " : "", watch->why);
-        put(canvas, watch->status == 0 ? 'g' : watch->status == 2 ? 'y' : 'r', text, canvas->columns, false);
-        end_line(canvas);
+        put_wrapped(canvas, watch->status == 0 ? 'g' : watch->status == 2 ? 'y' : 'r', text);
     }
 }
 

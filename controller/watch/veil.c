@@ -1,5 +1,6 @@
 /* Names of faults, hidden. */
 #include "controller/watch/veil.h"
+#include "controller/base/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ char *veil_line(struct veil *veil, const char *line)
     else
         hidden = hide_all(veil, cJSON_GetObjectItemCaseSensitive(object, "faults"));
     if (hidden)
-        text = cJSON_PrintUnformatted(object);
+        text = json_text(object);
     cJSON_Delete(object);
     return text;
 }

@@ -37,7 +37,7 @@ static void take_overrides(const cJSON *vars, struct overrides *overrides, struc
 
     cJSON_ArrayForEach(one, vars)
     {
-        char *text = cJSON_IsString(one) ? strdup(one->valuestring) : cJSON_PrintUnformatted(one);
+        char *text = cJSON_IsString(one) ? strdup(one->valuestring) : json_text(one);
 
         if (overrides->count == VARS_MAX || !text) {
             errs_add(errs, ERR_INPUT, "vars", "more than %d of them", VARS_MAX);

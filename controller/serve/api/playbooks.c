@@ -116,7 +116,7 @@ static int read_source(struct api_call *call, struct buf *source)
 static void tag(struct api_call *call, const cJSON *object)
 {
     const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "hash"));
-    char *text = cJSON_PrintUnformatted(object), digest[17], both[64];
+    char *text = json_text(object), digest[17], both[64];
 
     /* The text's hash, which If-Match asks for, then one of all that is shown with it. */
     snprintf(both, sizeof(both), "%.40s-%s", hash ? hash : "", text ? digest_text(text, strlen(text), digest, sizeof(digest)) : "");

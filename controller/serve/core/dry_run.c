@@ -1,6 +1,7 @@
 /* See dry_run.h. */
 #include "controller/serve/core/dry_run.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/cleanup.h"
 #include "scenarios/base/clock.h"
 
@@ -31,7 +32,7 @@ static int add_vars(struct command *command, const cJSON *vars)
 
     cJSON_ArrayForEach(one, vars)
     {
-        char *value = cJSON_IsString(one) ? NULL : cJSON_PrintUnformatted(one), *word = NULL;
+        char *value = cJSON_IsString(one) ? NULL : json_text(one), *word = NULL;
 
         if (command->owned_count == VARS_MAX) {
             free(value);

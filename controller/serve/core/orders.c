@@ -1,6 +1,7 @@
 /* Rows of run_order: every run that was asked for, from the asking to how it ended. */
 #include "controller/serve/core/service_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/rng.h"
 
@@ -42,7 +43,7 @@ int order_insert(struct service *service, const struct run_order *order, const c
 {
     char directory[SERVICE_PATH_MAX + 64];
     cJSON *claims_json = claims_print(claims);
-    char *claims_text = cJSON_PrintUnformatted(claims_json), *vars = order->vars ? cJSON_PrintUnformatted(order->vars) : NULL;
+    char *claims_text = json_text(claims_json), *vars = order->vars ? json_text(order->vars) : NULL;
     int result;
 
     snprintf(directory, sizeof(directory), "%s/runs/%s", service->data, id);

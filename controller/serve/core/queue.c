@@ -1,6 +1,7 @@
 /* From the asking for a run to its start: what may start now, what waits, what is refused. */
 #include "controller/serve/core/service_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/run/guardian.h"
 #include "scenarios/base/cleanup.h"
 
@@ -56,7 +57,7 @@ static int read_overrides(const cJSON *vars, struct overrides *ret_overrides, st
             return errs_add(errs, ERR_INPUT, item->string, "found no text, number or boolean");
         if (!item->string[0] || strchr(item->string, '='))
             return errs_add(errs, ERR_INPUT, "vars", "'%s' is no name of a variable", item->string);
-        value = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
+        value = cJSON_IsString(item) ? strdup(item->valuestring) : json_text(item);
         if (!value)
             return errs_add(errs, ERR_INTERNAL, "vars", "out of memory");
         ret_overrides->values[ret_overrides->count] = value;

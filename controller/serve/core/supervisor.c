@@ -7,6 +7,7 @@
  * 2. Where a run's guardian was killed, `perturb recover` is run: it undoes what is left and proves it. */
 #include "controller/serve/core/service_priv.h"
 
+#include "controller/base/json.h"
 #include "controller/report/doc.h"
 #include "controller/run/guardian.h"
 #include "controller/store/store.h"
@@ -110,7 +111,7 @@ static void put_vars(struct arguments *arguments, const char *text)
 
     cJSON_ArrayForEach(item, vars)
     {
-        AUTO_FREE char *value = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
+        AUTO_FREE char *value = cJSON_IsString(item) ? strdup(item->valuestring) : json_text(item);
         AUTO_FREE char *pair = NULL;
 
         if (!value || asprintf(&pair, "%s=%s", item->string, value) < 0)

@@ -1,5 +1,6 @@
 /* What handlers ask and answer with (api.h). */
 #include "controller/serve/http/call.h"
+#include "controller/base/json.h"
 #include "controller/serve/http/dispatch.h"
 #include "controller/serve/http/hub.h"
 #include "scenarios/base/cleanup.h"
@@ -146,7 +147,7 @@ static int answer_json(struct api_call *call, int status, const char *type, cJSO
 {
     static const char exhausted[] = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\"detail\":\"out of memory\"}";
     struct call_answer *answer = &call->answer;
-    char *text = taken ? cJSON_PrintUnformatted(taken) : NULL;
+    char *text = json_text(taken);
 
     cJSON_Delete(taken);
     forget_answer(answer);
@@ -407,7 +408,7 @@ int api_cursor(struct api_call *call, const char **parts, size_t count)
 char *api_cursor_make(const char *const *parts, size_t count)
 {
     cJSON *list = cJSON_CreateStringArray(parts, (int)count);
-    AUTO_FREE char *json = list ? cJSON_PrintUnformatted(list) : NULL;
+    AUTO_FREE char *json = json_text(list);
     size_t length = json ? strlen(json) : 0;
     char *text = json && length <= CURSOR_BYTES_MAX ? malloc(2 * length + 1) : NULL;
 

@@ -129,7 +129,7 @@ static cJSON *describe(const struct audit_entry *entry)
 static int make_line(const struct audit *audit, const struct audit_entry *entry, struct buf *line, char hash[DIGEST_CHARS])
 {
     cJSON *object = describe(entry);
-    AUTO_FREE char *text = cJSON_PrintUnformatted(object);
+    AUTO_FREE char *text = json_text(object);
     uint64_t now_ns = clock_wall_ns();
     time_t now_s = (time_t)(now_ns / NS_PER_S);
     char at[40];

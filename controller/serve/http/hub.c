@@ -1,6 +1,7 @@
 /* See hub.h. A channel is a run (or the service) and its ring; the hub's thread reads the feeds of all channels. */
 #include "controller/serve/http/hub.h"
 
+#include "controller/base/json.h"
 #include "controller/watch/feed.h"
 #include "scenarios/base/buf.h"
 #include "scenarios/base/clock.h"
@@ -370,7 +371,7 @@ void hub_free(struct hub *hub)
 
 void hub_post(struct hub *hub, const char *kind, const cJSON *data)
 {
-    char *line = cJSON_PrintUnformatted(data), *text = NULL;
+    char *line = json_text(data), *text = NULL;
     uint64_t now;
 
     pthread_mutex_lock(&hub->mutex);

@@ -1,6 +1,7 @@
 /* Members of JSON bodies, for what the API and serve.yaml both take. */
 #include "controller/serve/timetable/timetable_priv.h"
 
+#include "controller/base/json.h"
 #include "scenarios/base/clock.h"
 #include "scenarios/base/units.h"
 #include "scenarios/base/utf8.h"
@@ -19,7 +20,7 @@ static const char *place(const struct body_reader *reader, const char *key, char
 int body_refuse(const struct body_reader *reader, const char *key, const char *expected)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(reader->body, key);
-    char where[ERR_WHERE_MAX], *found = item ? cJSON_PrintUnformatted(item) : NULL;
+    char where[ERR_WHERE_MAX], *found = json_text(item);
 
     errs_add(reader->errs, ERR_INPUT, place(reader, key, where), "found %.80s, expected %s", found ? found : "nothing", expected);
     cJSON_free(found);

@@ -359,7 +359,7 @@ static cJSON *merged(struct service *service, int64_t id, const cJSON *change, s
 static int write_row(struct service *service, int64_t id, const cJSON *body, const struct checked *checked, const char *source, struct errs *errs)
 {
     const cJSON *vars = cJSON_GetObjectItemCaseSensitive(body, "vars"), *windows = cJSON_GetObjectItemCaseSensitive(body, "windows");
-    char *vars_text = cJSON_GetArraySize(vars) ? cJSON_PrintUnformatted(vars) : NULL, *windows_text = windows ? cJSON_PrintUnformatted(windows) : NULL;
+    char *vars_text = cJSON_GetArraySize(vars) ? json_text(vars) : NULL, *windows_text = json_text(windows);
     int result;
 
     if (id)

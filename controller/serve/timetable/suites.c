@@ -5,6 +5,7 @@
  * A step's playbooks are runs like any other, queued where they overlap something. The row says which step is on; a service that was
  * killed goes on where it was. */
 #include "controller/serve/timetable/timetable_priv.h"
+#include "controller/base/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ int suite_put(struct service *service, const cJSON *body, const char *source, co
     result = check_steps(service, &reader);
     if (result < 0)
         return result;
-    steps = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(body, "steps"));
+    steps = json_text(cJSON_GetObjectItemCaseSensitive(body, "steps"));
     result = db_run(&service->db, errs,
                     "INSERT INTO suite (name, steps, stop_on_failure, source) VALUES (?1,?2,?3,?4) ON CONFLICT (name) DO UPDATE SET steps = ?2,"
                     " stop_on_failure = ?3 WHERE source = ?4",

@@ -100,7 +100,7 @@ static int delete_gone(struct service *service, const char *part, const char *ta
     for (const struct node *node = list ? list->first : NULL; node; node = node->next)
         if (node->key)
             cJSON_AddItemToArray(names, cJSON_CreateString(node->key));
-    text = cJSON_PrintUnformatted(names);
+    text = json_text(names);
     snprintf(sql, sizeof(sql), "DELETE FROM %s WHERE source = 'file' AND name NOT IN (SELECT value FROM json_each(?1))", table);
     result = db_run(&service->db, errs, sql, "t", text ? text : "[]");
     cJSON_free(text);
