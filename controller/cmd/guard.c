@@ -75,7 +75,8 @@ static int test_one(const char *file, const struct playbook_options *playbook_op
 
 static int test_all(const char *file, const struct run_options *options, struct errs *errs)
 {
-    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
+    struct run_ports ports = { .count = 0 };
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, &ports };
     struct playbook playbook = { 0 };
     const struct guard *guards;
     int status = 0, result = playbook_read(&playbook, file, &playbook_options, errs);
@@ -84,12 +85,15 @@ static int test_all(const char *file, const struct run_options *options, struct 
     if (!result && !playbook.guards.count)
         result = errs_add(errs, ERR_INPUT, file, "the playbook has no guards to test");
     for (size_t i = 0; !result && i < playbook.guards.count; i++) {
-        int one = test_one(file, &playbook_options, &guards[i], i, options, errs);
+        int one;
 
+        run_ports_done(&ports);
+        one = test_one(file, &playbook_options, &guards[i], i, options, errs);
         if (one < 0)
             result = one;
         status = one > status ? one : status;
     }
+    run_ports_done(&ports);
     playbook_done(&playbook);
     return result < 0 ? result : status;
 }

@@ -335,11 +335,13 @@ static int write_playbook(struct session *session, struct errs *errs)
 
 static int verify(const struct session *session)
 {
-    const struct playbook_options options = { NULL, 0, run_free_port, NULL };
+    struct run_ports ports = { .count = 0 };
+    const struct playbook_options options = { NULL, 0, run_free_port, &ports };
     const struct run_request request = { .file = session->file, .options = &options };
     struct errs errs = { .count = 0 };
     int status = run_execute(&request, &errs);
 
+    run_ports_done(&ports);
     errs_print(&errs, stderr);
     return status;
 }

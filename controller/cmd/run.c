@@ -23,7 +23,8 @@ static int worse(int a, int b)
 static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_options *options)
 {
     struct outlet_watch watch = { .file = options->outlets_file, .config = options->outlets, .pidfd = -1 };
-    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, NULL };
+    struct run_ports ports = { .count = 0 };
+    const struct playbook_options playbook_options = { options->overrides, options->override_count, run_free_port, &ports };
     const struct run_request request = { .file = file, .options = &playbook_options, .seed_text = options->seed_text,
                                          .out_directory = options->out_directory, .id = options->id, .backend = options->backend,
                                          .batch = batch, .reports = options->reports, .report_count = options->report_count, .json = options->json,
@@ -39,6 +40,7 @@ static int run_one(const char *file, char batch[RUN_ID_MAX], const struct run_op
         return status;
     }
     status = options->dry_run ? run_preview(&request, &errs) : run_execute(&request, &errs);
+    run_ports_done(&ports);
     if (options->outlets)
         outlets_end(&watch, !options->id); /* a run that has its name from outside is the service's */
 

@@ -234,25 +234,48 @@ int outside_read_wrk(const char *text, struct load_totals *ret_totals, char *why
 
 /* ---- k6 ---------------------------------------------------------------------------------------------------------------------- */
 
-/* The first object with "metrics" that begins at a line of its own, new; NULL without one. */
+/* The metrics of a summary, an object by name or (--new-machine-readable-summary) a list of named ones; NULL when it is none. */
+static const cJSON *k6_metrics(const cJSON *summary)
+{
+    const cJSON *metrics = cJSON_GetObjectItemCaseSensitive(summary, "metrics");
+    const cJSON *listed = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(summary, "results"), "metrics");
+
+    return cJSON_IsObject(metrics) ? metrics : cJSON_IsArray(listed) ? listed : NULL;
+}
+
+/* The first object with metrics that begins at a line of its own, new; NULL without one. */
 static cJSON *k6_find(const char *text)
 {
     for (const char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
         const char *start = line + strspn(line, " \t\r");
         cJSON *object = *start == '{' ? cJSON_Parse(start) : NULL;
 
-        if (cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(object, "metrics")))
+        if (k6_metrics(object))
             return object;
         cJSON_Delete(object);
     }
     return NULL;
 }
 
-/* The figures of a metric: in its "values" (handleSummary) or in itself (--summary-export). */
+static const cJSON *k6_metric(const cJSON *metrics, const char *name)
+{
+    const cJSON *metric;
+
+    if (!cJSON_IsArray(metrics))
+        return cJSON_GetObjectItemCaseSensitive(metrics, name);
+    cJSON_ArrayForEach(metric, metrics) {
+        const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(metric, "name"));
+
+        if (own && !strcmp(own, name))
+            return metric;
+    }
+    return NULL;
+}
+
+/* The figures of a metric: in its "values", or in itself (--summary-export of old). */
 static const cJSON *k6_values(const cJSON *summary, const char *name)
 {
-    const cJSON *metric = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(summary, "metrics"), name);
-    const cJSON *values = cJSON_GetObjectItemCaseSensitive(metric, "values");
+    const cJSON *metric = k6_metric(k6_metrics(summary), name), *values = cJSON_GetObjectItemCaseSensitive(metric, "values");
 
     return values ? values : metric;
 }
@@ -280,20 +303,28 @@ static void k6_latency(const cJSON *duration, struct load_totals *totals)
     }
 }
 
+/* The older shapes tell a rate, the newer its time. */
+static double k6_length(const cJSON *summary, double count, double rate)
+{
+    double length_s = k6_number(cJSON_GetObjectItemCaseSensitive(summary, "config"), "duration");
+
+    return rate > 0 ? count / rate : length_s;
+}
+
 int outside_read_k6(const char *text, struct load_totals *ret_totals, char *why, size_t size)
 {
     struct load_totals totals = no_totals();
     cJSON *summary = k6_find(text);
-    const cJSON *requests = k6_values(summary, "http_reqs");
-    double count = k6_number(requests, "count"), rate = k6_number(requests, "rate"), dropped;
+    const cJSON *requests = k6_values(summary, "http_reqs"), *failed = k6_values(summary, "http_req_failed");
+    double count = k6_number(requests, "count"), passes = k6_number(failed, "passes"), dropped;
 
     if (isnan(count)) {
         cJSON_Delete(summary);
         return refuse(why, size, "%s", summary ? "the summary of k6 has no http_reqs.count" : "there is no summary of k6 as JSON");
     }
-    totals.length_s = rate > 0 ? count / rate : NAN;
+    totals.length_s = k6_length(summary, count, k6_number(requests, "rate"));
     k6_latency(k6_values(summary, "http_req_duration"), &totals);
-    count_failed(&totals, LOAD_FAILED, k6_number(k6_values(summary, "http_req_failed"), "passes"));
+    count_failed(&totals, LOAD_FAILED, isnan(passes) ? k6_number(failed, "matches") : passes);
     dropped = k6_number(k6_values(summary, "dropped_iterations"), "count");
     count_failed(&totals, LOAD_DROPPED, dropped);
     settle(&totals, (uint64_t)count + (dropped > 0 ? (uint64_t)dropped : 0));

@@ -11,8 +11,9 @@
  *
  * wrk 4: the text that it prints at its end, with --latency for percentiles. Of its figures "requests" are those answered; those
  * that timed out are among them, those whose connection failed are not.
- * k6: its summary as JSON, anywhere in the output: --summary-export=/dev/stdout, or handleSummary's data. Times are ms. Source:
- * the documentation of k6, "End of test"; http_req_failed counts the failed ones as its "passes". */
+ * k6: its summary as JSON, anywhere in the output: --summary-export=/dev/stdout, or handleSummary's data, either also as of
+ * --new-machine-readable-summary. Times are ms. Source: k6 0.44 and 2.2, internal/lib/summary and js/summary-wrapper.js;
+ * http_req_failed counts the failed ones as its "passes", the newest shape as its "matches". */
 #ifndef PERTURB_CONTROLLER_LOAD_OUTSIDE_H
 #define PERTURB_CONTROLLER_LOAD_OUTSIDE_H
 

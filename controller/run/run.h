@@ -46,7 +46,16 @@ struct run_request {
 /* Runs it; returns the exit status of DESIGN section 7. Errors are added to `errs` (not printed). */
 int run_execute(const struct run_request *request, struct errs *errs);
 
-/* A free port of the loopback, outside the range that outgoing connections use; 0 when none was found. For playbook_options.free_port. */
+/* Ports that no other run of this network namespace takes until run_ports_done or the end of the process. */
+enum { RUN_PORTS_MAX = 64 };
+struct run_ports {
+    int claims[RUN_PORTS_MAX];
+    size_t count;
+};
+void run_ports_done(struct run_ports *ports);
+
+/* A free port of the loopback, outside the range that outgoing connections use; 0 when none was found. For playbook_options.free_port, with
+ * a struct run_ports as its context, or NULL where nothing is run. */
 uint16_t run_free_port(void *context, const char *name);
 
 /* Prints exact targets, the timeline and the undo plan; starts nothing. Returns 0 or the status of the errors. */

@@ -15,7 +15,7 @@ for place in "$work/a/one" "$work/a/much/longer/place/two"; do # both before the
 done
 for place in "$work/a/one" "$work/a/much/longer/place/two"; do
     (cd "$place" && umask $([[ $place == *two ]] && echo 077 || echo 022) && env -u SOURCE_DATE_EPOCH LC_ALL=C.UTF-8 TZ=$([[ $place == *two ]] && echo Asia/Tokyo || echo UTC) \
-        make -j"$(nproc)" deb > "$work/log" 2>&1) || { tail -n 20 "$work/log" | sed 's/^/# /'; failed=1; }
+        make -j"$(nproc)" BUILD=build deb > "$work/log" 2>&1) || { tail -n 20 "$work/log" | sed 's/^/# /'; failed=1; }
 done
 if [[ $failed -eq 0 ]]; then echo "ok 1 - both build"; else echo "not ok 1 - both build"; fi
 (cd "$work/a/one/build/deb" && sha256sum -- *.deb) > "$work/sums"

@@ -127,7 +127,7 @@ static void wrk_counts_what_failed_apart(void **state)
     assert_int_not_equal(outside_read_wrk("9 requests in soon\n", &totals, why, sizeof(why)), 0);
 }
 
-static void k6_tells_totals_in_both_shapes(void **state)
+static void k6_tells_totals_in_each_shape(void **state)
 {
     static const char *const texts[] = {
         /* --summary-export, after the text for people */
@@ -140,6 +140,11 @@ static void k6_tells_totals_in_both_shapes(void **state)
         "{\"metrics\":{\"http_reqs\":{\"type\":\"counter\",\"values\":{\"count\":180,\"rate\":4.5}},\"http_req_duration\":{\"type\":\"trend\","
         "\"values\":{\"avg\":144.5,\"med\":110.25,\"max\":1140,\"p(90)\":203.5,\"p(99.9)\":215}},\"http_req_failed\":{\"type\":\"rate\","
         "\"values\":{\"rate\":0.1,\"passes\":18,\"fails\":162}},\"dropped_iterations\":{\"values\":{\"count\":20}}}}",
+        /* --new-machine-readable-summary */
+        "{\"config\":{\"duration\":40,\"execution\":\"local\"},\"metadata\":{\"k6Version\":\"2.2.0\"},\"results\":{\"metrics\":["
+        "{\"name\":\"http_reqs\",\"type\":\"counter\",\"values\":{\"count\":180}},{\"name\":\"http_req_duration\",\"type\":\"trend\","
+        "\"values\":{\"avg\":144.5,\"med\":110.25,\"max\":1140,\"p(90)\":203.5,\"p(99.9)\":215}},{\"name\":\"http_req_failed\",\"type\":\"rate\","
+        "\"values\":{\"rate\":0.1,\"matches\":18,\"total\":180}},{\"name\":\"dropped_iterations\",\"values\":{\"count\":20}}]},\"version\":\"1.0.0\"}",
     };
     struct load_totals totals;
     char why[128];
@@ -170,7 +175,7 @@ int main(void)
         cmocka_unit_test(what_is_no_such_line_is_refused),
         cmocka_unit_test(wrk_tells_totals_and_four_percentiles),
         cmocka_unit_test(wrk_counts_what_failed_apart),
-        cmocka_unit_test(k6_tells_totals_in_both_shapes),
+        cmocka_unit_test(k6_tells_totals_in_each_shape),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
