@@ -146,7 +146,7 @@ static int take_text_option(struct options *options, int id, const char *text, s
     case O_FORMAT:
         options->json = !strcmp(text, "json");
         return options->json || !strcmp(text, "text") ? 0 : errs_add(errs, ERR_USAGE, "--format", "found '%s', expected text or json", text);
-    default: return errs_add(errs, ERR_USAGE, NULL, "there is no such option; `perturb load --help` lists them");
+    default: return -EINVAL;
     }
 }
 
@@ -188,9 +188,10 @@ static int parse(int argc, char **argv, struct options *options, struct errs *er
     *options = (struct options){ .rate = -1, .to = -1, .length = -1, .duration = -1, .timeout = -1 };
     optind = 0;
     opterr = 0;
-    while ((id = getopt_long(argc, argv, "", long_options, &index)) != -1) {
-        int rc = take_number_option(options, id, optarg, errs);
-        if (rc > 0)
+    while ((id = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
+        if (id == ':' || id == '?')
+            errs_add(errs, ERR_USAGE, argv[optind - 1], id == ':' ? "needs a value" : "no such option; `perturb load --help` lists them");
+        else if (take_number_option(options, id, optarg, errs) > 0)
             (void)take_text_option(options, id, optarg, errs);
     }
     if (options->spec.protocol == LOAD_COMMAND && optind < argc)

@@ -112,10 +112,18 @@ static struct load_totals no_totals(void)
     return (struct load_totals){ .mean_s = NAN, .most_s = NAN, .length_s = NAN };
 }
 
+/* Kept in order: what is read has them in any. */
 static void add_quantile(struct load_totals *totals, double share, double at_s)
 {
-    if (totals->quantile_count < LOAD_QUANTILES_MAX && share > 0 && share <= 1 && at_s >= 0 && isfinite(at_s))
-        totals->quantile[totals->quantile_count++] = (struct load_quantile){ share, at_s };
+    struct load_quantile *quantile = totals->quantile;
+    size_t at = totals->quantile_count;
+
+    if (at == LOAD_QUANTILES_MAX || !(share > 0 && share <= 1 && at_s >= 0 && isfinite(at_s)))
+        return;
+    for (; at && quantile[at - 1].share > share; at--)
+        quantile[at] = quantile[at - 1];
+    quantile[at] = (struct load_quantile){ share, at_s };
+    totals->quantile_count++;
 }
 
 static void count_failed(struct load_totals *totals, enum load_outcome outcome, double count)
